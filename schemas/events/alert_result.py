@@ -1,0 +1,167 @@
+"""``alert-results``: one record per document that fired, with one entry per alert that fired on it.
+
+The document part is written once and each execution stays narrow, because eighty alerts may fire on one
+document (design section 2, cost of a result). ``expand`` turns a record into the results a reader knows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+import orjson
+
+from schemas.errors import DecodeError
+from schemas.ids import BASE_BYTES, execution_id
+from schemas.times import format_instant, parse_instant
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertHit:
+    """One alert that fired on the record's document."""
+
+    alert_number: int
+    alert_id: str
+    alert_version: int
+    retriever_id: str
+    score: float
+    """Similarity in [0, 1]; 1.0 for alerts that only filter (contract 4.1)."""
+    reason: str
+    matched_features: dict[str, float] | None = None
+    """Raw similarity per feature URI, for alerts that search features."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertResultRecord:
+    """What one document event set off."""
+
+    base: bytes
+    """Document part of the execution ids, 12 bytes."""
+    namespace_id: str
+    collection_id: str
+    document_id: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    appended_at: datetime
+    """Append time of the document's record: the clock of ordering, retention and cooldown."""
+    occurred_at: datetime
+    executed_at: datetime
+    duration_ms: int
+    definitions_version: int
+    hits: Sequence[AlertHit]
+    keyed: bool = False
+    """The base comes from the producer's event id, so a repeat may be a later record (or another day)."""
+    asset_id: str | None = None
+    caused_by: tuple[str, ...] = ()
+    truncated: bool = False
+    """The document part was cut because the record would have been too large."""
+    document: dict[str, Any] = field(default_factory=dict)
+    """The document's root fields, as a reader of the result sees them."""
+
+    def executions(self) -> Iterator[tuple[str, AlertHit]]:
+        """Each alert execution of the record with its id."""
+        for hit in self.hits:
+            yield execution_id(self.base, hit.alert_number), hit
+
+
+def encode_alert_result(record: AlertResultRecord) -> bytes:
+    """The JSON of a record; hand-built because it is written once per matching document."""
+    raw: dict[str, Any] = {
+        "base": record.base.hex(),
+        "namespace_id": record.namespace_id,
+        "collection_id": record.collection_id,
+        "source_documents": [record.document_id],
+        "position": [record.source_topic, record.source_partition, record.source_offset],
+        "appended_at": format_instant(record.appended_at),
+        "occurred_at": format_instant(record.occurred_at),
+        "executed_at": format_instant(record.executed_at),
+        "duration_ms": record.duration_ms,
+        "definitions_version": record.definitions_version,
+        "executions": [_hit_to_raw(record.base, hit) for hit in record.hits],
+    }
+    if record.keyed:
+        raw["keyed"] = True
+    if record.asset_id is not None:
+        raw["asset_id"] = record.asset_id
+    if record.caused_by:
+        raw["caused_by"] = record.caused_by
+    if record.truncated:
+        raw["truncated"] = True
+    if record.document:
+        raw["document"] = record.document
+    return orjson.dumps(raw)
+
+
+def _hit_to_raw(base: bytes, hit: AlertHit) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "execution_id": execution_id(base, hit.alert_number),
+        "number": hit.alert_number,
+        "alert_id": hit.alert_id,
+        "alert_version": hit.alert_version,
+        "retriever_id": hit.retriever_id,
+        "score": hit.score,
+        "reason": hit.reason,
+    }
+    if hit.matched_features:
+        raw["matched_features"] = hit.matched_features
+    return raw
+
+
+def decode_alert_result(value: bytes | None) -> AlertResultRecord:
+    """One record of ``alert-results``. Raises :class:`DecodeError`."""
+    if value is None:
+        raise DecodeError("an alert result has no value")
+    try:
+        raw = orjson.loads(value)
+        base = bytes.fromhex(raw["base"])
+        if len(base) != BASE_BYTES:
+            raise DecodeError(f"base must be {BASE_BYTES} bytes")
+        topic, partition, offset = raw["position"]
+        return AlertResultRecord(
+            base=base,
+            namespace_id=_checked(raw["namespace_id"], str),
+            collection_id=_checked(raw["collection_id"], str),
+            document_id=_checked(raw["source_documents"][0], str),
+            source_topic=_checked(topic, str),
+            source_partition=_checked(partition, int),
+            source_offset=_checked(offset, int),
+            appended_at=parse_instant(raw["appended_at"]),
+            occurred_at=parse_instant(raw["occurred_at"]),
+            executed_at=parse_instant(raw["executed_at"]),
+            duration_ms=_checked(raw["duration_ms"], int),
+            definitions_version=_checked(raw["definitions_version"], int),
+            hits=[_hit_from_raw(base, hit) for hit in raw["executions"]],
+            keyed=bool(raw.get("keyed", False)),
+            asset_id=raw.get("asset_id"),
+            caused_by=tuple(raw.get("caused_by", ())),
+            truncated=bool(raw.get("truncated", False)),
+            document=_checked(raw.get("document", {}), dict),
+        )
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, DecodeError):
+            raise
+        raise DecodeError(f"not an alert result: {error!r}") from error
+
+
+def _checked(value: object, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise DecodeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _hit_from_raw(base: bytes, raw: dict[str, Any]) -> AlertHit:
+    number = _checked(raw["number"], int)
+    if raw["execution_id"] != execution_id(base, number):
+        raise DecodeError("an execution id does not belong to its record")
+    return AlertHit(
+        alert_number=number,
+        alert_id=_checked(raw["alert_id"], str),
+        alert_version=_checked(raw["alert_version"], int),
+        retriever_id=_checked(raw["retriever_id"], str),
+        score=float(raw["score"]),
+        reason=_checked(raw["reason"], str),
+        matched_features=raw.get("matched_features"),
+    )

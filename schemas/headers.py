@@ -1,0 +1,62 @@
+"""Record headers: what they are called, and the two that carry structure.
+
+aiokafka gives headers as a sequence of ``(name, bytes)``; they travel as a list.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import DecodeError
+
+Headers = Iterable[tuple[str, bytes]]
+
+DEFINITIONS_VERSION: Final = "x-definitions-version"
+"""``epoch:n``, the definitions version the writer saw; match evaluates the event no earlier."""
+CAUSED_BY: Final = "x-caused-by"
+"""Comma-separated chain of the alert and trigger ids whose effect this write is, oldest first."""
+WATERMARK: Final = "x-watermark"
+"""ISO 8601 instant: everything of this source that occurred before it was acknowledged before this record
+was sent. Lets event time advance exactly where a producer keeps several records in flight."""
+PRODUCER: Final = "x-producer"
+"""A name of the producer, for quarantine and metrics; optional."""
+
+MAX_CAUSE_DEPTH: Final = 4
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The last value of a header as text, ``None`` when absent. Raises :class:`DecodeError` on bad UTF-8."""
+    found = None
+    for key, value in headers:
+        if key == name:
+            found = value
+    if found is None:
+        return None
+    try:
+        return found.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"header {name} is not UTF-8") from error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DefinitionsVersion:
+    """A point in the history of definitions: the stream epoch and the number of the write."""
+
+    epoch: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> "DefinitionsVersion":
+        """Read ``epoch:n``. Raises :class:`DecodeError`."""
+        epoch, colon, number = text.rpartition(":")
+        if not colon or not epoch or not number.isascii() or not number.isdigit():
+            raise DecodeError(f"header {DEFINITIONS_VERSION} must be 'epoch:number', not {text[:80]!r}")
+        return cls(epoch, int(number))
+
+
+def parse_causes(text: str | None) -> tuple[str, ...]:
+    """The chain of causes of a write, oldest first; empty for a producer's own write."""
+    return tuple(part for part in (text or "").split(",") if part)

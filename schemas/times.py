@@ -1,0 +1,28 @@
+"""Instants on the wire: ISO 8601 in UTC with ``Z`` (contract 1.5), milliseconds inside records' timestamps."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """Parse ISO 8601; a naive time is read as UTC. Raises ``ValueError``."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def format_instant(moment: datetime) -> str:
+    """``2014-10-01T12:00:00.000Z``: UTC, ``Z``, milliseconds unless microseconds are needed."""
+    moment = moment.astimezone(UTC)
+    spec = "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
+
+
+def from_millis(millis: int) -> datetime:
+    """An instant from milliseconds since 1970, exact (no float in between)."""
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def to_millis(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,136 @@
+"""The Kafka protocol: clients with this system's settings, topics, and sends whose outcome is checked.
+
+``AIOKafkaProducer.flush()`` returns normally while a produce future holds an error, so nothing here relies on
+it: a :class:`Sends` collects the futures of a batch and :meth:`Sends.acknowledged` raises the first failure.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas.topics import TOPICS, Topic
+from streams.settings import Settings
+
+HeaderList = list[tuple[str, bytes]]
+
+
+class Broker:
+    """Makes clients for one cluster. Holds no connection itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def topic(self, topic: Topic) -> str:
+        """The name of a topic on this broker."""
+        return topic.named(self.settings.topic_prefix)
+
+    def group(self, station: str) -> str:
+        """The consumer group of a station."""
+        return f"{self.settings.topic_prefix}tidewatch-{station}"
+
+    def client_options(self) -> dict[str, Any]:
+        """Options common to every client: addresses and what the operator passes through."""
+        options: dict[str, Any] = {"bootstrap_servers": self.settings.kafka, **self.settings.kafka_options}
+        if options.get("security_protocol", "PLAINTEXT").endswith("SSL") and "ssl_context" not in options:
+            options["ssl_context"] = ssl.create_default_context(cafile=options.pop("ssl_cafile", None))
+        return options
+
+    def producer(self, *, linger_ms: int = 0) -> AIOKafkaProducer:
+        """A producer that waits for all replicas; idempotent where the broker can be."""
+        return AIOKafkaProducer(
+            **self.client_options(),
+            acks="all",
+            enable_idempotence=self.settings.kafka_idempotence,
+            linger_ms=linger_ms,
+            max_request_size=8 * 1024 * 1024,
+            compression_type="lz4",
+        )
+
+    def consumer(self, *topics: Topic, station: str | None = None, **options: Any) -> AIOKafkaConsumer:
+        """A consumer that commits nothing by itself and starts at the beginning of a log it does not know.
+
+        With ``station`` it joins that station's group; without, the caller assigns partitions.
+        """
+        settings: dict[str, Any] = {
+            **self.client_options(),
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "fetch_max_wait_ms": self.settings.kafka_fetch_max_wait_ms,
+            "fetch_max_bytes": 32 * 1024 * 1024,
+            "max_partition_fetch_bytes": 4 * 1024 * 1024,
+        }
+        if station is not None:
+            settings["group_id"] = self.group(station)
+            if self.settings.instance:
+                settings["group_instance_id"] = f"{self.settings.instance}-{station}"
+        return AIOKafkaConsumer(*(self.topic(topic) for topic in topics), **{**settings, **options})
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """An admin client."""
+        return AIOKafkaAdminClient(**self.client_options())
+
+    async def create_topics(self) -> list[str]:
+        """Create every topic that is missing; existing ones are left as they are. Returns the new names."""
+        admin = self.admin()
+        await admin.start()
+        try:
+            existing = set(await admin.list_topics())
+            missing = [topic for topic in TOPICS if self.topic(topic) not in existing]
+            if not missing:
+                return []
+            response = await admin.create_topics([self._new_topic(topic) for topic in missing])
+            for name, code, message in response.topic_errors:
+                # Another worker may create the same topic at the same moment.
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise for_code(code)(f"creating topic {name}: {message}")
+            return [self.topic(topic) for topic in missing]
+        finally:
+            await admin.close()
+
+    def _new_topic(self, topic: Topic) -> NewTopic:
+        configs: dict[str, str] = {"cleanup.policy": topic.cleanup}
+        if topic.retention is not None:
+            configs["retention.ms"] = str(int(topic.retention.total_seconds() * 1000))
+        partitions = topic.partitions
+        if self.settings.partitions is not None and partitions > 1:
+            partitions = self.settings.partitions
+        return NewTopic(self.topic(topic), partitions, self.settings.replication, topic_configs=configs)
+
+
+class Sends:
+    """The produce futures of one batch. Nothing is committed before all of them are acknowledged."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._futures: list[asyncio.Future[Any]] = []
+
+    async def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: HeaderList | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Queue one record. Returns when it is in the client's buffer, not when it is acknowledged."""
+        future = await self._producer.send(topic, value, key=key, headers=headers or [], partition=partition)
+        self._futures.append(future)
+
+    async def acknowledged(self) -> None:
+        """Wait until the broker has acknowledged every record. Raises the first failure."""
+        futures, self._futures = self._futures, []
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+
+async def end_offsets(consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """The offset after the last record of each partition, asked of the broker now."""
+    ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
+    return {tp.partition: offset for tp, offset in ends.items()}

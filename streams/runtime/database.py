@@ -1,0 +1,178 @@
+"""The PostgreSQL protocol: a pool, migrations, and positions that move by compare-and-set."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import psycopg
+from aiokafka import TopicPartition
+from pgvector.psycopg import register_vector_async
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from streams.runtime.failure import PositionLostError
+from streams.settings import Settings
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_MIGRATION_LOCK = 7_431_001
+
+
+class Database:
+    """A pool of connections to the one database. ``async with Database(settings) as database``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            settings.database,
+            min_size=1,
+            max_size=settings.database_pool_size,
+            open=False,
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"autocommit": True},
+        )
+
+    async def __aenter__(self) -> "Database":
+        await self._pool.open(wait=True, timeout=30)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection in autocommit mode."""
+        async with self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
+        """One transaction; with ``snapshot`` every statement in it sees the same state (repeatable read)."""
+        async with self._pool.connection() as connection, connection.transaction():
+            if snapshot:
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield connection
+
+
+async def _configure(connection: Connection) -> None:
+    # The extension exists only after the first migration.
+    if await (await connection.execute("SELECT to_regtype('vector')")).fetchone() != (None,):
+        await register_vector_async(connection)
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Apply the numbered SQL files that have not been applied, each in its own transaction, one process at a
+    time. Returns the names applied."""
+    applied: list[str] = []
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = await (await connection.execute("SELECT name FROM migrations")).fetchall()
+        done = {row[0] for row in rows}
+        folder = resources.files("streams.runtime") / "migrations"
+        files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda f: f.name)
+        for file in files:
+            if file.name in done:
+                continue
+            async with connection.transaction():
+                await connection.execute(file.read_text().encode())
+                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", (file.name,))
+            applied.append(file.name)
+    return applied
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A move of one partition's position: only if it still stands at ``expected``."""
+
+    partition: TopicPartition
+    expected: int
+    next_offset: int
+    last_timestamp: int
+    last_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """Where a station stood, and what it last read there."""
+
+    next_offset: int
+    last_timestamp: int | None
+    last_key: bytes | None
+
+
+async def advance_positions(connection: Connection, station: str, moves: Iterable[Advance]) -> None:
+    """Move positions inside the caller's transaction.
+
+    Raises :class:`PositionLostError` when one does not stand where it was read, that is when another worker
+    has taken the partition over; the caller's transaction then rolls back with all its rows.
+    """
+    for move in sorted(moves, key=lambda m: (m.partition.topic, m.partition.partition)):
+        parameters = {
+            "station": station,
+            "topic": move.partition.topic,
+            "partition": move.partition.partition,
+            "expected": move.expected,
+            "next": move.next_offset,
+            "timestamp": move.last_timestamp,
+            "key": move.last_key,
+        }
+        updated = await connection.execute(
+            "UPDATE positions SET next_offset = %(next)s, last_timestamp = %(timestamp)s, last_key = %(key)s,"
+            " updated_at = now() WHERE station = %(station)s AND topic = %(topic)s"
+            " AND partition = %(partition)s AND next_offset = %(expected)s",
+            parameters,
+        )
+        if updated.rowcount == 1:
+            continue
+        # No row yet: this is the first batch of the partition.
+        inserted = await connection.execute(
+            "INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)"
+            " VALUES (%(station)s, %(topic)s, %(partition)s, %(next)s, %(timestamp)s, %(key)s)"
+            " ON CONFLICT DO NOTHING",
+            parameters,
+        )
+        if inserted.rowcount != 1:
+            raise PositionLostError(f"{station}: {move.partition} is no longer at {move.expected}")
+
+
+async def stored_positions(connection: Connection, station: str, topic: str) -> Mapping[int, StoredPosition]:
+    """Positions of a station in a topic, by partition."""
+    cursor = await connection.execute(
+        "SELECT partition, next_offset, last_timestamp, last_key FROM positions WHERE station = %s AND topic = %s",
+        (station, topic),
+    )
+    return {row[0]: StoredPosition(row[1], row[2], row[3]) for row in await cursor.fetchall()}
+
+
+async def notify(connection: Connection, channel: str) -> None:
+    """Wake listeners on ``channel`` when the caller's transaction commits."""
+    await connection.execute("SELECT pg_notify(%s, '')", (channel,))
+
+
+async def wait_for_notify(dsn: str, channel: str, wake: asyncio.Event) -> None:
+    """Set ``wake`` at every notification on ``channel`` until cancelled, over a connection of its own.
+
+    Notifications are a short cut: callers poll as well, so a lost connection only costs time.
+    """
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+                await connection.execute(f"LISTEN {channel}".encode())
+                wake.set()
+                async for _ in connection.notifies():
+                    wake.set()
+        except psycopg.OperationalError:
+            await asyncio.sleep(1.0)
+
+
+async def fetch_value(connection: Connection, query: str, parameters: Any = None) -> Any:
+    """The first column of the first row, ``None`` when there is no row."""
+    row = await (await connection.execute(query.encode(), parameters)).fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,105 @@
+"""Who asks, and in which namespace (contract 1.2).
+
+Routes take ``access: Access`` (a FastAPI dependency): a valid key, and the namespace the request works in.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from streams.runtime.agent import Context
+from streams.runtime.definitions import find_definition
+from streams.runtime.http.errors import ApiError, not_found
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A key that was accepted. ``namespace_ids`` is ``None`` for every namespace."""
+
+    key_id: str
+    namespace_ids: tuple[str, ...] | None
+    scopes: frozenset[str]
+
+    def may_enter(self, namespace_id: str) -> bool:
+        """Whether the key reaches a namespace."""
+        return self.namespace_ids is None or namespace_id in self.namespace_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A caller inside one namespace."""
+
+    caller: Caller
+    namespace_id: str
+    internal_id: str
+
+
+def context(request: Request) -> Context:
+    """The process's context, put on the application when it was built."""
+    found = request.app.state.context
+    assert isinstance(found, Context)
+    return found
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise ApiError(
+            401, "Send your API key as 'Authorization: Bearer sk_…'", headers={"WWW-Authenticate": "Bearer"}
+        )
+    return token.strip()
+
+
+async def authenticate(request: Request) -> Caller:
+    """The caller of a request. Raises 401."""
+    token = _bearer(request)
+    here = context(request)
+    configured = here.settings.api_key
+    # compare_digest on hashes: constant time whatever the lengths.
+    digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    if configured is not None:
+        expected = hashlib.sha256(configured.get_secret_value().encode()).digest()
+        if hmac.compare_digest(digest, expected):
+            return Caller("configured", None, frozenset(("read", "write", "admin")))
+    async with here.database.connection() as connection:
+        row = await (
+            await connection.execute(
+                "SELECT key_id, namespace_ids, scopes FROM api_keys WHERE secret_sha256 = %s"
+                " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+                (digest,),
+            )
+        ).fetchone()
+    if row is None:
+        raise ApiError(401, "Unknown or revoked API key", headers={"WWW-Authenticate": "Bearer"})
+    return Caller(row[0], None if row[1] is None else tuple(row[1]), frozenset(row[2]))
+
+
+async def authorize(request: Request) -> Caller:
+    """The caller, who must have the scope the method needs. Raises 401 or 403."""
+    caller = await authenticate(request)
+    reading = request.method in ("GET", "HEAD") or request.url.path.endswith(("/list", "/history"))
+    needed = "read" if reading else "write"
+    if needed not in caller.scopes:
+        raise ApiError(403, f"This key has no '{needed}' scope")
+    return caller
+
+
+async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(authorize)]) -> Access:
+    """The namespace of a request: ``X-Namespace`` (name or id), else ``?namespace=``, else the default."""
+    here = context(request)
+    wanted = request.headers.get("x-namespace") or request.query_params.get("namespace") or here.settings.namespace
+    async with here.database.connection() as connection:
+        found = await find_definition(connection, "namespace", "", wanted)
+        row = await (await connection.execute("SELECT internal_id FROM stream_identity")).fetchone()
+    # A namespace the key does not reach answers like one that is not there.
+    if found is None or row is None or not caller.may_enter(found.record.id):
+        raise not_found("namespace", wanted)
+    return Access(caller, found.record.id, row[0])
+
+
+CallerDep = Annotated[Caller, Depends(authorize)]
+AccessDep = Annotated[Access, Depends(enter_namespace)]
+ContextDep = Annotated[Context, Depends(context)]

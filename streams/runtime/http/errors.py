@@ -1,0 +1,107 @@
+"""The error envelope of the wire contract (section 1.3): one exception, one shape, every status."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+log = structlog.get_logger(__name__)
+
+_TYPES: Mapping[int, str] = {
+    400: "BadRequestError",
+    401: "UnauthorizedError",
+    403: "ForbiddenError",
+    404: "NotFoundError",
+    405: "BadRequestError",
+    409: "AlreadyExistsError",
+    413: "BadRequestError",
+    422: "ValidationError",
+    429: "TooManyRequestsError",
+    500: "InternalServerError",
+    503: "InferenceServiceUnavailableError",
+}
+
+
+class ApiError(Exception):
+    """An answer that is not a success. ``type`` follows from the status unless given."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        type: str | None = None,  # noqa: A002
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.details = details
+        self.type = type or _TYPES.get(status, "InternalServerError")
+        self.headers = headers
+
+
+def not_found(resource: str, identifier: str) -> ApiError:
+    """404 for an unknown id or name."""
+    return ApiError(
+        404,
+        f"{resource.capitalize()} not found: {identifier[:200]}",
+        details={"resource": resource, "id": identifier[:200]},
+    )
+
+
+def invalid(message: str, *location: str | int, kind: str = "value_error") -> ApiError:
+    """422 for a value that parses but is wrong in its domain."""
+    problem = {"type": kind, "location": list(location), "message": message}
+    return ApiError(422, message, details={"validation_errors": [problem]})
+
+
+def envelope(error: ApiError) -> Response:
+    """The response of an error."""
+    body = {
+        "success": False,
+        "status": error.status,
+        "error": {"message": error.message, "type": error.type, "code": None, "details": error.details},
+    }
+    return Response(orjson.dumps(body), error.status, dict(error.headers or {}), "application/json")
+
+
+def validation_envelope(errors: Sequence[Mapping[str, Any]]) -> Response:
+    """422 from pydantic's list of errors; never echoes the input."""
+    problems = [
+        {"type": item["type"], "location": list(item["loc"]), "message": item["msg"]} for item in errors[:50]
+    ]
+    where = ".".join(str(part) for part in problems[0]["location"]) if problems else "request"
+    what = problems[0]["message"] if problems else "invalid"
+    return envelope(ApiError(422, f"{where}: {what}", details={"validation_errors": problems}))
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error of ``app`` the envelope."""
+
+    async def on_api_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        return envelope(error)
+
+    async def on_validation(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return validation_envelope(error.errors())
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return envelope(ApiError(error.status_code, str(error.detail), headers=error.headers))
+
+    async def on_crash(request: Request, error: Exception) -> Response:
+        log.error("request_failed", path=request.url.path, error=repr(error), exc_info=error)
+        return envelope(ApiError(500, "Internal error; the server's log has the details"))
+
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_crash)

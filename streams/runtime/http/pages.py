@@ -1,0 +1,82 @@
+"""Pagination of list endpoints (contract 1.7), styles A and B: parsing, bounds and envelopes."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+import pybase64
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.runtime.http.errors import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Style A, resolved: a cursor wins over an offset."""
+
+    limit: int
+    offset: int
+    cursor: tuple[Any, ...] | None
+    include_total: bool
+
+
+def encode_cursor(values: tuple[Any, ...]) -> str:
+    """An opaque cursor from the sort key of the last row given."""
+    return pybase64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> tuple[Any, ...]:
+    """The sort key in a cursor. Raises 400."""
+    try:
+        values = orjson.loads(pybase64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError as error:
+        raise ApiError(400, "The cursor is not one this server gave out") from error
+    if not isinstance(values, list):
+        raise ApiError(400, "The cursor is not one this server gave out")
+    return tuple(values)
+
+
+def page_request(
+    limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
+    page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
+    offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
+    page: Annotated[int | None, Query(ge=1)] = None,
+    cursor: str | None = None,
+    next_cursor: str | None = None,
+    after: str | None = None,
+    include_total: bool = False,
+) -> PageRequest:
+    """Style A from the query string."""
+    size = limit or page_size or 50
+    skip = (page - 1) * size if page is not None else offset
+    if skip > 10_000:
+        raise ApiError(422, "page lies beyond the offset limit of 10000; use the cursor")
+    opaque = cursor or next_cursor or after
+    return PageRequest(size, skip, decode_cursor(opaque) if opaque else None, include_total)
+
+
+PageDep = Annotated[PageRequest, Depends(page_request)]
+
+
+def page_envelope(request: PageRequest, total: int, next_cursor: tuple[Any, ...] | None) -> dict[str, Any]:
+    """``PaginationResponse``: all seven keys, ``total`` only when it was asked for."""
+    positioned = request.cursor is None
+    return {
+        "total": total if request.include_total else None,
+        "page": request.offset // request.limit + 1 if positioned else None,
+        "page_size": request.limit,
+        "total_pages": -(-total // request.limit) if request.include_total else None,
+        "next_page": None,
+        "previous_page": None,
+        "next_cursor": None if next_cursor is None else encode_cursor(next_cursor),
+    }
+
+
+class WindowRequest(BaseModel):
+    """Style B in a body: ``offset`` and ``limit``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset: int = Field(0, ge=0)
+    limit: int = Field(50, ge=1, le=1000)

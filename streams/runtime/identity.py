@@ -1,0 +1,78 @@
+"""Which stream this is, and whether the log and the database still belong together (design section 3).
+
+The stream epoch is a UUID in the database and in the first record of ``definitions``. When they differ, or
+the log no longer holds what a stored position says was read there, results could be lost or doubled without
+anybody noticing, so the station stops and says what to do.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from streams.runtime.broker import Broker
+from streams.runtime.database import Connection, StoredPosition
+from streams.runtime.failure import LogMismatchError
+
+
+async def stream_epoch(connection: Connection) -> str:
+    """The epoch of the stream this database belongs to."""
+    row = await (await connection.execute("SELECT epoch::text FROM stream_identity")).fetchone()
+    if row is None:
+        raise LogMismatchError("the database has no stream identity; run `tidewatch topics create` first")
+    return str(row[0])
+
+
+def mismatch(partition: TopicPartition, known: StoredPosition, found: ConsumerRecord | None) -> str | None:
+    """Why the log cannot be the one ``known`` was read from, or ``None`` if it can.
+
+    ``found`` is the record now at ``known.next_offset - 1``; ``None`` when retention has removed it, which
+    proves nothing.
+    """
+    if found is None or known.last_timestamp is None or found.offset != known.next_offset - 1:
+        return None
+    if found.timestamp != known.last_timestamp or found.key != known.last_key:
+        return (
+            f"{partition.topic}/{partition.partition} at offset {found.offset} holds another record than the one "
+            f"processed there (timestamp {found.timestamp}, then {known.last_timestamp})"
+        )
+    return None
+
+
+async def check_log(
+    broker: Broker,
+    station: str,
+    partitions: Sequence[TopicPartition],
+    known: Mapping[TopicPartition, StoredPosition],
+) -> None:
+    """Compare stored positions with the log. Raises :class:`LogMismatchError` with what to do."""
+    checked = [tp for tp in partitions if tp in known and known[tp].next_offset > 0]
+    if not checked:
+        return
+    consumer: AIOKafkaConsumer = broker.consumer()
+    await consumer.start()
+    try:
+        begins = await consumer.beginning_offsets(checked)
+        ends = await consumer.end_offsets(checked)
+        for tp in checked:
+            position = known[tp]
+            if ends[tp] < position.next_offset:
+                raise LogMismatchError(
+                    f"station {station}: {tp.topic}/{tp.partition} ends at offset {ends[tp]} but records up to "
+                    f"{position.next_offset} were processed. {_ADVICE}"
+                )
+            last = position.next_offset - 1
+            if last < begins[tp]:
+                continue
+            consumer.assign([tp])
+            consumer.seek(tp, last)
+            records = (await consumer.getmany(tp, timeout_ms=5_000, max_records=1)).get(tp, [])
+            if (problem := mismatch(tp, position, records[0] if records else None)) is not None:
+                raise LogMismatchError(f"station {station}: {problem}. {_ADVICE}")
+    finally:
+        await consumer.stop()
+
+
+_ADVICE = (
+    "The topic was recreated or the database was restored from a backup. Restore the one that is older, or start "
+    "a new stream: point TIDEWATCH_DATABASE at an empty database (and TIDEWATCH_TOPIC_PREFIX at new topics)."
+)

@@ -1,0 +1,223 @@
+"""The one loop of every document station: batch → work → commit, safe over rebalances (design section 2).
+
+A station gives a :class:`BatchHandler`; the loop owns polling, rebalances, back-off and dead letters.
+
+Commit safety, message by message (partition 0 holds records 0…9; ``c`` is the committed position):
+
+===========================================  =====  =============================================
+what happens                                 c      consequence
+===========================================  =====  =============================================
+batch 0…4 read, ``handle`` begins            0
+produces acknowledged, then killed           0      0…4 are read again: same ids, readers drop them
+``handle`` returned, then killed             0      as above (stations with positions in PostgreSQL: the
+                                                    position moved with the rows, reading goes on at 5)
+committed                                    5
+batch 5…7 read, rebalance asked for          5      the revoke waits for the batch to finish and commit
+rebalance happened inside ``getmany``        5      generation changed: the batch is dropped unread, the
+                                                    new owner reads from 5
+``handle`` raised a transient error          5      back to 5 after a pause; the client keeps polling
+===========================================  =====  =============================================
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.errors import CommitFailedError, IllegalStateError
+
+from schemas.events.dead_letter import DeadLetter
+from schemas.times import from_millis
+from schemas.topics import DEAD_LETTERS, Topic
+from streams.runtime import metrics
+from streams.runtime.broker import Broker, Sends
+from streams.runtime.failure import Disposition, PositionLostError, classify
+
+log = structlog.get_logger(__name__)
+
+Batch = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+
+
+class BatchHandler(Protocol):
+    """What a document station does with records."""
+
+    name: str
+    """The station's name; its consumer group and its rows in ``positions`` are called after it."""
+    topics: tuple[Topic, ...]
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where to begin, for stations that keep positions in PostgreSQL; others return an empty mapping and
+        begin at the group's committed offset. May raise :class:`LogMismatchError`."""
+        ...
+
+    async def handle(self, batch: Batch) -> None:
+        """Do the batch completely. When this returns, its results are durable: produced and acknowledged, or
+        committed to PostgreSQL together with the position."""
+        ...
+
+
+class DeadLetters:
+    """Puts records away. A dead letter is acknowledged before the batch it came from is committed."""
+
+    def __init__(self, broker: Broker, producer: AIOKafkaProducer, station: str) -> None:
+        self._topic = broker.topic(DEAD_LETTERS)
+        self._producer = producer
+        self._station = station
+
+    async def put(self, record: ConsumerRecord, error: BaseException, attempts: int = 1) -> None:
+        """Write one record to ``dead-letters`` and wait for the acknowledgement."""
+        letter = DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=from_millis(record.timestamp),
+            stage=self._station,
+            error_type=type(error).__name__,
+            message=str(error),
+            attempts=attempts,
+        )
+        sends = Sends(self._producer)
+        await sends.send(self._topic, record.key, record.value, letter.headers(tuple(record.headers)))
+        await sends.acknowledged()
+        metrics.DEAD_LETTERS.labels(self._station).inc()
+        log.warning(
+            "dead_letter",
+            station=self._station,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            error=str(error),
+        )
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Counts assignments under the batch lock, so that a revoke waits for the batch in hand."""
+
+    def __init__(self, loop: "StationLoop") -> None:
+        self._loop = loop
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        async with self._loop.lock:
+            self._loop.generation += 1
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        async with self._loop.lock:
+            self._loop.generation += 1
+            await self._loop.seek(sorted(assigned))
+
+
+class StationLoop:
+    """Runs one handler until stopped. Use one instance per worker and station."""
+
+    def __init__(self, broker: Broker, handler: BatchHandler, *, batch_records: int, poll_ms: int = 200) -> None:
+        self._handler = handler
+        self._batch_records = batch_records
+        self._poll_ms = poll_ms
+        self._stopping = asyncio.Event()
+        self._consumer: AIOKafkaConsumer = broker.consumer(station=handler.name)
+        self._topics = [broker.topic(topic) for topic in handler.topics]
+        self._failures = 0
+        self._broken: BaseException | None = None
+        self._reseek = False
+        self.lock = asyncio.Lock()
+        """Held over batch → work → commit."""
+        self.generation = 0
+
+    def stop(self) -> None:
+        """Ask the loop to end after the batch in hand."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Consume until :meth:`stop`. Raises what :func:`classify` calls STOP."""
+        self._consumer.subscribe(self._topics, listener=_Rebalances(self))
+        await self._consumer.start()
+        try:
+            while not self._stopping.is_set():
+                if self._broken is not None:
+                    raise self._broken
+                await self._turn()
+        finally:
+            # Not under the lock: leaving the group calls the listener, which takes it.
+            await self._consumer.stop()
+
+    async def seek(self, partitions: Sequence[TopicPartition]) -> None:
+        """Place the consumer where the station left off. Called under the lock."""
+        metrics.REBALANCES.labels(self._handler.name).inc()
+        try:
+            for partition, offset in (await self._handler.start_offsets(partitions)).items():
+                self._consumer.seek(partition, offset)
+        except Exception as error:
+            # aiokafka only logs what a listener raises: keep it, so that the loop ends or tries again.
+            if classify(error) is Disposition.STOP:
+                self._broken = error
+            else:
+                log.warning("seek_retried", station=self._handler.name, error=str(error))
+                self._reseek = True
+                await asyncio.sleep(1.0)
+
+    async def _turn(self) -> None:
+        generation = self.generation
+        if self._reseek:
+            async with self.lock:
+                self._reseek = False
+                await self.seek(sorted(self._consumer.assignment()))
+            return
+        batch = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._batch_records)
+        if not batch:
+            return
+        async with self.lock:
+            # A rebalance under getmany: these records may be another worker's now. Ours come again, because
+            # the assignment placed the consumer at the committed position.
+            if generation != self.generation or self._reseek or self._broken is not None:
+                return
+            started = time.monotonic()
+            try:
+                await self._handler.handle(batch)
+                await self._commit(batch)
+            except Exception as error:
+                await self._failed(batch, error)
+                return
+            self._failures = 0
+            metrics.BATCH_SECONDS.labels(self._handler.name).observe(time.monotonic() - started)
+            for partition, records in batch.items():
+                metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
+
+    async def _commit(self, batch: Batch) -> None:
+        offsets = {partition: records[-1].offset + 1 for partition, records in batch.items()}
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError):
+            # The group moved on without us: the batch is done, its new owner will do it again with the same
+            # ids. Positions in PostgreSQL are not affected.
+            log.info("commit_refused", station=self._handler.name)
+
+    async def _failed(self, batch: Batch, error: Exception) -> None:
+        name = self._handler.name
+        disposition = classify(error)
+        if disposition is not Disposition.RETRY:
+            # A handler puts bad records away itself; a decode error that gets here is its bug.
+            raise error
+        self._failures += 1
+        metrics.RETRIES.labels(name).inc()
+        log.warning("batch_retried", station=name, failures=self._failures, error=repr(error))
+        assigned = self._consumer.assignment()
+        if isinstance(error, PositionLostError):
+            self._reseek = True
+        else:
+            for partition, records in batch.items():
+                if partition in assigned:
+                    self._consumer.seek(partition, records[0].offset)
+        # aiokafka's heartbeat runs apart from polling; only max_poll_interval bounds this wait.
+        try:
+            async with asyncio.timeout(min(0.1 * 2 ** min(self._failures, 8), 10.0)):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,54 @@
+"""Secrets at rest: encrypted in PostgreSQL under an id; only the id travels."""
+
+import secrets
+
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import SecretStr
+
+from streams.runtime.database import Connection
+
+PREFIX = "secret_"
+
+
+class SecretKeyMissingError(RuntimeError):
+    """A secret should be stored or read but the server has no key."""
+
+    def __init__(self) -> None:
+        super().__init__("set TIDEWATCH_SECRET_KEY (32 random bytes in URL-safe base64) to store webhook secrets")
+
+
+class SecretUnreadableError(RuntimeError):
+    """The stored secret was encrypted under another key."""
+
+
+async def store_secret(connection: Connection, key: SecretStr | None, namespace_id: str, plain: str) -> str:
+    """Encrypt and store a secret in the caller's transaction; returns its id. Raises
+    :class:`SecretKeyMissingError`."""
+    if key is None:
+        raise SecretKeyMissingError
+    secret_id = PREFIX + secrets.token_hex(12)
+    await connection.execute(
+        "INSERT INTO secrets (secret_id, namespace_id, ciphertext) VALUES (%s, %s, %s)",
+        (secret_id, namespace_id, Fernet(key.get_secret_value()).encrypt(plain.encode())),
+    )
+    return secret_id
+
+
+async def read_secret(
+    connection: Connection, key: SecretStr | None, namespace_id: str, secret_id: str
+) -> str | None:
+    """The plain secret, ``None`` when unknown in the namespace. Raises :class:`SecretKeyMissingError` and
+    :class:`SecretUnreadableError`."""
+    if key is None:
+        raise SecretKeyMissingError
+    row = await (
+        await connection.execute(
+            "SELECT ciphertext FROM secrets WHERE secret_id = %s AND namespace_id = %s", (secret_id, namespace_id)
+        )
+    ).fetchone()
+    if row is None:
+        return None
+    try:
+        return Fernet(key.get_secret_value()).decrypt(bytes(row[0])).decode()
+    except InvalidToken as error:
+        raise SecretUnreadableError(f"{secret_id} was encrypted under another TIDEWATCH_SECRET_KEY") from error

@@ -1,0 +1,59 @@
+"""Settings: the environment, read once, frozen. Units are in the names.
+
+Every variable is ``TIDEWATCH_`` + the field name in capitals, e.g. ``TIDEWATCH_KAFKA``. Kafka client options
+that only operators of a secured cluster need are passed through from ``TIDEWATCH_KAFKA_OPTIONS`` (JSON).
+"""
+
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What differs between a laptop and a cluster: addresses, names, limits."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEWATCH_", frozen=True, extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated")
+    kafka_idempotence: bool = Field(True, description="Idempotent producer; false for brokers without it (Tansu)")
+    kafka_fetch_max_wait_ms: int = Field(500, ge=1, description="Longest wait of a fetch; 10 for Tansu")
+    kafka_options: dict[str, Any] = Field(
+        default_factory=dict, description="More aiokafka client options as JSON: security_protocol, sasl_…"
+    )
+    topic_prefix: str = Field("", description="Put in front of every topic and consumer group")
+    partitions: int | None = Field(
+        None,
+        ge=1,
+        description="Partitions of every many-partition topic when it is created; default per topic",
+    )
+    replication: int = Field(-1, description="Replication factor of new topics; -1 is the broker's default")
+
+    database: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL address")
+    database_pool_size: int = Field(8, ge=2)
+
+    host: str = Field("127.0.0.1", description="Address the query service listens on")
+    port: int = Field(8090, ge=0, le=65535, description="Port the query service listens on")
+    metrics_port: int | None = Field(None, description="Port of the worker's /metrics; none by default")
+    api_key: SecretStr | None = Field(None, description="A key to accept from the start, with all scopes")
+    namespace: str = Field("default", description="Namespace of requests that name none; made at start")
+    secret_key: SecretStr | None = Field(
+        None, description="Key that encrypts stored secrets; needed before a webhook secret can be stored"
+    )
+    allow_private_webhooks: bool = Field(
+        False, description="Let webhooks go to private, loopback and link-local addresses"
+    )
+
+    instance: str | None = Field(None, description="Stable name of this worker, for static group membership")
+    batch_documents: int = Field(2_000, ge=1, description="Most records in one batch of a document station")
+    definitions_wait_seconds: float = Field(
+        10.0, gt=0, description="How long match holds an event back for the definitions its writer saw"
+    )
+    event_id_window_seconds: int = Field(7 * 86_400, ge=1, description="How long event ids are remembered")
+    allowed_lateness_seconds: float = Field(0.0, ge=0, description="Event time: how far out of order is in time")
+    job_lease_seconds: float = Field(30.0, gt=0, description="An action not renewed for this long is taken over")
+    job_time_limit_seconds: float = Field(600.0, gt=0, description="An action running longer is stopped as failed")
+    action_processes: int = Field(1, ge=1, description="Processes that run actions")
+    clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
+    log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")
+    log_level: str = Field("info")
