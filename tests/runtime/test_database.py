@@ -1,0 +1,41 @@
+"""Positions move by compare-and-set; migrations apply once."""
+
+import pytest
+from aiokafka import TopicPartition
+
+from streams.runtime.agent import Context
+from streams.runtime.database import Advance, advance_positions, migrate, stored_positions
+from streams.runtime.failure import PositionLostError
+
+PARTITION = TopicPartition("documents", 2)
+
+
+async def test_a_position_moves_only_from_where_it_stands(context: Context) -> None:
+    async with context.database.transaction() as connection:
+        await advance_positions(connection, "s", [Advance(PARTITION, 0, 5, 1_000, b"k")])
+    with pytest.raises(PositionLostError):
+        async with context.database.transaction() as connection:
+            await advance_positions(connection, "s", [Advance(PARTITION, 0, 9, 1_001, None)])
+    async with context.database.transaction() as connection:
+        await advance_positions(connection, "s", [Advance(PARTITION, 5, 9, 1_001, None)])
+        held = await stored_positions(connection, "s", "documents")
+    assert held[2].next_offset == 9
+    assert held[2].last_timestamp == 1_001
+
+
+async def test_a_lost_position_takes_the_rows_with_it(context: Context) -> None:
+    async with context.database.transaction() as connection:
+        await advance_positions(connection, "s", [Advance(PARTITION, 0, 5, 1_000, None)])
+    with pytest.raises(PositionLostError):
+        async with context.database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO seen_events (namespace_id, event_id, seen_at) VALUES ('n', 'e', now())"
+            )
+            await advance_positions(connection, "s", [Advance(PARTITION, 4, 6, 1_000, None)])
+    async with context.database.connection() as connection:
+        row = await (await connection.execute("SELECT count(*) FROM seen_events")).fetchone()
+    assert row == (0,)
+
+
+async def test_migrations_apply_once(database_url: str) -> None:
+    assert await migrate(database_url) == []
