@@ -1,0 +1,198 @@
+"""Cron and interval schedules: the instants a trigger stands for, and what is due (contract 4.8). Pure.
+
+What was missed (a worker was down, a trigger paused and resumed) is not caught up one by one: it gives **one**
+fire, and that fire carries the nominal time of the latest missed one. Every hour, down from 01:30 to 04:30:
+
+==========  ==========================================
+now         fires
+==========  ==========================================
+01:00:00.1  01:00, next 02:00
+04:30       04:00 (02:00 and 03:00 are skipped), next 05:00
+04:59       nothing
+05:00       05:00, next 06:00
+==========  ==========================================
+
+Daylight saving follows Debian cron (``cronsim``): a job of fixed hours and minutes that falls into the skipped
+hour fires once, right after it; in the repeated hour it fires once, the first time. Jobs whose minute or hour
+begins with ``*`` follow the wall clock as it runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from schemas.times import format_instant
+from streams.engines.rules import grid
+from streams.engines.rules.condition import Condition
+from streams.engines.rules.errors import ScheduleError as ScheduleError
+
+MAX_INTERVAL_SECONDS = 100 * 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Fires at the local times of ``zone`` that match the five fields of ``expression``."""
+
+    expression: str
+    zone: ZoneInfo
+
+    @property
+    def words(self) -> str:
+        """The schedule for people."""
+        return f"cron '{self.expression}' ({self.zone.key})"
+
+    def first(self, created_at: datetime) -> datetime:
+        """The first nominal time of a schedule created then."""
+        return self.after(created_at)
+
+    def after(self, moment: datetime) -> datetime:
+        """The first nominal time strictly after ``moment``. Raises :class:`ScheduleError` when there is none
+        within 50 years."""
+        for candidate in CronSim(self.expression, moment.astimezone(self.zone)):
+            # From inside a repeated hour cronsim answers with its first pass, which is over.
+            if (instant := candidate.astimezone(UTC)) > moment:
+                return instant
+        raise ScheduleError(f"cron_expression {self.expression!r} never comes true")
+
+    def latest(self, scheduled: datetime, now: datetime) -> datetime:
+        """The last nominal time not after ``now``; ``scheduled`` is one of them."""
+        # Years of a job of every minute must not be walked through: look back a little first.
+        for seconds in (3_600, 86_400, 32 * 86_400):
+            start = now - timedelta(seconds=seconds)
+            if start > scheduled and (found := self.after(start)) <= now:
+                return self._walk(found, now)
+        return self._walk(scheduled, now)
+
+    def _walk(self, moment: datetime, now: datetime) -> datetime:
+        while (following := self.after(moment)) <= now:
+            moment = following
+        return moment
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Fires every ``seconds``, counted from its creation."""
+
+    seconds: int
+    start_immediately: bool = False
+
+    @property
+    def words(self) -> str:
+        """The schedule for people."""
+        return f"every {self.seconds} s"
+
+    def first(self, created_at: datetime) -> datetime:
+        """The creation itself with ``start_immediately``, else one interval later."""
+        return created_at if self.start_immediately else self.after(created_at)
+
+    def after(self, moment: datetime) -> datetime:
+        """The nominal time that follows the nominal time ``moment``."""
+        return moment + timedelta(seconds=self.seconds)
+
+    def latest(self, scheduled: datetime, now: datetime) -> datetime:
+        """The last nominal time not after ``now``; ``scheduled`` is one of them."""
+        step = timedelta(seconds=self.seconds)
+        return scheduled + step * ((now - scheduled) // step)
+
+
+Schedule = Cron | Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A schedule that is due."""
+
+    nominal_at: datetime
+    """The instant the fire stands for; its job's id derives from it."""
+    next_scheduled_at: datetime
+    reason: str
+
+
+class InitialState(TypedDict):
+    """Columns of ``trigger_state`` that a new or resumed trigger starts with."""
+
+    next_scheduled_at: datetime | None
+
+
+def parse(trigger_type: str, schedule_config: Mapping[str, Any]) -> Schedule:
+    """The schedule of a cron or interval trigger. Raises :class:`ScheduleError`."""
+    if trigger_type == "cron":
+        return _cron(schedule_config)
+    if trigger_type == "interval":
+        return _interval(schedule_config)
+    raise ScheduleError(f"trigger_type {trigger_type!r} has no schedule; cron and interval have one")
+
+
+def initial_state(trigger_type: str, schedule_config: Mapping[str, Any], now: datetime) -> InitialState:
+    """What a trigger created (or resumed, or given another schedule) at ``now`` starts with; also the check
+    that its ``schedule_config`` can work. Raises :class:`ScheduleError`.
+
+    A conditional trigger on processing time is first checked at the next point of its grid; on event time the
+    documents say when, so nothing is scheduled, as for event triggers (whose config is not looked at here).
+    """
+    if trigger_type == "event":
+        return {"next_scheduled_at": None}
+    if trigger_type != "conditional":
+        return {"next_scheduled_at": parse(trigger_type, schedule_config).first(now)}
+    condition = Condition.parse(schedule_config)
+    if condition.time_domain == "event_time":
+        return {"next_scheduled_at": None}
+    return {"next_scheduled_at": grid.after(now, condition.check_interval_seconds)}
+
+
+def due(schedule: Schedule, next_scheduled_at: datetime, now: datetime) -> Fire | None:
+    """What is to be fired at ``now``, given the stored next time: nothing, or one fire (module docstring)."""
+    if next_scheduled_at > now:
+        return None
+    nominal = schedule.latest(next_scheduled_at, now)
+    reason = f"{schedule.words} due at {format_instant(nominal)}"
+    if nominal > next_scheduled_at:
+        reason += f", standing also for those missed since {format_instant(next_scheduled_at)}"
+    return Fire(nominal, schedule.after(nominal), reason)
+
+
+def is_overdue(status: str, trigger_type: str, next_scheduled_at: datetime | None, now: datetime) -> bool:
+    """Contract 4.7: active, scheduled by time, and its next time has passed."""
+    if status != "active" or trigger_type not in ("cron", "interval"):
+        return False
+    return next_scheduled_at is not None and next_scheduled_at < now
+
+
+def _cron(config: Mapping[str, Any]) -> Cron:
+    expression = config.get("cron_expression")
+    if not isinstance(expression, str):
+        raise ScheduleError("cron_expression is required: five fields, minute hour day month weekday")
+    if (fields := len(expression.split())) != 5:
+        raise ScheduleError(
+            f"cron_expression {expression!r} has {fields} fields, not the five: minute hour day month weekday"
+        )
+    zone = _zone(config.get("timezone") or "UTC")
+    try:
+        CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC))
+    except (CronSimError, AssertionError) as error:
+        raise ScheduleError(f"cron_expression {expression!r} is not valid: {error}") from error
+    return Cron(expression, zone)
+
+
+def _zone(name: object) -> ZoneInfo:
+    try:
+        if not isinstance(name, str):
+            raise ValueError
+        return ZoneInfo(name)
+    # Depending on the spelling: not found (KeyError), a folder of the database (OSError), not a key (ValueError).
+    except (KeyError, OSError, ValueError) as error:
+        raise ScheduleError(f"timezone {name!r} is not an IANA time zone such as 'Europe/Berlin'") from error
+
+
+def _interval(config: Mapping[str, Any]) -> Interval:
+    seconds = config.get("interval_seconds")
+    if type(seconds) is not int or not 1 <= seconds <= MAX_INTERVAL_SECONDS:
+        raise ScheduleError(f"interval_seconds must be a whole number from 1 to {MAX_INTERVAL_SECONDS}")
+    immediately = config.get("start_immediately") or False
+    if type(immediately) is not bool:
+        raise ScheduleError("start_immediately must be true or false")
+    return Interval(seconds, immediately)
