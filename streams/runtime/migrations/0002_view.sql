@@ -42,6 +42,14 @@ CREATE INDEX alert_executions_of_namespace
 CREATE INDEX alert_executions_of_alert
     ON alert_executions (namespace_id, alert_id, appended_at DESC, base DESC, alert_number DESC);
 
+-- Where the first record of a document part with a producer's event id was put. A repeat may come on another
+-- day, in another partition and to another worker: this key is what makes it find the first.
+CREATE TABLE result_bases (
+    base        bytea       PRIMARY KEY,
+    day         date        NOT NULL,
+    appended_at timestamptz NOT NULL
+);
+
 -- Exact totals without count(*): updated in the transaction that inserts the executions.
 CREATE TABLE alert_execution_counts (
     namespace_id text   NOT NULL,
