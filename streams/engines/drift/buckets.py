@@ -1,0 +1,30 @@
+"""Time buckets: how wide they are for a check, and where an instant falls.
+
+The grid is the multiples of the width since 1970-01-01T00:00Z, so partitions, workers and replays agree on it.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+WIDTHS_SECONDS: Final = (86_400, 3_600, 60, 1)
+"""Day, hour, minute, second."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def bucket_width(check_interval_seconds: int, window_seconds: int | None = None) -> int:
+    """The widest bucket, in seconds, that divides the check interval and the window (if there is one).
+
+    A check cuts at a multiple of its interval; because the width divides it, the cut never falls inside a
+    bucket and a check reads as few rows as it can. Raises ``ValueError`` for a span under one second.
+    """
+    spans = [check_interval_seconds] if window_seconds is None else [check_interval_seconds, window_seconds]
+    if min(spans) < 1:
+        raise ValueError("a check interval and a window are at least 1 second")
+    return next(width for width in WIDTHS_SECONDS if all(span % width == 0 for span in spans))
+
+
+def bucket_start(moment: datetime, width_seconds: int) -> datetime:
+    """The start, in UTC, of the bucket that holds ``moment``: start <= moment < start + width."""
+    width = timedelta(seconds=width_seconds)
+    return _EPOCH + (moment - _EPOCH) // width * width
