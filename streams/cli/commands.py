@@ -1,0 +1,28 @@
+"""Every command of ``tidewatch``, in the order its help lists them."""
+
+import typer
+
+from streams.cli.agents import agents
+from streams.cli.apply import apply
+from streams.cli.demo import demo
+from streams.cli.dev import dev
+from streams.cli.ingest import ingest
+from streams.cli.query import query
+from streams.cli.topics import topics
+from streams.cli.worker import worker
+
+app = typer.Typer(
+    help="Standing alerts, drift triggers and actions over a stream of documents in Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+)
+app.command()(demo)
+app.command()(dev)
+app.command()(ingest)
+app.command()(apply)
+app.command()(worker)
+app.command()(query)
+app.add_typer(topics, name="topics")
+app.command()(agents)

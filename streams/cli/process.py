@@ -1,0 +1,64 @@
+"""What every command's process has in common: settings from the environment, logs, errors a reader can act on."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import psycopg
+import typer
+from aiokafka.errors import KafkaError
+from psycopg_pool import PoolTimeout
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from streams.runtime.dev.process import ChildFailedError
+from streams.runtime.failure import LogMismatchError
+from streams.runtime.logs import configure_logging
+from streams.settings import Settings
+
+EXIT_DEADLINE_SECONDS = 10
+"""After a command's work is over, the kernel ends a process that does not."""
+
+
+class CommandError(RuntimeError):
+    """A command cannot go on; the message is all its user needs."""
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what is wrong on standard error and exit."""
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    raise typer.Exit(code)
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment, with options of the command on top. Exits with the variables at fault."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = (f"TIDEWATCH_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        fail("settings are wrong: " + "; ".join(problems), 2)
+
+
+def run(main: Coroutine[Any, Any, int | None], settings: Settings) -> None:
+    """Run a command to its end and exit with what it returns; failures of the world become one line."""
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        code = asyncio.run(main)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (CommandError, ChildFailedError, LogMismatchError) as error:
+        fail(str(error))
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        fail(f"the database at TIDEWATCH_DATABASE does not answer: {error}")
+    except KafkaError as error:
+        fail(f"the broker at TIDEWATCH_KAFKA={settings.kafka} failed: {error!r}")
+    except OSError as error:
+        fail(str(error))
+    finally:
+        # A thread that hangs would keep the process for ever. Children do not inherit an alarm.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(EXIT_DEADLINE_SECONDS)
+    if code:
+        raise typer.Exit(code)

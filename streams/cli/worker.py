@@ -1,0 +1,40 @@
+"""``tidewatch worker``: the stations, in one process."""
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.process import CommandError, load_settings, run
+
+
+def worker(
+    stations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…", help="Run only these stations; all but [bold]query[/] when left out. See `agents`."
+        ),
+    ] = None,
+) -> None:
+    """Run the stations until SIGTERM or Ctrl-C."""
+    settings = load_settings()
+
+    async def main() -> None:
+        from prometheus_client import start_http_server
+
+        from streams.app import choose
+        from streams.worker import WorkerFailedError, ensure_namespace, open_context, run_agents
+
+        try:
+            chosen = choose(None if stations is None else [name.strip() for name in stations.split(",")])
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        async with open_context(settings) as context:
+            await ensure_namespace(context)
+            if settings.metrics_port is not None:
+                start_http_server(settings.metrics_port, settings.host)
+            try:
+                await run_agents(context, [station.build(context) for station in chosen])
+            except WorkerFailedError as error:
+                raise CommandError(str(error)) from error
+
+    run(main(), settings)

@@ -1,0 +1,87 @@
+"""Health of the query service (contract 2.10) and its metrics."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Depends
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from streams.runtime.agent import Context
+from streams.runtime.definitions import current_version
+from streams.runtime.http.access import ContextDep, authenticate
+
+log = structlog.get_logger(__name__)
+
+DEFINITIONS_VERSION = "X-Definitions-Version"
+"""Response header: the version of the last definitions write the server has committed."""
+_PATIENCE_SECONDS = 5.0
+
+router = APIRouter()
+
+
+@router.get("/v1/health")
+@router.get("/v1/health/liveness")
+async def liveness() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "OK"}
+
+
+@router.get("/v1/health/deep", dependencies=[Depends(authenticate)])
+async def deep(context: ContextDep) -> Response:
+    """Whether what the service stands on answers. The vendor's names map to our two engines: everything that
+    is stored is in PostgreSQL, the queue of tasks is Kafka; cache and inference are inside the process."""
+    (version, stored), queued = await asyncio.gather(_database(context), _broker(context))
+    errors = {
+        name: error
+        for name, error in (
+            ("metadata", stored),
+            ("vector_store", stored),
+            ("object_storage", stored),
+            ("analytics", stored),
+            ("task_queue", queued),
+        )
+        if error is not None
+    }
+    names = ("cache", "metadata", "vector_store", "object_storage", "task_queue", "inference", "analytics")
+    body: dict[str, Any] = {
+        "status": "DEGRADED" if errors else "OK",
+        "data": {name: name not in errors for name in names},
+        "errors": errors or None,
+        "meta": {"definitions_version": version},
+    }
+    return JSONResponse(body, headers={} if version is None else {DEFINITIONS_VERSION: version})
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics() -> Response:
+    """The process's metrics in Prometheus' text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _database(context: Context) -> tuple[str | None, str | None]:
+    """The definitions version, or why it could not be read."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS), context.database.connection() as connection:
+            return str(await current_version(connection)), None
+    except Exception as error:
+        # Whatever is wrong with a dependency is the answer of this endpoint, not its failure.
+        log.warning("database_unhealthy", error=repr(error))
+        return None, type(error).__name__
+
+
+async def _broker(context: Context) -> str | None:
+    """Why the broker does not answer, or ``None``."""
+    admin = context.broker.admin()
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await admin.start()
+            await admin.list_topics()
+    except Exception as error:
+        # As above.
+        log.warning("broker_unhealthy", error=repr(error))
+        return type(error).__name__
+    finally:
+        await admin.close()
+    return None
