@@ -1,0 +1,1 @@
+"""Rows → shapes of the wire contract, one file per noun. Pure."""

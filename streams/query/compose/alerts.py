@@ -1,0 +1,97 @@
+"""Alert executions as ``AlertExecutionResult`` (contract 4.1)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from schemas.ids import BASE_BYTES, execution_id
+from schemas.times import format_instant
+from streams.query.compose.rows import Delivery, Execution, Progress, Unfired
+
+UNFIRED_BASE = bytes(BASE_BYTES)
+"""The document part of the one result of an alert that never fired. No hash gives it."""
+
+
+def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+    """The result of an execution that fired."""
+    match = {
+        "document_id": execution.document_id,
+        # The SDK refuses a whole list over one score outside.
+        "score": min(1.0, max(0.0, execution.score)),
+        "asset_id": execution.asset_id,
+        "matched_features": execution.matched_features,
+        "metadata": fields(execution),
+    }
+    return {
+        "execution_id": execution_id(execution.base, execution.number),
+        "alert_id": execution.alert_id,
+        "collection_id": execution.collection_id,
+        "triggered": True,
+        "match_count": 1,
+        "matches": [match] if execution.include_matches else None,
+        "source_documents": [execution.document_id],
+        "executed_at": format_instant(execution.executed_at),
+        "duration_ms": execution.duration_ms,
+        "deliveries": [
+            {"channel_type": item.channel_type, "status": item.status, "error": item.error} for item in deliveries
+        ],
+        "reason": execution.reason,
+        "retriever_id": execution.retriever_id,
+        "alert_version": execution.alert_version,
+        "definitions_version": execution.definitions_version,
+        "appended_at": format_instant(execution.appended_at),
+        "occurred_at": format_instant(execution.occurred_at),
+        "position": {
+            "topic": execution.source_topic,
+            "partition": execution.source_partition,
+            "offset": execution.source_offset,
+        },
+        "truncated": execution.truncated,
+    }
+
+
+def derived(alert: Unfired) -> dict[str, Any]:
+    """The one result of an alert that was checked and never fired. Its id is stable; its time is that of the
+    newest check."""
+    return {
+        "execution_id": execution_id(UNFIRED_BASE, alert.number),
+        "alert_id": alert.alert_id,
+        "collection_id": alert.collection_id,
+        "triggered": False,
+        "match_count": 0,
+        "matches": [] if alert.include_matches else None,
+        "source_documents": [],
+        "executed_at": format_instant(alert.appended_at),
+        "duration_ms": 0,
+        "deliveries": None,
+        "reason": "checked against every document so far, none matched",
+        "retriever_id": alert.retriever_id,
+        "alert_version": alert.alert_version,
+        "definitions_version": alert.definitions_version,
+        "appended_at": format_instant(alert.appended_at),
+        "occurred_at": format_instant(alert.occurred_at),
+    }
+
+
+def fields(execution: Execution) -> dict[str, Any]:
+    """The document's own fields, without the two ids that stand beside them."""
+    own = dict(execution.document)
+    own.pop("document_id", None)
+    own.pop("collection_id", None)
+    return own
+
+
+def checked_through(progress: Iterable[Progress]) -> dict[str, Any] | None:
+    """How far the collections of an alert have been checked: the next offset of each partition of
+    ``documents``, and the greatest instants seen."""
+    rows = list(progress)
+    if not rows:
+        return None
+    position: dict[str, dict[str, int]] = {}
+    for row in rows:
+        position.setdefault(row.collection_id, {})[str(row.partition)] = row.next_offset
+    return {
+        "position": position,
+        "occurred_at": format_instant(max(row.occurred_at for row in rows)),
+        "appended_at": format_instant(max(row.appended_at for row in rows)),
+        "definitions_version": max(row.definitions_version for row in rows),
+    }

@@ -1,0 +1,113 @@
+"""What the reads return and the shapes are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One recorded alert execution with its document part."""
+
+    base: bytes
+    number: int
+    alert_id: str
+    alert_version: int
+    retriever_id: str
+    appended_at: datetime
+    score: float
+    reason: str
+    matched_features: dict[str, Any] | None
+    include_matches: bool
+    collection_id: str
+    document_id: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    occurred_at: datetime
+    executed_at: datetime
+    duration_ms: int
+    definitions_version: int
+    asset_id: str | None
+    truncated: bool
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfired:
+    """An alert that was checked and never fired, with the newest check of its present definition."""
+
+    number: int
+    alert_id: str
+    alert_version: int
+    retriever_id: str
+    include_matches: bool
+    collection_id: str
+    appended_at: datetime
+    occurred_at: datetime
+    definitions_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The newest attempt to deliver an execution over one channel."""
+
+    execution_id: str
+    channel_type: str
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one partition of one collection has been checked."""
+
+    collection_id: str
+    partition: int
+    next_offset: int
+    occurred_at: datetime
+    appended_at: datetime
+    definitions_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRun:
+    """One execution of a trigger of either family."""
+
+    job_id: str
+    triggered_at: datetime
+    status: str
+    execution_time_ms: int | None
+    error: str | None
+    num_clusters: int | None
+    num_documents: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverRun:
+    """One recorded run of a retriever."""
+
+    execution_id: str
+    retriever_id: str
+    status: str
+    created_at: datetime
+    completed_at: datetime
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRun:
+    """One run of a cluster."""
+
+    run_id: str
+    cluster_id: str
+    status: str
+    num_clusters: int
+    num_points: int
+    metrics: Mapping[str, Any] | None
+    centroids: list[dict[str, Any]]
+    created_at: datetime
+    completed_at: datetime | None
+    error: str | None

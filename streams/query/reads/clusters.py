@@ -1,0 +1,63 @@
+"""Runs of one cluster. act writes them where they are read: they are work of its own, not a view."""
+
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from streams.query.compose.rows import ClusterRun
+from streams.runtime.database import Connection, fetch_value
+
+_SELECT = (
+    "SELECT r.run_id, r.cluster_id, r.status, r.num_clusters, r.num_points, r.metrics, r.centroids, r.created_at,"
+    " r.completed_at, j.error FROM cluster_runs r LEFT JOIN jobs j ON j.job_id = r.job_id"
+    " WHERE r.namespace_id = %(namespace)s AND r.cluster_id = %(cluster)s"
+)
+
+
+async def newest(
+    connection: Connection,
+    namespace_id: str,
+    cluster_id: str,
+    *,
+    limit: int,
+    offset: int = 0,
+    before: tuple[datetime, str] | None = None,
+) -> list[ClusterRun]:
+    """Runs, newest first, from an offset or behind a run."""
+    moment, run_id = before or (None, None)
+    async with connection.cursor(row_factory=class_row(ClusterRun)) as cursor:
+        await cursor.execute(
+            f"{_SELECT} AND (%(moment)s::timestamptz IS NULL OR"
+            " (r.created_at, r.run_id) < (%(moment)s::timestamptz, %(run)s::text))"
+            " ORDER BY r.created_at DESC, r.run_id DESC OFFSET %(offset)s LIMIT %(limit)s".encode(),
+            {
+                "namespace": namespace_id,
+                "cluster": cluster_id,
+                "moment": moment,
+                "run": run_id,
+                "offset": offset,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def run(connection: Connection, namespace_id: str, cluster_id: str, run_id: str) -> ClusterRun | None:
+    """One run."""
+    async with connection.cursor(row_factory=class_row(ClusterRun)) as cursor:
+        await cursor.execute(
+            f"{_SELECT} AND r.run_id = %(run)s".encode(),
+            {"namespace": namespace_id, "cluster": cluster_id, "run": run_id},
+        )
+        return await cursor.fetchone()
+
+
+async def count(connection: Connection, namespace_id: str, cluster_id: str) -> int:
+    """How many runs there are."""
+    return int(
+        await fetch_value(
+            connection,
+            "SELECT count(*) FROM cluster_runs WHERE namespace_id = %s AND cluster_id = %s",
+            (namespace_id, cluster_id),
+        )
+    )

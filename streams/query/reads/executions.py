@@ -1,0 +1,126 @@
+"""Recorded alert executions of alerts that are not deleted: newest first, by id, counted."""
+
+from collections.abc import Sequence
+from datetime import UTC, date
+from typing import Any
+
+from psycopg.rows import class_row
+
+from schemas.ids import ExecutionRef
+from streams.query.compose.rows import Delivery, Execution
+from streams.query.paging import After, windows
+from streams.query.partitions import stored_days
+from streams.runtime.database import Connection, fetch_value
+
+# An alert deleted meanwhile keeps its rows but is not served.
+_ALERT = (
+    "JOIN definitions a ON a.kind = 'alert' AND a.namespace_id = e.namespace_id AND a.id = e.alert_id"
+    " AND a.deleted_at IS NULL"
+)
+
+# The page is chosen on the narrow rows; the document parts are fetched for it alone.
+_SELECT = """
+SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retriever_id, p.appended_at, p.score,
+       p.reason, p.matched_features, p.include_matches, r.collection_id, r.document_id, r.source_topic,
+       r.source_partition, r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version,
+       r.asset_id, r.truncated, r.document
+FROM ({page}) p
+CROSS JOIN LATERAL (SELECT * FROM result_documents d WHERE d.day = p.day AND d.base = p.base) r
+ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
+"""
+
+_COLUMNS = (
+    "e.day, e.base, e.alert_number, e.alert_id, e.alert_version, e.retriever_id, e.appended_at, e.score, e.reason,"
+    " e.matched_features,"
+    " a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb AS include_matches"
+)
+
+
+async def newest(
+    connection: Connection,
+    namespace_id: str,
+    alert_ids: Sequence[str] | None,
+    limit: int,
+    *,
+    after: After | None = None,
+) -> list[Execution]:
+    """The newest executions, of all alerts of the namespace or of some: by append time of the document, then
+    document part, then alert number."""
+    wheres = ["e.namespace_id = %(namespace)s", "e.day BETWEEN %(oldest)s AND %(newest)s"]
+    parameters: dict[str, Any] = {"namespace": namespace_id}
+    if alert_ids is not None and len(alert_ids) == 1:
+        # Not = ANY: only equality keeps the index's order.
+        wheres.append("e.alert_id = %(alert)s")
+        parameters["alert"] = alert_ids[0]
+    elif alert_ids is not None:
+        wheres.append("e.alert_id = ANY(%(alerts)s)")
+        parameters["alerts"] = list(alert_ids)
+    start: date | None = None
+    if after is not None:
+        assert after.appended_at is not None
+        wheres.append("(e.appended_at, e.base, e.alert_number) < (%(moment)s, %(base)s, %(number)s)")
+        parameters.update(moment=after.appended_at, base=after.base, number=after.number)
+        start = after.appended_at.astimezone(UTC).date()
+    page = (
+        f"SELECT {_COLUMNS} FROM alert_executions e {_ALERT} WHERE {' AND '.join(wheres)}"
+        " ORDER BY e.appended_at DESC, e.base DESC, e.alert_number DESC LIMIT %(limit)s"
+    )
+    statement = _SELECT.format(page=page).encode()
+    found: list[Execution] = []
+    for oldest, youngest in windows(await stored_days(connection), start):
+        parameters.update(oldest=oldest, newest=youngest, limit=limit - len(found))
+        async with connection.cursor(row_factory=class_row(Execution)) as cursor:
+            await cursor.execute(statement, parameters)
+            found += await cursor.fetchall()
+        if len(found) >= limit:
+            break
+    return found
+
+
+async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) -> Execution | None:
+    """One execution. An id does not tell its day, so every partition is probed by its primary key."""
+    if ref.alert_number >= 1 << 63:
+        return None
+    page = (
+        f"SELECT {_COLUMNS} FROM unnest(%(days)s::date[]) AS one(day) CROSS JOIN LATERAL"
+        " (SELECT * FROM alert_executions x WHERE x.day = one.day AND x.base = %(base)s"
+        f" AND x.alert_number = %(number)s AND x.namespace_id = %(namespace)s OFFSET 0) e {_ALERT} LIMIT 1"
+    )
+    parameters = {
+        "days": await stored_days(connection),
+        "base": ref.base,
+        "number": ref.alert_number,
+        "namespace": namespace_id,
+    }
+    async with connection.cursor(row_factory=class_row(Execution)) as cursor:
+        await cursor.execute(_SELECT.format(page=page).encode(), parameters)
+        return await cursor.fetchone()
+
+
+async def count(connection: Connection, namespace_id: str, alert_ids: Sequence[str] | None) -> int:
+    """How many executions are recorded, exactly."""
+    return int(
+        await fetch_value(
+            connection,
+            f"SELECT coalesce(sum(e.executions), 0)::bigint FROM alert_execution_counts e {_ALERT}"
+            " WHERE e.namespace_id = %(namespace)s"
+            " AND (%(alerts)s::text[] IS NULL OR e.alert_id = ANY(%(alerts)s::text[]))",
+            {"namespace": namespace_id, "alerts": None if alert_ids is None else list(alert_ids)},
+        )
+    )
+
+
+async def deliveries(
+    connection: Connection, namespace_id: str, execution_ids: Sequence[str]
+) -> dict[str, list[Delivery]]:
+    """The newest delivery attempts of executions, by execution id, in order of the alert's channels."""
+    found: dict[str, list[Delivery]] = {}
+    async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        await cursor.execute(
+            "SELECT execution_id, channel_type, status, error FROM delivery_status WHERE namespace_id = %s"
+            " AND execution_id = ANY(%s) ORDER BY execution_id, channel_index",
+            (namespace_id, list(execution_ids)),
+        )
+        for delivery in await cursor.fetchall():
+            found.setdefault(delivery.execution_id, []).append(delivery)
+    return found

@@ -1,0 +1,60 @@
+"""What match has checked, and the alerts that never fired on it."""
+
+from psycopg.rows import class_row
+
+from streams.query.compose.rows import Progress, Unfired
+from streams.runtime.database import Connection
+
+# Alerts as collections attach them on ingest.
+_APPLIED = """
+SELECT application ->> 'alert_id' AS alert_id, c.id AS collection_id, c.version
+FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
+    CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
+    ELSE '[]'::jsonb END) AS application
+WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at IS NULL
+  AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+  AND coalesce(application ->> 'execution_mode', 'on_ingest') = 'on_ingest'
+  AND (%(alert)s::text IS NULL OR application ->> 'alert_id' = %(alert)s)
+"""
+
+# Checked: some batch was evaluated under definitions that held the alert and its attachment as they are now.
+_UNFIRED = f"""
+WITH applied AS ({_APPLIED}), progress AS (
+    SELECT DISTINCT ON (collection_id) collection_id, appended_at, occurred_at, definitions_version
+    FROM match_progress WHERE namespace_id = %(namespace)s
+    ORDER BY collection_id, definitions_version DESC, appended_at DESC
+), newest AS (
+    SELECT DISTINCT ON (a.id) a.number, a.id AS alert_id, a.version AS alert_version,
+           coalesce(a.body ->> 'retriever_id', '') AS retriever_id,
+           a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb AS include_matches,
+           p.collection_id, p.appended_at, p.occurred_at, p.definitions_version
+    FROM definitions a JOIN applied ON applied.alert_id = a.id
+    JOIN progress p ON p.collection_id = applied.collection_id
+     AND p.definitions_version >= greatest(a.version, applied.version)
+    WHERE a.kind = 'alert' AND a.namespace_id = %(namespace)s AND a.deleted_at IS NULL
+      AND a.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+      AND NOT EXISTS (SELECT 1 FROM alert_execution_counts n
+                      WHERE n.namespace_id = a.namespace_id AND n.alert_id = a.id)
+    ORDER BY a.id, p.appended_at DESC, p.collection_id
+)
+SELECT * FROM newest ORDER BY number DESC
+"""
+
+
+async def unfired(connection: Connection, namespace_id: str, alert_id: str | None = None) -> list[Unfired]:
+    """Alerts that were checked as they are defined now and have never fired; the youngest alert first."""
+    async with connection.cursor(row_factory=class_row(Unfired)) as cursor:
+        await cursor.execute(_UNFIRED.encode(), {"namespace": namespace_id, "alert": alert_id})
+        return await cursor.fetchall()
+
+
+async def checked(connection: Connection, namespace_id: str, alert_id: str) -> list[Progress]:
+    """How far the collections an alert is attached to have been checked."""
+    async with connection.cursor(row_factory=class_row(Progress)) as cursor:
+        await cursor.execute(
+            f"SELECT collection_id, partition, next_offset, occurred_at, appended_at, definitions_version"
+            f" FROM match_progress WHERE namespace_id = %(namespace)s AND collection_id IN"
+            f" (SELECT collection_id FROM ({_APPLIED}) applied) ORDER BY collection_id, partition".encode(),
+            {"namespace": namespace_id, "alert": alert_id},
+        )
+        return await cursor.fetchall()

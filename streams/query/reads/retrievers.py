@@ -1,0 +1,52 @@
+"""Recorded retriever runs, and which alerts run a retriever."""
+
+from psycopg.rows import class_row
+
+from streams.query.compose.rows import RetrieverRun
+from streams.runtime.database import Connection, fetch_value
+
+_COLUMNS = "execution_id, retriever_id, status, created_at, completed_at, detail"
+_OF_RETRIEVER = (
+    "namespace_id = %(namespace)s AND retriever_id = %(retriever)s"
+    " AND (%(status)s::text IS NULL OR status = %(status)s)"
+)
+
+
+async def run(
+    connection: Connection, namespace_id: str, retriever_id: str, execution_id: str
+) -> RetrieverRun | None:
+    """One recorded run."""
+    async with connection.cursor(row_factory=class_row(RetrieverRun)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} FROM retriever_executions"
+            " WHERE execution_id = %s AND namespace_id = %s AND retriever_id = %s".encode(),
+            (execution_id, namespace_id, retriever_id),
+        )
+        return await cursor.fetchone()
+
+
+async def newest(
+    connection: Connection, namespace_id: str, retriever_id: str, status: str | None, limit: int
+) -> tuple[list[RetrieverRun], int]:
+    """The newest recorded runs of a retriever, and how many there are."""
+    parameters = {"namespace": namespace_id, "retriever": retriever_id, "status": status, "limit": limit}
+    total = await fetch_value(
+        connection, f"SELECT count(*) FROM retriever_executions WHERE {_OF_RETRIEVER}", parameters
+    )
+    async with connection.cursor(row_factory=class_row(RetrieverRun)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} FROM retriever_executions WHERE {_OF_RETRIEVER}"
+            " ORDER BY created_at DESC, execution_id DESC LIMIT %(limit)s".encode(),
+            parameters,
+        )
+        return await cursor.fetchall(), int(total)
+
+
+async def alerts_of(connection: Connection, namespace_id: str, retriever_id: str) -> list[str]:
+    """The alerts that run a retriever."""
+    cursor = await connection.execute(
+        "SELECT id FROM definitions WHERE kind = 'alert' AND namespace_id = %s AND deleted_at IS NULL"
+        " AND body ->> 'retriever_id' = %s ORDER BY id",
+        (namespace_id, retriever_id),
+    )
+    return [row[0] for row in await cursor.fetchall()]

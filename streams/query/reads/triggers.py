@@ -1,0 +1,42 @@
+"""The history of one trigger."""
+
+from psycopg.rows import class_row
+
+from schemas.events.trigger import TriggerFamily
+from streams.query.compose.rows import TriggerRun
+from streams.runtime.database import Connection, fetch_value
+
+_WHERE = (
+    "namespace_id = %(namespace)s AND trigger_id = %(trigger)s AND family = %(family)s"
+    " AND (%(status)s::text IS NULL OR status = lower(%(status)s))"
+)
+
+
+async def history(
+    connection: Connection,
+    namespace_id: str,
+    trigger_id: str,
+    family: TriggerFamily,
+    *,
+    status: str | None,
+    offset: int,
+    limit: int,
+) -> tuple[list[TriggerRun], int]:
+    """Executions of a trigger, newest first, and how many there are of that status (in any case of letters)."""
+    parameters = {
+        "namespace": namespace_id,
+        "trigger": trigger_id,
+        "family": family,
+        "status": status,
+        "offset": offset,
+        "limit": limit,
+    }
+    total = await fetch_value(connection, f"SELECT count(*) FROM trigger_executions WHERE {_WHERE}", parameters)
+    async with connection.cursor(row_factory=class_row(TriggerRun)) as cursor:
+        await cursor.execute(
+            "SELECT job_id, triggered_at, status, execution_time_ms, error, num_clusters, num_documents, reason"
+            f" FROM trigger_executions WHERE {_WHERE} ORDER BY triggered_at DESC, job_id DESC"
+            " OFFSET %(offset)s LIMIT %(limit)s".encode(),
+            parameters,
+        )
+        return await cursor.fetchall(), int(total)

@@ -1,0 +1,119 @@
+"""Alert results: the newest of one alert, lists, one by id (contract 2.1, 4.1)."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from schemas.ids import execution_id, parse_execution_id
+from streams.query.compose import alerts as compose
+from streams.query.compose.rows import Execution, Unfired
+from streams.query.paging import cut, parse_cursor
+from streams.query.reads import executions, progress
+from streams.query.routes.answer import answer, known
+from streams.query.routes.bodies import BodyPageDep
+from streams.runtime.database import Connection
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
+
+
+async def latest_result(alert_identifier: str, access: AccessDep, context: ContextDep) -> Response:
+    """The newest execution of an alert. 404 when it is unknown or was never checked."""
+    async with context.database.transaction(snapshot=True) as connection:
+        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record.id
+        found: list[Execution | Unfired] = [
+            *await executions.newest(connection, access.namespace_id, [alert], 1)
+        ] or [*await progress.unfired(connection, access.namespace_id, alert)]
+        if not found:
+            raise ApiError(
+                404,
+                f"Alert has not been executed yet: {alert}",
+                details={"resource": "alert_execution", "id": alert},
+            )
+        (result,) = await _composed(connection, access.namespace_id, found)
+        through = compose.checked_through(await progress.checked(connection, access.namespace_id, alert))
+        return await answer(connection, {**result, "checked_through": through})
+
+
+async def list_all(
+    access: AccessDep, context: ContextDep, page: BodyPageDep, base_url: str | None = None
+) -> Response:
+    """Executions of every alert of the namespace, newest first."""
+    async with context.database.transaction(snapshot=True) as connection:
+        body = await _listed(connection, access.namespace_id, None, page)
+        following = body["pagination"]["next_cursor"]
+        if base_url and following:
+            query = urlencode({"limit": page.limit, "cursor": following})
+            body["pagination"]["next_page"] = f"{base_url.rstrip('/')}/v1/alerts/executions?{query}"
+        return await answer(connection, body)
+
+
+async def list_of_alert(alert_identifier: str, access: AccessDep, context: ContextDep, page: PageDep) -> Response:
+    """Executions of one alert, newest first."""
+    async with context.database.transaction(snapshot=True) as connection:
+        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record.id
+        return await answer(connection, await _listed(connection, access.namespace_id, alert, page))
+
+
+async def one(execution_id: str, access: AccessDep, context: ContextDep) -> Response:
+    """One execution by id."""
+    ref = parse_execution_id(execution_id)
+    if ref is None:
+        raise not_found("execution", execution_id)
+    async with context.database.transaction(snapshot=True) as connection:
+        found: list[Execution | Unfired] = []
+        if ref.base == compose.UNFIRED_BASE:
+            silent = await progress.unfired(connection, access.namespace_id)
+            found = [item for item in silent if item.number == ref.alert_number]
+        elif (execution := await executions.by_id(connection, access.namespace_id, ref)) is not None:
+            found = [execution]
+        if not found:
+            raise not_found("execution", execution_id)
+        (result,) = await _composed(connection, access.namespace_id, found)
+        return await answer(connection, result)
+
+
+async def _listed(
+    connection: Connection, namespace_id: str, alert_id: str | None, request: PageRequest
+) -> dict[str, Any]:
+    after = parse_cursor(request.cursor)
+    offset = 0 if after else request.offset
+    alerts = None if alert_id is None else [alert_id]
+    recorded: list[Execution] = []
+    if after is None or after.recorded:
+        recorded = await executions.newest(
+            connection, namespace_id, alerts, offset + request.limit + 1, after=after
+        )
+    unfired = await progress.unfired(connection, namespace_id, alert_id)
+    page, following = cut(recorded, unfired, after, offset, request.limit)
+    total = await executions.count(connection, namespace_id, alerts) + len(unfired)
+    return {
+        "results": await _composed(connection, namespace_id, page),
+        "pagination": page_envelope(request, total, None if following is None else following.cursor()),
+        "total_count": total,
+    }
+
+
+async def _composed(
+    connection: Connection, namespace_id: str, items: list[Execution | Unfired]
+) -> list[dict[str, Any]]:
+    ids = [execution_id(item.base, item.number) for item in items if isinstance(item, Execution)]
+    deliveries = await executions.deliveries(connection, namespace_id, ids) if ids else {}
+    return [
+        compose.derived(item)
+        if isinstance(item, Unfired)
+        else compose.recorded(item, deliveries.get(execution_id(item.base, item.number), []))
+        for item in items
+    ]
+
+
+def router() -> APIRouter:
+    """The routes, literal segments first."""
+    router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+    router.get("/executions")(list_all)
+    router.get("/executions/{execution_id}")(one)
+    router.get("/{alert_identifier}/results")(latest_result)
+    router.get("/{alert_identifier}/executions")(list_of_alert)
+    return router

@@ -1,0 +1,40 @@
+"""What every read route does: look a definition up, answer with JSON and the age of the view."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from schemas.events.definition import Kind
+from schemas.times import format_instant
+from streams.query.station import NAME
+from streams.runtime.database import Connection, fetch_value
+from streams.runtime.definitions import StoredDefinition, find_definition
+from streams.runtime.http.errors import ApiError, not_found
+
+APPLIED_AT = "X-Applied-At"
+"""Header: when the view was last moved."""
+
+
+async def known(connection: Connection, kind: Kind, namespace_id: str, identifier: str) -> StoredDefinition:
+    """A definition by id or name. Raises 404."""
+    # PostgreSQL refuses the character in any text, so nothing has such a name.
+    found = None if "\x00" in identifier else await find_definition(connection, kind, namespace_id, identifier)
+    if found is None:
+        raise not_found(kind.replace("cluster_trigger", "trigger"), identifier)
+    return found
+
+
+async def answer(connection: Connection, body: Mapping[str, Any]) -> Response:
+    """200 with ``body``."""
+    applied = await fetch_value(connection, "SELECT max(updated_at) FROM positions WHERE station = %s", (NAME,))
+    headers = {} if applied is None else {APPLIED_AT: format_instant(applied)}
+    return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+
+
+def refuse(**unsupported: object) -> None:
+    """Raises 400 for list options that would otherwise be ignored silently."""
+    for name, value in unsupported.items():
+        if value:
+            raise ApiError(400, f"'{name}' is not supported on this list", details={"parameter": name})

@@ -1,0 +1,69 @@
+"""Request bodies of the reads. An explicit null is an absent field (contract 1.4)."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from streams.runtime.http.pages import PageDep, PageRequest, WindowRequest, decode_cursor
+
+
+class HistoryRequest(WindowRequest):
+    """Body of a cluster trigger's history."""
+
+    status_filter: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: item for name, item in value.items() if item is not None}
+        return value
+
+
+class ListRequest(BaseModel):
+    """Body of an execution list: filters and sorting are declared by the contract and refused when used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filters: dict[str, Any] | None = None
+    sort: dict[str, Any] | None = None
+    sorts: list[dict[str, Any]] | None = None
+    search: str | None = None
+    status: str | None = None
+
+
+class ExecutionsBody(BaseModel):
+    """Body of ``GET /v1/alerts/executions``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int | None = Field(None, ge=1, le=1000)
+    offset: int | None = Field(None, ge=0, le=10_000)
+    cursor: str | None = None
+    include_total: bool | None = None
+
+
+async def page_with_body(request: Request, page: PageDep) -> PageRequest:
+    """The page of a GET that may carry a body; what the query string says wins."""
+    raw = await request.body()
+    if not raw.strip():
+        return page
+    try:
+        body = ExecutionsBody.model_validate_json(raw)
+    except ValidationError as error:
+        problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise RequestValidationError(problems) from error
+    query = request.query_params
+    sized = "limit" in query or "page_size" in query
+    placed = any(name in query for name in ("offset", "page", "cursor", "next_cursor", "after"))
+    return PageRequest(
+        limit=page.limit if sized or body.limit is None else body.limit,
+        offset=page.offset if placed or body.offset is None else body.offset,
+        cursor=page.cursor if placed or body.cursor is None else decode_cursor(body.cursor),
+        include_total=page.include_total if "include_total" in query else bool(body.include_total),
+    )
+
+
+BodyPageDep = Annotated[PageRequest, Depends(page_with_body)]

@@ -1,0 +1,122 @@
+"""Runs of clusters and their groups (contract 2.5, 4.10)."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from schemas.times import format_instant, parse_instant
+from streams.query.compose import clusters as compose
+from streams.query.compose.rows import ClusterRun
+from streams.query.reads import clusters
+from streams.query.routes.answer import answer, known, refuse
+from streams.query.routes.bodies import ListRequest
+from streams.runtime.database import Connection
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.pages import PageDep, page_envelope
+
+
+async def latest(
+    cluster_identifier: str, access: AccessDep, context: ContextDep, include_vectors: bool = False
+) -> Response:
+    """The newest run of a cluster. 404 when there is none."""
+    async with context.database.transaction(snapshot=True) as connection:
+        run = await _newest(connection, access.namespace_id, cluster_identifier)
+        return await answer(connection, compose.result(run, include_vectors=include_vectors))
+
+
+async def one(
+    cluster_identifier: str,
+    run_id: str,
+    access: AccessDep,
+    context: ContextDep,
+    include_vectors: bool = False,
+) -> Response:
+    """One run of a cluster."""
+    async with context.database.transaction(snapshot=True) as connection:
+        cluster = (await known(connection, "cluster", access.namespace_id, cluster_identifier)).record.id
+        run = None
+        if "\x00" not in run_id:
+            run = await clusters.run(connection, access.namespace_id, cluster, run_id)
+        if run is None:
+            raise not_found("cluster execution", run_id)
+        return await answer(connection, compose.result(run, include_vectors=include_vectors))
+
+
+async def list_runs(
+    cluster_identifier: str,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListRequest | None = None,
+    include_vectors: bool = False,
+) -> Response:
+    """Runs of a cluster, newest first."""
+    asked = body or ListRequest()
+    refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, status=asked.status)
+    before = _parse_cursor(page.cursor)
+    async with context.database.transaction(snapshot=True) as connection:
+        cluster = (await known(connection, "cluster", access.namespace_id, cluster_identifier)).record.id
+        runs = await clusters.newest(
+            connection,
+            access.namespace_id,
+            cluster,
+            limit=page.limit + 1,
+            offset=0 if before else page.offset,
+            before=before,
+        )
+        total = await clusters.count(connection, access.namespace_id, cluster)
+        shown = runs[: page.limit]
+        last = shown[-1] if len(runs) > page.limit else None
+        following = None if last is None else (format_instant(last.created_at), last.run_id)
+        return await answer(
+            connection,
+            {
+                "results": [compose.result(run, include_vectors=include_vectors) for run in shown],
+                "pagination": page_envelope(page, total, following),
+                "total_count": total,
+            },
+        )
+
+
+async def groups(cluster_identifier: str, access: AccessDep, context: ContextDep) -> Response:
+    """The groups of the newest run of a cluster."""
+    async with context.database.transaction(snapshot=True) as connection:
+        run = await _newest(connection, access.namespace_id, cluster_identifier)
+        return await answer(connection, compose.groups(run))
+
+
+async def _newest(connection: Connection, namespace_id: str, identifier: str) -> ClusterRun:
+    cluster = (await known(connection, "cluster", namespace_id, identifier)).record.id
+    runs = await clusters.newest(connection, namespace_id, cluster, limit=1)
+    if not runs:
+        raise ApiError(
+            404,
+            f"Cluster has not been executed yet: {cluster}",
+            details={"resource": "cluster_execution", "id": cluster},
+        )
+    return runs[0]
+
+
+def _parse_cursor(values: tuple[Any, ...] | None) -> tuple[datetime, str] | None:
+    match values:
+        case None:
+            return None
+        case (str(moment), str(run_id)) if "\x00" not in run_id:
+            try:
+                return parse_instant(moment), run_id
+            except (ValueError, OverflowError):
+                pass
+    raise ApiError(400, "The cursor is not one this server gave out")
+
+
+def router() -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/v1/clusters", tags=["clusters"])
+    router.get("/{cluster_identifier}/executions")(latest)
+    router.post("/{cluster_identifier}/executions/list")(list_runs)
+    router.get("/{cluster_identifier}/executions/{run_id}")(one)
+    router.get("/{cluster_identifier}/groups")(groups)
+    return router
