@@ -1,0 +1,153 @@
+"""Definitions: version order, the tail that folds them, and which stream a log belongs to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events.definition import DefinitionRecord, decode_definition, encode_definition, stream_record
+from schemas.headers import DefinitionsVersion
+from schemas.topics import DEFINITIONS, DOCUMENTS
+from streams.runtime.agent import Context
+from streams.runtime.catalog import Catalog
+from streams.runtime.database import StoredPosition
+from streams.runtime.definitions import (
+    DefinitionsTail,
+    current_version,
+    delete_definition,
+    find_definition,
+    list_definitions,
+    put_definition,
+)
+from streams.runtime.failure import LogMismatchError
+from streams.runtime.identity import check_log, stream_epoch
+from tests.support import eventually
+
+
+def record(identifier: str, version: int, *, deleted: bool = False) -> DefinitionRecord:
+    return DefinitionRecord("alert", "n", identifier, 1, DefinitionsVersion("e", version), deleted=deleted)
+
+
+@given(
+    st.permutations(
+        [record("a", 1), record("b", 2), record("a", 3, deleted=True), record("b", 4), record("c", 5)]
+    ).flatmap(lambda order: st.tuples(st.just(order), st.lists(st.sampled_from(order))))
+)
+def test_folding_ends_alike_whatever_the_order_and_repeats(
+    case: tuple[list[DefinitionRecord], list[DefinitionRecord]],
+) -> None:
+    order, repeats = case
+    catalog = Catalog("e")
+    for item in [*order, *repeats]:
+        catalog.fold(item)
+    assert catalog.version == 5
+    assert sorted((held.id, held.version.number) for held in catalog.of("alert")) == [("b", 4), ("c", 5)]
+    assert catalog.get("alert", "n", "a") is None
+
+
+def test_another_epoch_changes_nothing() -> None:
+    catalog = Catalog("other")
+    assert not catalog.fold(record("a", 1))
+    assert catalog.version == 0
+
+
+async def test_versions_follow_commits(context: Context) -> None:
+    async def write(number: int) -> int:
+        async with context.database.transaction() as connection:
+            stored = await put_definition(
+                connection, "alert", "n", f"alt_{number}", f"name {number}", {"n": number}
+            )
+            return stored.record.version.number
+
+    numbers = await asyncio.gather(*(write(number) for number in range(12)))
+    assert sorted(numbers) == list(range(1, 13))
+    async with context.database.connection() as connection:
+        outbox = await (await connection.execute("SELECT value FROM outbox ORDER BY id")).fetchall()
+        assert (await current_version(connection)).number == 12
+    assert [decode_definition(value).version.number for (value,) in outbox] == list(range(1, 13))
+
+
+async def test_names_are_unique_until_deleted(context: Context) -> None:
+    async with context.database.transaction() as connection:
+        await put_definition(connection, "alert", "n", "alt_1", "Ebola", {})
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        async with context.database.transaction() as connection:
+            await put_definition(connection, "alert", "n", "alt_2", "Ebola", {})
+    async with context.database.transaction() as connection:
+        await put_definition(connection, "alert", "other", "alt_2", "Ebola", {})
+        assert await delete_definition(connection, "alert", "n", "alt_1")
+        assert not await delete_definition(connection, "alert", "n", "alt_1")
+        await put_definition(connection, "alert", "n", "alt_3", "Ebola", {})
+    async with context.database.connection() as connection:
+        found = await find_definition(connection, "alert", "n", "Ebola")
+        assert found is not None
+        assert found.record.id == "alt_3"
+        assert await find_definition(connection, "alert", "n", "alt_1") is None
+        assert [item.record.id for item in await list_definitions(connection, "alert", "n")] == ["alt_3"]
+
+
+@pytest.fixture
+async def producer(context: Context) -> AsyncIterator[AIOKafkaProducer]:
+    producer = context.broker.producer()
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def test_the_tail_folds_what_the_snapshot_did_not_have(context: Context, producer: AIOKafkaProducer) -> None:
+    async with context.database.transaction() as connection:
+        first = await put_definition(connection, "alert", "n", "alt_1", "one", {})
+    epoch = first.record.version.epoch
+    changes: list[str] = []
+    tail = DefinitionsTail(context.broker, context.database, lambda changed: changes.append(changed.id))
+    await tail.start()
+    try:
+        assert tail.catalog.get("alert", "n", "alt_1") is not None
+        later = DefinitionRecord("alert", "n", "alt_2", 2, DefinitionsVersion(epoch, 2))
+        waiting = asyncio.create_task(tail.wait_for(later.version, 20))
+        for value in (encode_definition(stream_record(epoch)), b"garbage", encode_definition(later)):
+            await producer.send_and_wait(context.broker.topic(DEFINITIONS), value, key=b"k")
+        assert await waiting
+        assert changes == ["alt_2"]
+        assert not await tail.wait_for(DefinitionsVersion(epoch, 99), 0.05)
+        assert not await tail.wait_for(DefinitionsVersion("another", 1), 20)
+        assert tail.failure is None
+    finally:
+        await tail.stop()
+
+
+async def test_a_topic_of_another_stream_ends_the_tail(context: Context, producer: AIOKafkaProducer) -> None:
+    tail = DefinitionsTail(context.broker, context.database)
+    await tail.start()
+    try:
+        await producer.send_and_wait(
+            context.broker.topic(DEFINITIONS), encode_definition(stream_record("foreign")), key=b"k"
+        )
+
+        async def failed() -> bool:
+            return isinstance(tail.failure, LogMismatchError)
+
+        await eventually(failed)
+    finally:
+        await tail.stop()
+
+
+async def test_the_log_must_hold_what_was_read_from_it(context: Context, producer: AIOKafkaProducer) -> None:
+    topic = context.broker.topic(DOCUMENTS)
+    sent = await producer.send_and_wait(topic, b"v", key=b"k", partition=0)
+    partition = TopicPartition(topic, 0)
+    good = StoredPosition(1, sent.timestamp, b"k")
+    await check_log(context.broker, "s", [partition], {partition: good})
+    for bad, says in (
+        (StoredPosition(1, sent.timestamp + 1, b"k"), "another record"),
+        (StoredPosition(1, sent.timestamp, b"other"), "another record"),
+        (StoredPosition(7, sent.timestamp, b"k"), "ends at offset 1"),
+    ):
+        with pytest.raises(LogMismatchError, match=says):
+            await check_log(context.broker, "s", [partition], {partition: bad})
+    async with context.database.connection() as connection:
+        assert len(await stream_epoch(connection)) == 36

@@ -1,0 +1,175 @@
+"""The loop of every document station, on the run's broker: what is committed, redelivered and stopped."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from schemas.topics import DEAD_LETTERS, DOCUMENTS, Topic
+from streams.runtime.agent import Context
+from streams.runtime.failure import LogMismatchError
+from streams.runtime.loop import Batch, DeadLetters, StationLoop
+from tests.support import eventually
+
+
+class Recorder:
+    """A handler that remembers every value and does what ``on_batch`` says."""
+
+    topics: tuple[Topic, ...] = (DOCUMENTS,)
+
+    def __init__(self, name: str = "recorder") -> None:
+        self.name = name
+        self.values: list[bytes] = []
+        self.on_batch: Callable[[list[bytes]], None] = lambda _: None
+        self.begin_at: dict[int, int] = {}
+        self.hold: asyncio.Event | None = None
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {tp: self.begin_at[tp.partition] for tp in partitions if tp.partition in self.begin_at}
+
+    async def handle(self, batch: Batch) -> None:
+        values = [record.value for records in batch.values() for record in records]
+        self.on_batch(values)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.values.extend(values)
+
+
+@pytest.fixture
+async def producer(context: Context) -> AsyncIterator[AIOKafkaProducer]:
+    producer = context.broker.producer()
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def publish(context: Context, producer: AIOKafkaProducer, values: Sequence[bytes]) -> None:
+    for value in values:
+        await producer.send_and_wait(context.broker.topic(DOCUMENTS), value, key=value)
+
+
+@contextlib.asynccontextmanager
+async def running(context: Context, *handlers: Recorder) -> AsyncIterator[list[asyncio.Task[None]]]:
+    loops = [StationLoop(context.broker, handler, batch_records=100, poll_ms=50) for handler in handlers]
+    tasks = [asyncio.create_task(loop.run()) for loop in loops]
+    try:
+        yield tasks
+    finally:
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+NUMBERS = [str(number).encode() for number in range(60)]
+
+
+async def test_everything_is_handled_and_a_second_run_begins_after_it(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    await publish(context, producer, NUMBERS)
+    first = Recorder()
+    async with running(context, first):
+        await eventually(lambda: _done(first, 60))
+    await publish(context, producer, [b"later"])
+    second = Recorder()
+    async with running(context, second):
+        await eventually(lambda: _done(second, 1))
+    assert sorted(first.values) == sorted(NUMBERS)
+    assert second.values == [b"later"]
+
+
+async def _done(recorder: Recorder, count: int) -> bool:
+    return len(recorder.values) >= count
+
+
+async def test_a_transient_failure_repeats_the_batch(context: Context, producer: AIOKafkaProducer) -> None:
+    await publish(context, producer, NUMBERS)
+    recorder = Recorder()
+    failures = iter([KafkaConnectionError("away"), ConnectionResetError("gone")])
+
+    def fail(_: list[bytes]) -> None:
+        for error in failures:
+            raise error
+
+    recorder.on_batch = fail
+    async with running(context, recorder):
+        await eventually(lambda: _done(recorder, 60))
+    assert sorted(recorder.values) == sorted(NUMBERS)
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), LogMismatchError("another log")])
+async def test_our_own_bug_stops_the_loop_without_a_commit(
+    context: Context, producer: AIOKafkaProducer, error: Exception
+) -> None:
+    await publish(context, producer, NUMBERS[:5])
+    broken = Recorder()
+
+    def fail(_: list[bytes]) -> None:
+        raise error
+
+    broken.on_batch = fail
+    async with running(context, broken) as (task,):
+        with pytest.raises(type(error)):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+    again = Recorder()
+    async with running(context, again):
+        await eventually(lambda: _done(again, 5))
+    assert sorted(again.values) == sorted(NUMBERS[:5])
+
+
+async def test_a_station_with_its_own_positions_begins_there(context: Context, producer: AIOKafkaProducer) -> None:
+    topic = context.broker.topic(DOCUMENTS)
+    for number in range(6):
+        await producer.send_and_wait(topic, str(number).encode(), partition=0)
+    recorder = Recorder()
+    recorder.begin_at = {0: 4}
+    async with running(context, recorder):
+        await eventually(lambda: _done(recorder, 2))
+    assert recorder.values == [b"4", b"5"]
+
+
+async def test_a_second_member_neither_loses_nor_doubles(context: Context, producer: AIOKafkaProducer) -> None:
+    first, second = Recorder(), Recorder()
+    async with running(context, first):
+        await publish(context, producer, NUMBERS[:30])
+        await eventually(lambda: _done(first, 30))
+        # The batch in hand when the second member joins is finished and committed before its partition moves.
+        first.hold = asyncio.Event()
+        await publish(context, producer, NUMBERS[30:45])
+        async with running(context, second):
+            await asyncio.sleep(0)
+            first.hold.set()
+            await publish(context, producer, NUMBERS[45:])
+
+            async def all_there() -> bool:
+                return len(first.values) + len(second.values) >= 60
+
+            await eventually(all_there, timeout=40)
+    assert sorted(first.values + second.values) == sorted(NUMBERS)
+
+
+async def test_a_dead_letter_keeps_bytes_and_headers(context: Context, producer: AIOKafkaProducer) -> None:
+    topic = context.broker.topic(DOCUMENTS)
+    sent = await producer.send_and_wait(topic, b"\xff{", key=b"\xfe", partition=1, headers=[("x-producer", b"p")])
+    consumer = context.broker.consumer(DOCUMENTS)
+    letters = context.broker.consumer(DEAD_LETTERS)
+    await consumer.start()
+    await letters.start()
+    try:
+        record = await asyncio.wait_for(consumer.getone(), 20)
+        await DeadLetters(context.broker, producer, "match").put(record, ValueError("no good"), attempts=3)
+        letter = await asyncio.wait_for(letters.getone(), 20)
+    finally:
+        await consumer.stop()
+        await letters.stop()
+    assert (letter.key, letter.value) == (b"\xfe", b"\xff{")
+    headers = dict(letter.headers)
+    assert headers["x-producer"] == b"p"
+    assert headers["x-dead-topic"] == topic.encode()
+    assert headers["x-dead-partition"] == b"1"
+    assert headers["x-dead-offset"] == str(sent.offset).encode()
+    assert headers["x-dead-message"] == b"no good"
+    assert headers["x-dead-attempts"] == b"3"
