@@ -1,0 +1,1 @@
+"""relay: outbox → broker. One leader publishes what transactions committed, in order."""

@@ -1,0 +1,183 @@
+"""The relay on a real broker and database: what is committed is published, in order, and once per leader."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import psycopg
+import pytest
+
+from schemas.topics import DEAD_LETTERS, TRIGGER_COMMANDS, TRIGGER_RESULTS
+from streams.relay.leader import LOCK
+from streams.relay.rows import UnknownTopicError
+from streams.relay.station import BATCH_ROWS, Relay
+from streams.runtime.agent import Context
+from streams.runtime.database import fetch_value
+from streams.runtime.faults import VARIABLE
+from streams.runtime.outbox import enqueue
+from tests.relay.support import fill, read_topic, relaying, until_empty, waiting_rows
+from tests.support import eventually
+
+_LEADER = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_RELAY_PROCESS = """
+import asyncio
+from streams.relay.station import Relay
+from streams.runtime.agent import Context
+from streams.runtime.broker import Broker
+from streams.runtime.database import Database
+from streams.settings import Settings
+
+async def main():
+    settings = Settings()
+    async with Database(settings) as database:
+        await Relay(Context(settings, Broker(settings), database)).run()
+
+asyncio.run(main())
+"""
+
+
+async def _leader(context: Context) -> int | None:
+    async with context.database.connection() as connection:
+        pid = await fetch_value(connection, _LEADER, (LOCK,))
+    return None if pid is None else int(pid)
+
+
+async def test_committed_rows_are_published_in_order_and_nothing_else(context: Context) -> None:
+    count = BATCH_ROWS * 2 + 7
+    await fill(context, TRIGGER_RESULTS, [b"%d" % number for number in range(count)])
+    with pytest.raises(ZeroDivisionError):
+        async with context.database.transaction() as connection:
+            await enqueue(connection, TRIGGER_RESULTS, b"k", b"rolled back")
+            _ = 1 / 0
+    async with relaying(context):
+        await until_empty(context)
+        # Woken by the notification of this commit, or by the poll.
+        await fill(context, TRIGGER_RESULTS, [b"later"])
+        await until_empty(context)
+    records = await read_topic(context, TRIGGER_RESULTS)
+    assert [record.value for record in records] == [b"%d" % number for number in range(count)] + [b"later"]
+    assert {record.key for record in records} == {b"k"}
+    assert {tuple(record.headers) for record in records} == {(("x-test", b"yes"),)}
+
+
+async def test_a_null_value_and_a_null_key_travel(context: Context) -> None:
+    async with context.database.transaction() as connection:
+        await enqueue(connection, TRIGGER_RESULTS, b"k", None)
+        await enqueue(connection, TRIGGER_RESULTS, None, b"v")
+    async with relaying(context):
+        await until_empty(context)
+    found = {(record.key, record.value) for record in await read_topic(context, TRIGGER_RESULTS)}
+    assert found == {(b"k", None), (None, b"v")}
+
+
+async def test_killed_between_produce_and_delete_the_same_bytes_come_again(context: Context) -> None:
+    values = [b"%d" % number for number in range(20)]
+    await fill(context, TRIGGER_RESULTS, values)
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _RELAY_PROCESS), env=_environment(context, "relay:after-produce")
+    )
+    assert await asyncio.wait_for(child.wait(), 30) == -signal.SIGKILL
+    assert await waiting_rows(context) == len(values)
+    assert [record.value for record in await read_topic(context, TRIGGER_RESULTS)] == values
+    async with relaying(context):
+        await until_empty(context)
+    records = await read_topic(context, TRIGGER_RESULTS)
+    assert [record.value for record in records] == values + values
+    assert {tuple(record.headers) for record in records} == {(("x-test", b"yes"),)}
+
+
+def _environment(context: Context, fault: str) -> dict[str, str]:
+    settings = context.settings
+    ours = {
+        "TIDEWATCH_KAFKA": settings.kafka,
+        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence).lower(),
+        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
+        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
+        "TIDEWATCH_DATABASE": settings.database,
+        VARIABLE: fault,
+    }
+    return {**os.environ, **ours}
+
+
+async def test_two_relays_have_one_leader_and_publish_once(context: Context) -> None:
+    async with relaying(context), relaying(context):
+        await eventually(lambda: _leader(context), what="a leader")
+        for start in range(0, 100, 10):
+            await fill(context, TRIGGER_RESULTS, [b"%d" % number for number in range(start, start + 10)])
+        await until_empty(context)
+        async with context.database.connection() as connection:
+            held = await (await connection.execute(_LEADER.encode(), (LOCK,))).fetchall()
+        assert len(held) == 1
+    values = [record.value for record in await read_topic(context, TRIGGER_RESULTS)]
+    assert values == [b"%d" % number for number in range(100)]
+
+
+async def test_a_leader_that_loses_its_connection_is_replaced(context: Context) -> None:
+    async with relaying(context), relaying(context):
+        first = await eventually(lambda: _leader(context), what="a leader")
+        await fill(context, TRIGGER_RESULTS, [b"before"])
+        await until_empty(context)
+        async with context.database.connection() as connection:
+            await connection.execute("SELECT pg_terminate_backend(%s)", (first,))
+
+        async def another() -> bool:
+            return await _leader(context) not in (None, first)
+
+        await eventually(another, what="another leader")
+        await fill(context, TRIGGER_RESULTS, [b"after"])
+        await until_empty(context)
+    assert [record.value for record in await read_topic(context, TRIGGER_RESULTS)] == [b"before", b"after"]
+
+
+async def test_a_stopped_leader_lets_the_lock_go(context: Context) -> None:
+    async with relaying(context):
+        await eventually(lambda: _leader(context), what="a leader")
+    with psycopg.connect(context.settings.database) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+    assert row == (True,)
+
+
+async def test_a_row_too_large_goes_to_dead_letters_and_blocks_nothing(context: Context) -> None:
+    # Incompressible and over what the client sends at all; the others must pass, in order.
+    large = os.urandom(9 * 1024 * 1024)
+    await fill(context, TRIGGER_RESULTS, [b"1", large, b"2"])
+    await fill(context, TRIGGER_COMMANDS, [b"3"])
+    async with relaying(context):
+        await until_empty(context)
+    values = [record.value for record in await read_topic(context, TRIGGER_RESULTS)]
+    # The batch was tried whole first, so the row before the large one may be there twice.
+    assert list(dict.fromkeys(values)) == [b"1", b"2"]
+    assert [record.value for record in await read_topic(context, TRIGGER_COMMANDS)][-1] == b"3"
+    (letter,) = await read_topic(context, DEAD_LETTERS)
+    facts = dict(letter.headers)
+    assert letter.key == b"k"
+    assert letter.value == large[: len(letter.value)]
+    assert facts["x-dead-topic"] == b"trigger-results"
+    assert facts["x-dead-size"] == b"%d" % len(large)
+    assert facts["x-dead-error-type"] == b"MessageSizeTooLargeError"
+    assert facts["x-test"] == b"yes"
+
+
+async def test_a_row_the_broker_refuses_goes_to_dead_letters(context: Context, real_kafka: object) -> None:
+    # Under the client's limit, over the topic's (1 MiB): only the broker says no, and it does so in the future.
+    large = os.urandom(2 * 1024 * 1024)
+    await fill(context, TRIGGER_RESULTS, [b"1", large, b"2"])
+    async with relaying(context):
+        await until_empty(context)
+    values = [record.value for record in await read_topic(context, TRIGGER_RESULTS)]
+    assert set(values) == {b"1", b"2"}
+    (letter,) = await read_topic(context, DEAD_LETTERS)
+    assert dict(letter.headers)["x-dead-size"] == b"%d" % len(large)
+
+
+async def test_a_row_of_a_newer_version_stops_the_relay(context: Context) -> None:
+    await fill(context, TRIGGER_RESULTS, [b"1"])
+    async with context.database.connection() as connection:
+        await connection.execute("INSERT INTO outbox (topic, key, value) VALUES ('moon-phases', 'k', 'v')")
+    with pytest.raises(UnknownTopicError):
+        await asyncio.wait_for(Relay(context).run(), 30)
+    assert await waiting_rows(context) == 2
