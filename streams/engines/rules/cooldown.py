@@ -4,7 +4,7 @@ The caller chooses the clock: a document's append time, a check's nominal time, 
 alert or trigger it must always be the same one.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from schemas.times import format_instant
 from streams.engines.rules.decision import Decision
@@ -23,7 +23,7 @@ def decide(last_fired_at: datetime | None, at: datetime, cooldown_seconds: int) 
     latest = max(last_fired_at, at)
     if cooldown_seconds <= 0:
         return Decision(True, "no cooldown", latest)
-    until = last_fired_at + timedelta(seconds=cooldown_seconds)
+    until = last_fired_at.astimezone(UTC) + timedelta(seconds=cooldown_seconds)
     if at >= until:
         return Decision(True, f"cooldown of {cooldown_seconds} s over since {format_instant(until)}", latest)
     reason = f"in cooldown until {format_instant(until)} (fired at {format_instant(last_fired_at)})"

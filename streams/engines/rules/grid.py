@@ -13,7 +13,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def at_or_before(moment: datetime, interval_seconds: int) -> datetime:
     """The last point of the grid not after ``moment``."""
     step = timedelta(seconds=interval_seconds)
-    return EPOCH + step * ((moment - EPOCH) // step)
+    return EPOCH + step * ((moment.astimezone(UTC) - EPOCH) // step)
 
 
 def after(moment: datetime, interval_seconds: int) -> datetime:

@@ -91,12 +91,14 @@ class Interval:
 
     def after(self, moment: datetime) -> datetime:
         """The nominal time that follows the nominal time ``moment``."""
-        return moment + timedelta(seconds=self.seconds)
+        return moment.astimezone(UTC) + timedelta(seconds=self.seconds)
 
     def latest(self, scheduled: datetime, now: datetime) -> datetime:
         """The last nominal time not after ``now``; ``scheduled`` is one of them."""
         step = timedelta(seconds=self.seconds)
-        return scheduled + step * ((now - scheduled) // step)
+        # Instants may come with other zones, whose arithmetic is that of a wall clock.
+        scheduled = scheduled.astimezone(UTC)
+        return scheduled + step * ((now.astimezone(UTC) - scheduled) // step)
 
 
 Schedule = Cron | Interval

@@ -1,0 +1,125 @@
+"""trigger: looks at the clock, fires schedules, and checks conditions (design sections 1, 5 and 6).
+
+Two loops share the station, so that a long replay of checks never delays a schedule. All that must survive is
+in PostgreSQL; several trigger stations may run at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+
+from streams.engines.rules import grid
+from streams.runtime import metrics
+from streams.runtime.agent import Context
+from streams.runtime.failure import Disposition, classify
+from streams.trigger import store
+from streams.trigger.conditions import check_due, parse_condition
+from streams.trigger.schedules import CLAIM, fire_due
+from streams.trigger.watermarks import Watermarks
+
+log = structlog.get_logger(__name__)
+
+MAX_PAUSE_SECONDS = 10.0
+
+
+class TriggerStation:
+    """The agent. Tests drive :meth:`tick` with instants of their own instead of :meth:`run`."""
+
+    name = "trigger"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._watermarks = Watermarks(context)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
+        loops = [asyncio.create_task(self._every(work)) for work in (self._schedules, self._conditions)]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self.close()
+
+    def stop(self) -> None:
+        """End after the transaction in hand."""
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """Release what :meth:`tick` opened; :meth:`run` does it itself."""
+        await self._watermarks.close()
+
+    async def tick(self, now: datetime) -> None:
+        """Do everything that is due at ``now``."""
+        await self._schedules(now)
+        await self._conditions(now)
+
+    async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            pause = self._context.settings.clock_seconds
+            try:
+                await work(self._context.clock())
+                failures = 0
+            except Exception as error:
+                if classify(error) is not Disposition.RETRY:
+                    raise
+                failures += 1
+                pause = min(MAX_PAUSE_SECONDS, pause * 2**failures)
+                metrics.RETRIES.labels(self.name).inc()
+                log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=pause)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _schedules(self, now: datetime) -> None:
+        while not self._stopping.is_set():
+            if await fire_due(self._context.database, now) < CLAIM:
+                return
+
+    async def _conditions(self, now: datetime) -> None:
+        async with self._context.database.connection() as connection:
+            triggers = await store.conditional_triggers(connection, now)
+        on_event_time: list[tuple[store.Trigger, datetime | None, int]] = []
+        for trigger, last_check_at in triggers:
+            condition = parse_condition(trigger)
+            if condition is not None and condition.time_domain == "event_time":
+                on_event_time.append((trigger, last_check_at, condition.check_interval_seconds))
+            else:
+                await self._check(trigger, now, now)
+        if on_event_time:
+            await self._event_time(on_event_time, now)
+
+    async def _event_time(self, triggers: list[tuple[store.Trigger, datetime | None, int]], now: datetime) -> None:
+        collected = await self._watermarks.collected(
+            {key for trigger, *_ in triggers for key in trigger.collections}
+        )
+        due = []
+        for trigger, last_check_at, interval in triggers:
+            reach = collected.greatest(trigger.collections)
+            # Most ticks end here: only a nominal time within reach is worth asking the broker for.
+            if reach is not None and (last_check_at is None or grid.after(last_check_at, interval) <= reach):
+                due.append(trigger)
+        if not due:
+            return
+        lagging = await self._watermarks.lagging(collected)
+        for trigger in due:
+            until = collected.watermark(trigger.collections, lagging)
+            if until is not None:
+                await self._check(trigger, until, now)
+
+    async def _check(self, trigger: store.Trigger, until: datetime, now: datetime) -> None:
+        while not self._stopping.is_set():
+            if not await check_due(self._context.database, trigger.trigger_id, until, now):
+                return
+
+
+def build(context: Context) -> TriggerStation:
+    """The station of a worker; nothing is opened before it runs."""
+    return TriggerStation(context)
