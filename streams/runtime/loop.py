@@ -22,7 +22,7 @@ rebalance happened inside ``getmany``        5      generation changed: the batc
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 from aiokafka import (
@@ -61,6 +61,15 @@ class BatchHandler(Protocol):
     async def handle(self, batch: Batch) -> None:
         """Do the batch completely. When this returns, its results are durable: produced and acknowledged, or
         committed to PostgreSQL together with the position."""
+        ...
+
+
+@runtime_checkable
+class IdleHandler(Protocol):
+    """What a handler may have besides: work that must also go on while no records come."""
+
+    async def idle(self) -> None:
+        """Called under the batch lock when a poll brought nothing. Fails like ``handle``."""
         ...
 
 
@@ -172,6 +181,7 @@ class StationLoop:
             return
         batch = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._batch_records)
         if not batch:
+            await self._idle(generation)
             return
         async with self.lock:
             # A rebalance under getmany: these records may be another worker's now. Ours come again, because
@@ -189,6 +199,18 @@ class StationLoop:
             metrics.BATCH_SECONDS.labels(self._handler.name).observe(time.monotonic() - started)
             for partition, records in batch.items():
                 metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
+
+    async def _idle(self, generation: int) -> None:
+        handler = self._handler
+        if not isinstance(handler, IdleHandler):
+            return
+        async with self.lock:
+            if generation != self.generation or self._reseek or self._broken is not None:
+                return
+            try:
+                await handler.idle()
+            except Exception as error:
+                await self._failed({}, error)
 
     async def _commit(self, batch: Batch) -> None:
         offsets = {partition: records[-1].offset + 1 for partition, records in batch.items()}
