@@ -1,7 +1,7 @@
 """Definitions: written to PostgreSQL with a version and an outbox row, read from a snapshot and the topic."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -131,6 +131,8 @@ async def find_definition(
     connection: Connection, kind: Kind, namespace_id: str, identifier: str, *, lock: bool = False
 ) -> StoredDefinition | None:
     """A definition by id or by name (contract 1.6); an id wins over another's equal name."""
+    if "\x00" in identifier:
+        return None  # PostgreSQL has no such text
     cursor = await connection.execute(
         f"SELECT {_COLUMNS} FROM definitions AS d WHERE kind = %s AND namespace_id = %s AND deleted_at IS NULL"
         " AND (id = %s OR name = %s) ORDER BY (id = %s) DESC LIMIT 1" + (" FOR UPDATE OF d" if lock else ""),
@@ -140,16 +142,32 @@ async def find_definition(
     return None if row is None else _stored(row)
 
 
+async def select_definitions(
+    connection: Connection, condition: str, parameters: Mapping[str, Any]
+) -> list[StoredDefinition]:
+    """Live definitions ``d`` for which ``condition`` (SQL, up to ORDER BY and LIMIT) holds."""
+    cursor = await connection.execute(
+        f"SELECT {_COLUMNS} FROM definitions AS d WHERE d.deleted_at IS NULL AND {condition}".encode(), parameters
+    )
+    return [_stored(row) for row in await cursor.fetchall()]
+
+
 async def list_definitions(
     connection: Connection, kind: Kind, namespace_id: str | None = None
 ) -> list[StoredDefinition]:
     """Definitions of a kind, newest first; of every namespace when none is named."""
-    cursor = await connection.execute(
-        f"SELECT {_COLUMNS} FROM definitions AS d WHERE kind = %(kind)s AND deleted_at IS NULL"
-        " AND (%(namespace)s::text IS NULL OR namespace_id = %(namespace)s) ORDER BY created_at DESC, id DESC",
+    return await select_definitions(
+        connection,
+        "d.kind = %(kind)s AND (%(namespace)s::text IS NULL OR d.namespace_id = %(namespace)s)"
+        " ORDER BY d.created_at DESC, d.id DESC",
         {"kind": kind, "namespace": namespace_id},
     )
-    return [_stored(row) for row in await cursor.fetchall()]
+
+
+async def every_record(connection: Connection) -> list[DefinitionRecord]:
+    """Every definition and every tombstone of all namespaces, in version order: what the topic must hold."""
+    cursor = await connection.execute(f"SELECT {_COLUMNS} FROM definitions AS d ORDER BY d.version")
+    return [_stored(row).record for row in await cursor.fetchall()]
 
 
 async def snapshot(database: Database) -> Catalog:
