@@ -1,0 +1,233 @@
+"""A running system of real processes that a test may kill, and what it left behind."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from schemas.events.document import DocumentEvent
+from schemas.headers import DefinitionsVersion
+from schemas.topics import ALERT_RESULTS, DOCUMENTS, NOTIFICATIONS, TRIGGER_RESULTS, Topic
+from streams.runtime.broker import Broker
+from streams.runtime.dev.process import Child, free_port
+from streams.runtime.faults import VARIABLE
+from streams.runtime.publisher import Publisher
+from streams.settings import Settings
+from tests.support import eventually
+
+API_KEY = "sk_test"
+
+
+class System:
+    """Worker and query processes over one broker and database. Stop it in a ``finally``."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self.broker = Broker(settings)
+        self.logs = logs
+        self.children: dict[str, Child] = {}
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.namespace_id = ""
+        self.definitions: DefinitionsVersion | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The settings as variables for a child process."""
+        secret = self.settings.secret_key
+        return {
+            "TIDEWATCH_KAFKA": self.settings.kafka,
+            "TIDEWATCH_KAFKA_IDEMPOTENCE": str(self.settings.kafka_idempotence).lower(),
+            "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(self.settings.kafka_fetch_max_wait_ms),
+            "TIDEWATCH_TOPIC_PREFIX": self.settings.topic_prefix,
+            "TIDEWATCH_PARTITIONS": str(self.settings.partitions),
+            "TIDEWATCH_REPLICATION": "1",
+            "TIDEWATCH_DATABASE": self.settings.database,
+            "TIDEWATCH_SECRET_KEY": secret.get_secret_value() if secret else "",
+            "TIDEWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
+            "TIDEWATCH_API_KEY": API_KEY,
+            "TIDEWATCH_URL": self.url,
+            "TIDEWATCH_PORT": str(self.port),
+            "TIDEWATCH_JOB_LEASE_SECONDS": "3",
+            "TIDEWATCH_BATCH_DOCUMENTS": "400",
+            "TIDEWATCH_LOG_FORMAT": "json",
+        }
+
+    async def start(self, name: str, *command: str, fault: str | None = None) -> Child:
+        """Start ``tidewatch <command>`` under a stable instance name, so that a restart takes its partitions
+        back at once; with ``fault`` it kills itself at that point."""
+        environment = {**self.environment(), "TIDEWATCH_INSTANCE": name}
+        if fault is not None:
+            environment[VARIABLE] = fault
+        child = await Child.start(
+            name,
+            [sys.executable, "-m", "streams.cli.main", *command],
+            log=self.logs / f"{name}.log",
+            environment=environment,
+        )
+        self.children[name] = child
+        return child
+
+    async def start_worker(self, name: str, stations: str | None = None, fault: str | None = None) -> Child:
+        """Start a worker with some of the stations, or all."""
+        return await self.start(name, "worker", *(("--stations", stations) if stations else ()), fault=fault)
+
+    async def start_query(self, fault: str | None = None) -> Child:
+        """Start the query service."""
+        return await self.start("query", "query", fault=fault)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL a child and wait for its end."""
+        child = self.children[name]
+        if child.process.returncode is None:
+            child.process.kill()
+        await child.process.wait()
+
+    async def stop(self) -> None:
+        """End every child."""
+        await asyncio.gather(*(child.stop() for child in self.children.values()))
+
+    def check(self) -> None:
+        """Raise if a child has ended."""
+        for child in self.children.values():
+            child.check()
+
+    async def died_of_its_fault(self, child: Child, timeout: float = 60.0) -> None:
+        """Wait until a child has killed itself."""
+
+        async def ended() -> bool:
+            return child.process.returncode is not None
+
+        await eventually(ended, timeout, what=f"{child.name} dies at its fault point")
+        assert child.process.returncode == -signal.SIGKILL, child.tail(40)
+
+    async def answers(self) -> None:
+        """Wait until the query service answers."""
+
+        async def healthy() -> bool:
+            self.children["query"].check()
+            try:
+                async with aiohttp.ClientSession() as client, client.get(f"{self.url}/v1/health") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(healthy, 60, what="the query service answers")
+
+    async def get(self, path: str, method: str = "GET", body: object = None) -> Any:
+        """One call of the HTTP API; fails on an error status."""
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as client,
+            client.request(method, self.url + path, json=body) as answer,
+        ):
+            parsed = await answer.json() if answer.content_length else None
+            assert answer.status < 300, parsed
+            return parsed
+
+    async def apply(self, manifest: str) -> None:
+        """Run ``tidewatch apply`` and learn the namespace and the definitions version."""
+        path = self.logs / "manifest.yaml"
+        path.write_text(manifest)
+        child = await self.start("apply", "apply", str(path))
+        assert await child.process.wait() == 0, child.tail(40)
+        del self.children["apply"]
+        self.namespace_id = (await self.get("/v1/namespaces/default"))["namespace_id"]
+        epoch, number = self.row("SELECT epoch::text, definitions_version FROM stream_identity")
+        self.definitions = DefinitionsVersion(epoch, number)
+
+    async def publish(self, events: Iterable[DocumentEvent], pause_every: int = 0, pause: float = 0.05) -> None:
+        """Publish events in order, with a short pause after every ``pause_every``."""
+        async with Publisher(self.broker, definitions=self.definitions) as publisher:
+            for number, event in enumerate(events, 1):
+                await publisher.publish(event)
+                if pause_every and number % pause_every == 0:
+                    await asyncio.sleep(pause)
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a query, over a connection of its own."""
+        with psycopg.connect(self.settings.database, autocommit=True) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def row(self, query: str, *parameters: object) -> tuple[Any, ...]:
+        """The first row of a query."""
+        return self.rows(query, *parameters)[0]
+
+    async def read(self, topic: Topic) -> list[ConsumerRecord]:
+        """Every record of a topic."""
+        consumer: AIOKafkaConsumer = self.broker.consumer()
+        await consumer.start()
+        try:
+            ends = await self.ends(topic, consumer)
+            consumer.assign(sorted(ends))
+            await consumer.seek_to_beginning(*ends)
+            records: list[ConsumerRecord] = []
+            waiting = {tp for tp, end in ends.items() if end > 0}
+            while waiting:
+                for tp, batch in (await consumer.getmany(timeout_ms=1_000)).items():
+                    records.extend(batch)
+                    if batch[-1].offset + 1 >= ends[tp]:
+                        waiting.discard(tp)
+            return records
+        finally:
+            await consumer.stop()
+
+    async def ends(self, topic: Topic, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """The end offset of every partition of a topic."""
+        name = self.broker.topic(topic)
+        count = self.settings.partitions or 1
+        found = await consumer.end_offsets([TopicPartition(name, partition) for partition in range(count)])
+        return dict(found)
+
+    async def settled(self, timeout: float = 90.0, stations: Sequence[str] = ("collect", "query")) -> None:
+        """Wait until every record published so far has gone the whole way: stored, checked, decided, run,
+        published and visible."""
+        consumer: AIOKafkaConsumer = self.broker.consumer()
+        await consumer.start()
+        reasons = ["not looked yet"]
+
+        async def done() -> bool:
+            self.check()
+            reasons[:] = [reason async for reason in self._open_ends(consumer, stations)]
+            return not reasons
+
+        try:
+            await eventually(done, timeout, every=0.1, what="the system settles")
+        except AssertionError as error:
+            tails = "\n".join(f"--- {child.name}\n{child.tail(8)}" for child in self.children.values())
+            raise AssertionError(f"{error}; still open: {reasons}\n{tails}") from None
+        finally:
+            await consumer.stop()
+
+    async def _open_ends(self, consumer: AIOKafkaConsumer, stations: Sequence[str]) -> Any:
+        if self.row("SELECT count(*) FROM outbox") != (0,):
+            yield "outbox rows"
+        if self.row("SELECT count(*) FROM jobs WHERE status IN ('pending', 'processing')") != (0,):
+            yield "open jobs"
+        if self.row("SELECT count(*) FROM deliveries WHERE state = 'pending'") != (0,):
+            yield "open deliveries"
+        documents = await self.ends(DOCUMENTS, consumer)
+        positions = {
+            (station, topic, partition): offset
+            for station, topic, partition, offset in self.rows(
+                "SELECT station, topic, partition, next_offset FROM positions"
+            )
+        }
+        checked = dict(self.rows("SELECT partition, max(next_offset) FROM match_progress GROUP BY partition"))
+        for tp, end in documents.items():
+            if checked.get(tp.partition, 0) < end:
+                yield f"match at {checked.get(tp.partition, 0)} of {tp.partition}:{end}"
+            if "collect" in stations and positions.get(("collect", tp.topic, tp.partition), 0) < end:
+                yield f"collect short of {tp.partition}:{end}"
+        wanted = [("query", topic) for topic in (ALERT_RESULTS, TRIGGER_RESULTS, NOTIFICATIONS)]
+        if "notify" in stations:
+            wanted.append(("notify", ALERT_RESULTS))
+        for station, topic in wanted:
+            for tp, end in (await self.ends(topic, consumer)).items():
+                if positions.get((station, tp.topic, tp.partition), 0) < end:
+                    yield f"{station} short of {tp.topic}/{tp.partition}:{end}"
