@@ -1,0 +1,15 @@
+"""What is wrong with a definition, in words a user can act on."""
+
+
+class FilterError(ValueError):
+    """A filter that cannot be read. ``place`` is where, as a path from the filter's root; the message says
+    what was found there and what is accepted."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        self.problem = problem
+
+
+class PlanError(ValueError):
+    """A retriever or alert that cannot be checked against one arriving document. The message is for users."""

@@ -1,0 +1,96 @@
+"""JSON values as filters see them: equality keys, instants, and the scalars of a field.
+
+Source: contract section 5 (case, arrays, dates).
+"""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+Ordered = int | float | str
+OrderKind = Literal["number", "instant", "string"]
+
+MAX_VALUE_DEPTH: Final = 10
+"""Lists nested deeper are equal to nothing, so that a hostile document cannot exhaust the stack."""
+
+_OPAQUE: Final = ("opaque",)
+_ISO: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def fold(value: Any, *, case_sensitive: bool = False, depth: int = MAX_VALUE_DEPTH) -> Hashable:
+    """A key such that two values are equal for a filter exactly when their keys are equal.
+
+    Strings are case-folded unless ``case_sensitive``; booleans are not numbers; 1 equals 1.0. Objects have a
+    key that no filter value has.
+    """
+    kind = type(value)
+    if kind is str:
+        return value if case_sensitive else value.casefold()
+    if kind is bool:
+        return ("bool", value)
+    if kind is int or kind is float or value is None:
+        hashable: Hashable = value
+        return hashable
+    if kind is list and depth > 0:
+        return ("list", *(fold(item, case_sensitive=case_sensitive, depth=depth - 1) for item in value))
+    return _OPAQUE
+
+
+def scalars(values: Sequence[Any]) -> Iterator[Any]:
+    """The values of a field with arrays taken apart, one level: operators ask whether any of them fits."""
+    for value in values:
+        if type(value) is list:
+            yield from value
+        else:
+            yield value
+
+
+def strings(values: Sequence[Any]) -> Iterator[str]:
+    """The strings among :func:`scalars`."""
+    for value in values:
+        if type(value) is str:
+            yield value
+        elif type(value) is list:
+            for item in value:
+                if type(item) is str:
+                    yield item
+
+
+def instant(text: str) -> int | None:
+    """Microseconds since 1970 of an ISO 8601 date (midnight UTC) or datetime (UTC where it names no zone);
+    ``None`` for any other text."""
+    if len(text) < 10 or text[4] != "-" or _ISO.fullmatch(text) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def order_kind(bound: Any) -> OrderKind | None:
+    """As what a bound compares: the kind of the filter's value decides, a document's value of another kind does
+    not match. ``None`` for values without an order."""
+    if type(bound) is int or type(bound) is float:
+        return "number"
+    if type(bound) is str:
+        return "string" if instant(bound) is None else "instant"
+    return None
+
+
+def ordered(value: Any, kind: OrderKind, case_sensitive: bool) -> Ordered | None:
+    """The value as something of ``kind`` that Python can order; ``None`` when it is of another kind."""
+    if kind == "number":
+        return value if type(value) is int or type(value) is float else None
+    if type(value) is not str:
+        return None
+    if kind == "instant":
+        return instant(value)
+    return value if case_sensitive else value.casefold()
