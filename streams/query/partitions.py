@@ -40,7 +40,11 @@ async def ensure_days(connection: Connection, days: Iterable[date]) -> None:
 async def _missing(connection: Connection, days: list[date]) -> list[tuple[str, date]]:
     wanted = {partition_name(table, day): (table, day) for table in PARTITIONED for day in sorted(set(days))}
     cursor = await connection.execute(
-        "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL", (list(wanted),)
+        # Not to_regclass: its cache may still miss what another worker has just committed.
+        "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT 1 FROM pg_class c"
+        " JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.relname = name AND i.inhparent ="
+        " ANY(ARRAY['result_documents', 'alert_executions']::regclass[]))",
+        (list(wanted),),
     )
     return [wanted[row[0]] for row in await cursor.fetchall()]
 

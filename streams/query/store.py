@@ -78,8 +78,9 @@ async def write(connection: Connection, rows: Rows) -> None:
         if values:
             # Ordered by key, so that two workers cannot lock two rows crosswise; stable, so that of equal keys
             # the first stays first.
+            ordered: list[Row] = sorted(values, key=_key)
             async with connection.cursor() as cursor:
-                await cursor.executemany(statement.encode(), sorted(values, key=_key))
+                await cursor.executemany(statement.encode(), ordered)
 
 
 def _key(row: Row) -> str:
