@@ -7,9 +7,8 @@ silently missing is worse than a worker that is restarted.
 
 import asyncio
 import contextlib
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import structlog
@@ -21,6 +20,7 @@ from streams.runtime.broker import Broker
 from streams.runtime.commands import Commands
 from streams.runtime.database import Database, migrate
 from streams.runtime.definitions import find_definition, put_definition
+from streams.runtime.signals import stop_event
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -66,8 +66,7 @@ async def run_agents(context: Context, agents: Sequence[StreamAgent]) -> None:
     """Run until SIGTERM or SIGINT. Raises :class:`WorkerFailedError` when an agent fails or returns unasked."""
     listening = [cast(CommandAgent, agent) for agent in agents if hasattr(agent, "listens")]
     everyone = [*agents, Commands(context.broker, listening)] if listening else list(agents)
-    stopping = asyncio.Event()
-    with _signals(stopping):
+    with stop_event() as stopping:
         tasks = {asyncio.create_task(agent.run(), name=agent.name): agent for agent in everyone}
         waiter = asyncio.create_task(stopping.wait(), name="signal")
         log.info("started", agents=[agent.name for agent in agents])
@@ -104,15 +103,3 @@ def _reason(task: asyncio.Task[None]) -> str | None:
         return None
     log.error("station_failed", station=task.get_name(), error=repr(error), exc_info=error)
     return f"{type(error).__name__}: {error}"
-
-
-@contextlib.contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
