@@ -18,17 +18,13 @@ CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
 
 
-async def queue_job(
+async def insert_job(
     connection: Connection,
     command: TriggerCommand,
-    *,
     baseline_sketch: bytes | None = None,
     baseline_snapshot: dict[str, Any] | None = None,
 ) -> bool:
-    """Queue ``command`` in the caller's transaction. False when this fire was queued before.
-
-    The baseline becomes the trigger's own when the job succeeds (design section 5).
-    """
+    """Write only the job row, in the caller's transaction. False when there is one already."""
     inserted = await connection.execute(
         "INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at,"
         " triggered_at, baseline_sketch, baseline_snapshot) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -46,7 +42,21 @@ async def queue_job(
             None if baseline_snapshot is None else Jsonb(baseline_snapshot),
         ),
     )
-    if inserted.rowcount != 1:
+    return inserted.rowcount == 1
+
+
+async def queue_job(
+    connection: Connection,
+    command: TriggerCommand,
+    *,
+    baseline_sketch: bytes | None = None,
+    baseline_snapshot: dict[str, Any] | None = None,
+) -> bool:
+    """Queue ``command`` in the caller's transaction. False when this fire was queued before.
+
+    The baseline becomes the trigger's own when the job succeeds (design section 5).
+    """
+    if not await insert_job(connection, command, baseline_sketch, baseline_snapshot):
         return False
     await connection.execute(
         "UPDATE trigger_state SET last_triggered_at = %s, last_job_id = %s, last_execution_status = 'pending',"

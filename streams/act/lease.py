@@ -1,0 +1,119 @@
+"""The lease on a job: taken, renewed and given back, each by one guarded statement.
+
+``claim_epoch`` rises with every claim. Whoever writes must name the epoch it claimed with, so a worker that
+was away too long (a zombie) changes nothing, however its clock stands.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from schemas.events.trigger import RunStatus, TriggerCommand, TriggerResult
+from schemas.topics import TRIGGER_RESULTS
+from streams.runtime.database import Connection, notify
+from streams.runtime.jobs import CHANNEL
+from streams.runtime.outbox import enqueue
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as claimed by this worker."""
+
+    command: TriggerCommand
+    claim_epoch: int
+    revision: int
+    attempts: int
+    """Claims so far, this one included."""
+    started_at: datetime
+    """The instant of this claim."""
+    last_error: str | None
+    """Why the attempt before this one gave the job back, if it could say."""
+
+    @property
+    def job_id(self) -> str:
+        """The job's id, derived from the trigger and its fire."""
+        return self.command.job_id
+
+    def result(self, status: RunStatus, revision: int, **fields: Any) -> TriggerResult:
+        """The record of this job for ``trigger-results``."""
+        command = self.command
+        return TriggerResult(
+            job_id=command.job_id,
+            trigger_id=command.trigger_id,
+            namespace_id=command.namespace_id,
+            family=command.family,
+            action_type=command.action_type,
+            status=status,
+            revision=revision,
+            nominal_at=command.nominal_at,
+            triggered_at=command.triggered_at,
+            reason=command.reason,
+            measurement=command.measurement,
+            **fields,
+        )
+
+
+NEWEST = "triggered.last_triggered_at IS NULL OR triggered.last_triggered_at <= %(triggered_at)s"
+"""Whether a job is the newest fire of its trigger, whose state ``last_execution_…`` tells."""
+
+
+async def claim(connection: Connection, owner: str, now: datetime, lease: timedelta) -> Job | None:
+    """Take the oldest job that waits, or whose lease has run out, in the caller's transaction."""
+    cursor = await connection.execute(
+        "UPDATE jobs SET status = 'processing', claim_epoch = claim_epoch + 1, attempts = attempts + 1,"
+        " revision = revision + 1, lease_owner = %(owner)s, lease_expires_at = %(expires)s, started_at = %(now)s"
+        " WHERE job_id = (SELECT job_id FROM jobs"
+        " WHERE status = 'pending' OR (status = 'processing' AND lease_expires_at < %(now)s)"
+        " ORDER BY triggered_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1)"
+        " RETURNING command, claim_epoch, revision, attempts, started_at, error",
+        {"owner": owner, "expires": now + lease, "now": now},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    job = Job(TriggerCommand.model_validate(row[0]), *row[1:])
+    await _tell(connection, job, "processing", job.revision)
+    return job
+
+
+async def renew(connection: Connection, job: Job, expires: datetime) -> bool:
+    """Keep the job until ``expires``. False when it is no longer this worker's."""
+    updated = await connection.execute(
+        "UPDATE jobs SET lease_expires_at = %s WHERE job_id = %s AND claim_epoch = %s AND status = 'processing'",
+        (expires, job.job_id, job.claim_epoch),
+    )
+    return updated.rowcount == 1
+
+
+async def give_back(connection: Connection, job: Job, *, error: str | None = None) -> bool:
+    """Put the job back in the caller's transaction, for any worker to take at once.
+
+    ``error`` is why this attempt came to nothing; without one the attempt does not count (the worker was
+    asked to stop). False when the job is no longer this worker's.
+    """
+    cursor = await connection.execute(
+        "UPDATE jobs SET status = 'pending', revision = revision + 1, lease_owner = NULL, lease_expires_at = NULL,"
+        " attempts = attempts - %(uncounted)s, error = COALESCE(%(error)s, error)"
+        " WHERE job_id = %(job_id)s AND claim_epoch = %(epoch)s AND status = 'processing' RETURNING revision",
+        {"uncounted": int(error is None), "error": error, "job_id": job.job_id, "epoch": job.claim_epoch},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    await _tell(connection, job, "pending", row[0])
+    await notify(connection, CHANNEL)
+    return True
+
+
+async def _tell(connection: Connection, job: Job, status: RunStatus, revision: int) -> None:
+    await connection.execute(
+        "UPDATE trigger_state AS triggered SET last_execution_status = %(status)s, updated_at = now()"
+        f" WHERE trigger_id = %(trigger_id)s AND ({NEWEST})",
+        {
+            "status": status,
+            "trigger_id": job.command.trigger_id,
+            "triggered_at": job.command.triggered_at,
+        },
+    )
+    result = job.result(status, revision)
+    await enqueue(connection, TRIGGER_RESULTS, result.key, result.encode())
