@@ -28,6 +28,11 @@ STATION = "commands"
 """The consumer group of the command topics."""
 
 
+class _App(faust.App):  # type: ignore[misc,unused-ignore]
+    def _create_directories(self) -> None:
+        """None are needed: they would hold tables, and would be made where the process was started."""
+
+
 class _ConsumerOnly(BootStrategy):  # type: ignore[misc,unused-ignore]
     enable_kafka_producer = False
     enable_web = False
@@ -64,7 +69,7 @@ def _agent_function(receive: Callable[[bytes | None], Awaitable[None]]) -> Calla
 
 def command_app(broker: Broker, agents: Sequence[CommandAgent]) -> faust.App:
     """A Faust application with one plain function per agent. Made inside a running event loop."""
-    app = faust.App(
+    app = _App(
         broker.group(STATION),
         broker="kafka://",  # The scheme chooses the transport below; addresses come from our own consumer.
         web_enabled=False,

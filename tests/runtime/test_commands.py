@@ -142,6 +142,12 @@ async def test_every_message_once_in_order_also_over_a_restart(broker: Broker) -
     assert by_partition(second.seen) == expected(MESSAGES + 3, MESSAGES)
 
 
-async def test_a_stop_before_faust_has_joined_ends_it(broker: Broker) -> None:
+async def test_a_stop_before_faust_has_joined_ends_it(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "started-here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     async with running(broker, Collector()):
         await asyncio.sleep(0)
+    assert not list(folder.iterdir()), "Faust leaves nothing where the process was started"
