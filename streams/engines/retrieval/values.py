@@ -28,14 +28,15 @@ def fold(value: Any, *, case_sensitive: bool = False, depth: int = MAX_VALUE_DEP
     Strings are case-folded unless ``case_sensitive``; booleans are not numbers; 1 equals 1.0. Objects have a
     key that no filter value has.
     """
+    key: Hashable = value
     kind = type(value)
     if kind is str:
-        return value if case_sensitive else value.casefold()
+        key = value if case_sensitive else value.casefold()
+        return key
     if kind is bool:
         return ("bool", value)
     if kind is int or kind is float or value is None:
-        hashable: Hashable = value
-        return hashable
+        return key
     if kind is list and depth > 0:
         return ("list", *(fold(item, case_sensitive=case_sensitive, depth=depth - 1) for item in value))
     return _OPAQUE

@@ -1,0 +1,55 @@
+"""How far match has checked each collection of each partition. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.events.document import UPSERTED
+from schemas.events.progress import MatchProgress
+from streams.match.arrivals import Arrival
+
+
+@dataclass(slots=True)
+class _Reached:
+    topic: str
+    occurred_at: datetime
+    appended_at: datetime
+    documents: int
+
+
+def progress(
+    arrivals: Iterable[Arrival], next_offsets: Mapping[int, int], definitions_version: int
+) -> list[MatchProgress]:
+    """One record per partition, namespace and collection of a batch.
+
+    ``next_offsets`` is where the batch ends in each partition: everything before it has been checked, also
+    where the last records belong to other collections.
+    """
+    reached: dict[tuple[int, str, str], _Reached] = {}
+    for arrival in arrivals:
+        event = arrival.event
+        key = (arrival.partition, event.namespace_id, event.collection_id)
+        counted = 1 if event.type == UPSERTED else 0
+        held = reached.get(key)
+        if held is None:
+            reached[key] = _Reached(arrival.topic, event.occurred_at, arrival.appended_at, counted)
+            continue
+        held.documents += counted
+        if event.occurred_at > held.occurred_at:
+            held.occurred_at = event.occurred_at
+        if arrival.appended_at > held.appended_at:
+            held.appended_at = arrival.appended_at
+    return [
+        MatchProgress(
+            source_topic=held.topic,
+            partition=partition,
+            namespace_id=namespace_id,
+            collection_id=collection_id,
+            next_offset=next_offsets[partition],
+            occurred_at=held.occurred_at,
+            appended_at=held.appended_at,
+            definitions_version=definitions_version,
+            documents=held.documents,
+        )
+        for (partition, namespace_id, collection_id), held in reached.items()
+    ]
