@@ -1,0 +1,84 @@
+"""One record of ``documents`` as collect takes it in. Pure."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.errors import DecodeError
+from schemas.events.document import DocumentEvent, decode_document_event
+from schemas.headers import CAUSED_BY, WATERMARK, Headers, header, parse_causes
+from schemas.times import from_millis, parse_instant
+
+Collection = tuple[str, str]
+"""Namespace and collection."""
+Key = tuple[str, str, str]
+"""Namespace, collection and document: the key of one document."""
+EventKey = tuple[str, str]
+"""Namespace and event id."""
+Scope = tuple[str, str, int]
+"""Namespace, collection and source partition: what one row of counters stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A document event and where and when it arrived."""
+
+    partition: int
+    offset: int
+    appended_at: datetime
+    event: DocumentEvent
+    watermark: datetime | None = None
+    """The instant of the ``x-watermark`` header."""
+    causes: tuple[str, ...] = ()
+    """Ids of the alerts and triggers whose effect this write is."""
+
+    @property
+    def collection(self) -> Collection:
+        """The collection it belongs to."""
+        return self.event.namespace_id, self.event.collection_id
+
+    @property
+    def key(self) -> Key:
+        """The document it is about."""
+        return self.event.namespace_id, self.event.collection_id, self.event.document_id
+
+    @property
+    def scope(self) -> Scope:
+        """The counters it counts in."""
+        return self.event.namespace_id, self.event.collection_id, self.partition
+
+    @property
+    def event_key(self) -> EventKey | None:
+        """The producer's identity of the event, if it gave one."""
+        return None if self.event.event_id is None else (self.event.namespace_id, self.event.event_id)
+
+
+def read_arrival(
+    partition: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: Headers
+) -> Arrival:
+    """Read one record; ``timestamp`` in milliseconds. Raises :class:`DecodeError`."""
+    appended_at = from_millis(timestamp)
+    event = decode_document_event(key, value, headers, appended_at=appended_at)
+    return Arrival(
+        partition=partition,
+        offset=offset,
+        appended_at=appended_at,
+        event=event,
+        watermark=_watermark(header(headers, WATERMARK)),
+        causes=parse_causes(header(headers, CAUSED_BY)),
+    )
+
+
+def _watermark(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except (ValueError, OverflowError) as error:
+        raise DecodeError(f"header {WATERMARK} is not an ISO 8601 instant: {text[:40]!r}") from error
+
+
+def interleave(partitions: Iterable[Sequence[Arrival]]) -> Iterator[Arrival]:
+    """One order over several partitions: by append time, each partition's own order kept."""
+    return heapq.merge(*partitions, key=lambda arrival: (arrival.appended_at, arrival.partition))

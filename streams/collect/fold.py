@@ -1,0 +1,158 @@
+"""What a batch of document events means: pure, in record order, independent of how batches are cut.
+
+- The last write per document wins; a deletion removes it. A first write is an addition, a write to a document
+  that exists an update, a deletion of one that does not exist is nothing.
+- An event whose event id was seen within the window is a duplicate: counted as such and otherwise ignored.
+- A document that occurred before its partition's watermark is late: counted, kept, and it re-opens nothing.
+- The watermark of a (collection, partition) is the greatest of its watermark events, ``x-watermark`` headers and,
+  for documents without that header, ``occurred_at`` less the allowed lateness. Deletions say nothing about
+  event time, because a null value has no instant of its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from schemas.events.document import DELETED, UPSERTED, WATERMARK
+from streams.collect.arrivals import Arrival, EventKey, Key, Scope
+
+ChangeKind = Literal["documents_added", "documents_updated", "documents_deleted"]
+"""The words of ``schedule_config.event_type`` (contract 4.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event that changed something."""
+
+    kind: ChangeKind
+    arrival: Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """How a document stands after the batch."""
+
+    arrival: Arrival
+    created_at: datetime
+    """Append time of the write that added it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a batch adds to one row of counters."""
+
+    next_offset: int = 0
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    max_occurred_at: datetime | None = None
+    watermark: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was stored before the batch, as far as it touches it."""
+
+    created: Mapping[Key, datetime] = field(default_factory=dict)
+    """Documents that exist and when they were added."""
+    seen: Mapping[EventKey, datetime] = field(default_factory=dict)
+    """Event ids seen and the append time they are remembered by."""
+    watermarks: Mapping[Scope, datetime | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Folded:
+    """What is to be stored."""
+
+    documents: dict[Key, Version | None] = field(default_factory=dict)
+    """Every document touched: its last version, or ``None`` when it is gone."""
+    seen: dict[EventKey, datetime] = field(default_factory=dict)
+    """Event ids that count from now on as seen at these instants."""
+    tallies: dict[Scope, Tally] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    """In record order, without duplicates."""
+
+
+def fold(arrivals: Iterable[Arrival], known: Known, *, lateness: timedelta, window: timedelta) -> Folded:
+    """Fold a batch in record order. ``lateness`` is how far out of order is in time, ``window`` how long an event
+    id is remembered, by append time."""
+    folded = Folded()
+    for arrival in arrivals:
+        tally = _tally(folded, known, arrival.scope)
+        tally.next_offset = max(tally.next_offset, arrival.offset + 1)
+        is_document = arrival.event.type == UPSERTED
+        late = is_document and tally.watermark is not None and arrival.event.occurred_at < tally.watermark
+        tally.watermark = _later(tally.watermark, _promise(arrival, lateness))
+        if arrival.event.type == WATERMARK:
+            continue
+        if _repeated(folded, known, arrival, window):
+            tally.duplicates += 1
+            continue
+        if is_document:
+            tally.late += late
+            tally.max_occurred_at = _later(tally.max_occurred_at, arrival.event.occurred_at)
+        _apply(folded, known, arrival, tally)
+    return folded
+
+
+def _tally(folded: Folded, known: Known, scope: Scope) -> Tally:
+    tally = folded.tallies.get(scope)
+    if tally is None:
+        tally = folded.tallies[scope] = Tally(watermark=known.watermarks.get(scope))
+    return tally
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return max(one, other)
+
+
+def _promise(arrival: Arrival, lateness: timedelta) -> datetime | None:
+    """The instant before which this record says nothing more will come in its partition."""
+    event = arrival.event
+    if event.type == WATERMARK:
+        return event.occurred_at
+    if arrival.watermark is not None or event.type == DELETED:
+        return arrival.watermark
+    try:
+        return event.occurred_at - lateness
+    except OverflowError:
+        # Within the lateness of year 1: no promise.
+        return None
+
+
+def _repeated(folded: Folded, known: Known, arrival: Arrival, window: timedelta) -> bool:
+    key = arrival.event_key
+    if key is None:
+        return False
+    seen_at = folded.seen.get(key) or known.seen.get(key)
+    if seen_at is not None and arrival.appended_at - seen_at < window:
+        return True
+    folded.seen[key] = arrival.appended_at
+    return False
+
+
+def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally) -> None:
+    key = arrival.key
+    if key in folded.documents:
+        held = folded.documents[key]
+        created = None if held is None else held.created_at
+    else:
+        created = known.created.get(key)
+    if arrival.event.type == DELETED:
+        if created is not None:
+            tally.deleted += 1
+            folded.documents[key] = None
+            folded.changes.append(Change("documents_deleted", arrival))
+    elif created is None:
+        tally.added += 1
+        folded.documents[key] = Version(arrival, arrival.appended_at)
+        folded.changes.append(Change("documents_added", arrival))
+    else:
+        tally.updated += 1
+        folded.documents[key] = Version(arrival, created)
+        folded.changes.append(Change("documents_updated", arrival))

@@ -1,0 +1,219 @@
+"""Rows of drift sketches: merged into, seeded from stored documents, dropped. In the caller's transaction.
+
+Invariant: a row of ``drift_seeds`` for (series, partition) exists exactly while its sketches cover every document
+of the partition that is stored, up to the partition's position. Whoever moves the position therefore adds to all
+series that have a seed, or drops the seed together with its sketches.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from streams.collect.arrivals import Collection as CollectionKey
+from streams.collect.sketching import Cell, Place, SketchSpec, fitting, sketch_cells
+from streams.engines.drift.sketch import Sketch
+from streams.engines.retrieval.embedder import HashingEmbedder, document_text
+from streams.runtime.database import Connection, fetch_value
+
+log = structlog.get_logger(__name__)
+
+_CHUNK = 1_000
+"""Documents read at once when seeding."""
+_HELD = 4_000
+"""Sketches held in memory when seeding, 8 kB each for 1,024 dimensions."""
+
+
+class Seed(NamedTuple):
+    """A series of sketches in one partition."""
+
+    spec: SketchSpec
+    partition: int
+
+
+_SERIES = "namespace_id = %s AND collection_id = %s AND feature = %s AND time_domain = %s AND width_seconds = %s"
+
+
+def _series(spec: SketchSpec) -> tuple[str, str, str, str, int]:
+    return spec.namespace_id, spec.collection_id, spec.feature, spec.time_domain, spec.width_seconds
+
+
+async def seeds(
+    connection: Connection, partitions: Iterable[int], collections: Iterable[CollectionKey] | None
+) -> set[Seed]:
+    """The seeds of some partitions, of some collections or of all."""
+    pairs = None if collections is None else list(collections)
+    cursor = await connection.execute(
+        "SELECT namespace_id, collection_id, feature, time_domain, width_seconds, partition FROM drift_seeds"
+        " WHERE partition = ANY(%(partitions)s) AND (%(every)s OR (namespace_id, collection_id) IN"
+        " (SELECT * FROM unnest(%(namespaces)s::text[], %(collections)s::text[])))",
+        {
+            "partitions": list(partitions),
+            "every": pairs is None,
+            "namespaces": [pair[0] for pair in pairs or ()],
+            "collections": [pair[1] for pair in pairs or ()],
+        },
+    )
+    return {Seed(SketchSpec(*row[:5]), row[5]) for row in await cursor.fetchall()}
+
+
+async def reconcile(
+    connection: Connection,
+    wanted: Iterable[SketchSpec],
+    positions: Mapping[int, int],
+    collections: Collection[CollectionKey] | None = None,
+) -> None:
+    """Make the seeds of the partitions in ``positions`` those of ``wanted``: fill what is new from the documents
+    stored before each position, drop what nobody asks for any more. With ``collections`` only those are looked at.
+    """
+    held = await seeds(connection, positions, collections)
+    target = {Seed(spec, partition) for spec in wanted for partition in positions}
+    for seed in sorted(held - target):
+        await _drop(connection, seed)
+    missing: dict[SketchSpec, dict[int, int]] = {}
+    for seed in sorted(target - held):
+        if await _plant(connection, seed, positions[seed.partition]):
+            missing.setdefault(seed.spec, {})[seed.partition] = positions[seed.partition]
+    for spec, upto in missing.items():
+        await _fill(connection, spec, upto)
+
+
+async def _drop(connection: Connection, seed: Seed) -> None:
+    for table in ("drift_sketches", "drift_seeds"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE {_SERIES} AND partition = %s".encode(),
+            (*_series(seed.spec), seed.partition),
+        )
+
+
+async def _plant(connection: Connection, seed: Seed, position: int) -> bool:
+    planted = await connection.execute(
+        "INSERT INTO drift_seeds (namespace_id, collection_id, feature, time_domain, width_seconds, partition,"
+        " up_to_offset) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (*_series(seed.spec), seed.partition, position),
+    )
+    return planted.rowcount == 1
+
+
+async def _fill(connection: Connection, spec: SketchSpec, positions: Mapping[int, int]) -> None:
+    held: dict[Cell, Sketch] = {}
+    documents = 0
+    async for places, vectors in _stored(connection, spec, positions):
+        documents += len(places)
+        for cell, sketch in sketch_cells([spec], places, vectors).items():
+            held[cell] = held[cell].merge(sketch) if cell in held else sketch
+        if len(held) > _HELD:
+            await merge_cells(connection, held)
+            held = {}
+    await merge_cells(connection, held)
+    if documents:
+        log.info("sketches_seeded", feature=spec.feature, documents=documents, partitions=len(positions))
+
+
+async def _stored(
+    connection: Connection, spec: SketchSpec, positions: Mapping[int, int]
+) -> AsyncIterator[tuple[list[Place], NDArray[np.float32]]]:
+    """Places and vectors of the documents stored before the positions, in chunks."""
+    hashed = spec.feature == HashingEmbedder.URI
+    if hashed:
+        columns = "d.text, CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END"
+        join = ""
+    else:
+        columns = "v.embedding"
+        join = (
+            " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
+            " AND v.document_id = d.document_id AND v.feature_uri = %(feature)s"
+        )
+    embedder = HashingEmbedder()
+    dimensions = 0
+    async with connection.cursor(name="seeding") as cursor:
+        await cursor.execute(
+            f"SELECT d.partition, d.occurred_at, d.appended_at, {columns} FROM documents d"
+            " JOIN unnest(%(partitions)s::int[], %(positions)s::bigint[]) AS p (partition, position)"
+            f" ON d.partition = p.partition AND d.record_offset < p.position{join}"
+            " WHERE d.namespace_id = %(ns)s AND d.collection_id = %(collection)s".encode(),
+            {
+                "partitions": list(positions.keys()),
+                "positions": list(positions.values()),
+                "feature": spec.feature,
+                "ns": spec.namespace_id,
+                "collection": spec.collection_id,
+            },
+        )
+        while rows := await cursor.fetchmany(_CHUNK):
+            places = [Place(*row[:3]) for row in rows]
+            if hashed:
+                yield places, embedder.embed([document_text(row[3], {"text": row[4]}) for row in rows])
+            else:
+                vectors = [row[3].to_numpy() for row in rows]
+                dimensions = dimensions or await feature_dimensions(connection, spec, vectors[0])
+                yield matching(spec, places, vectors, dimensions)
+
+
+def matching(
+    spec: SketchSpec, places: Sequence[Place], vectors: Sequence[NDArray[np.float32]], dimensions: int
+) -> tuple[list[Place], NDArray[np.float32]]:
+    """The vectors of the feature's dimensions as a matrix. The rest is left out with a warning: the document is
+    sound, but it cannot be compared with the others."""
+    kept, matrix = fitting(places, vectors, dimensions)
+    if len(kept) < len(places):
+        log.warning(
+            "vectors_not_sketched",
+            collection=spec.collection_id,
+            feature=spec.feature,
+            dimensions=dimensions,
+            vectors=len(places) - len(kept),
+        )
+    return kept, matrix
+
+
+async def feature_dimensions(connection: Connection, spec: SketchSpec, first: NDArray[np.float32]) -> int:
+    """The dimensions of all sketches of a feature of a collection. Where there are none yet, ``first`` decides."""
+    query = (
+        "SELECT sketch FROM drift_sketches WHERE namespace_id = %s AND collection_id = %s AND feature = %s LIMIT 1"
+    )
+    feature = (spec.namespace_id, spec.collection_id, spec.feature)
+    stored = await fetch_value(connection, query, feature)
+    if stored is None:
+        # Two workers may both see the first vector: one decides, the other reads what it decided.
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", ("\x1f".join(feature),))
+        stored = await fetch_value(connection, query, feature)
+    return len(first) if stored is None else Sketch.from_bytes(stored).dimensions
+
+
+async def merge_cells(connection: Connection, cells: Mapping[Cell, Sketch]) -> None:
+    """Add sketches to the stored ones. The caller holds the positions of their partitions."""
+    by_spec: dict[SketchSpec, dict[tuple[int, datetime], Sketch]] = {}
+    for cell, sketch in cells.items():
+        by_spec.setdefault(cell.spec, {})[cell.partition, cell.bucket_start] = sketch
+    for spec, fresh in by_spec.items():
+        merged = dict(fresh)
+        for row, stored in (await _read(connection, spec, fresh)).items():
+            merged[row] = stored.merge(fresh[row])
+        async with connection.cursor() as cursor:
+            await cursor.executemany(
+                "INSERT INTO drift_sketches (namespace_id, collection_id, feature, time_domain, width_seconds,"
+                " partition, bucket_start, documents, sketch) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (namespace_id, collection_id, feature, time_domain, width_seconds, partition,"
+                " bucket_start) DO UPDATE SET documents = EXCLUDED.documents, sketch = EXCLUDED.sketch",
+                [
+                    (*_series(spec), *row, sketch.count, sketch.to_bytes())
+                    for row, sketch in sorted(merged.items(), key=lambda item: item[0])
+                ],
+            )
+
+
+async def _read(
+    connection: Connection, spec: SketchSpec, rows: Iterable[tuple[int, datetime]]
+) -> dict[tuple[int, datetime], Sketch]:
+    wanted = list(rows)
+    cursor = await connection.execute(
+        "SELECT s.partition, s.bucket_start, s.sketch FROM drift_sketches s"
+        " JOIN unnest(%s::int[], %s::timestamptz[]) AS k (partition, bucket_start)"
+        f" USING (partition, bucket_start) WHERE {_SERIES}".encode(),
+        ([row[0] for row in wanted], [row[1] for row in wanted], *_series(spec)),
+    )
+    return {(row[0], row[1]): Sketch.from_bytes(row[2]) for row in await cursor.fetchall()}

@@ -1,0 +1,290 @@
+"""collect: stores documents, counts them, merges drift sketches and fires event triggers.
+
+Everything a batch means is one transaction: documents and their vectors, counters, event ids, sketches, trigger
+counters, commands in the outbox, and the position, moved by compare-and-set. A crash leaves all of it or none; a
+worker that lost its partition is refused and rolls back (design sections 1 and 3).
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from aiokafka import ConsumerRecord, TopicPartition
+
+from schemas.errors import DecodeError
+from schemas.events.document import WATERMARK
+from schemas.topics import DOCUMENTS, Topic
+from streams.collect import sketches, store
+from streams.collect.arrivals import Arrival, EventKey, interleave, read_arrival
+from streams.collect.firing import counted, decide
+from streams.collect.fold import Folded, Known, fold
+from streams.collect.sketching import Cell, SketchSpec, arrived, place, sketch_cells
+from streams.collect.watching import Watched, watch
+from streams.engines.drift.sketch import Sketch
+from streams.engines.retrieval.embedder import HashingEmbedder, document_text
+from streams.runtime import metrics
+from streams.runtime.agent import Context, StreamAgent
+from streams.runtime.database import Advance, Connection, advance_positions, stored_positions
+from streams.runtime.definitions import current_version, list_definitions
+from streams.runtime.faults import fault
+from streams.runtime.identity import check_log
+from streams.runtime.jobs import queue_job
+from streams.runtime.loop import Batch, DeadLetters, StationLoop
+
+_FORGET_EVERY = timedelta(minutes=10)
+_LOG_KEPT = DOCUMENTS.retention or timedelta(0)
+
+
+def build(context: Context) -> StreamAgent:
+    """The station, for the registry."""
+    return Collect(context)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record in hand; without an arrival it is only passed over."""
+
+    partition: TopicPartition
+    record: ConsumerRecord
+    arrival: Arrival | None
+
+
+class Collect:
+    """The station: one per worker."""
+
+    name = "collect"
+    topics: tuple[Topic, ...] = (DOCUMENTS,)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._embedder = HashingEmbedder()
+        self._watched = Watched()
+        self._version: tuple[str, int] | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        """Where each assigned partition stands."""
+        self._reconciled = False
+        self._forgot_at = datetime.min.replace(tzinfo=UTC)
+        self._dead_letters: DeadLetters | None = None
+        self._loop: StationLoop | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Collect until :meth:`stop`."""
+        broker = self._context.broker
+        async with AsyncExitStack() as stack:
+            producer = broker.producer()
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+            self._dead_letters = DeadLetters(broker, producer, self.name)
+            self._loop = StationLoop(broker, self, batch_records=self._settings.batch_documents)
+            if self._stopping:
+                self._loop.stop()
+            await self._loop.run()
+
+    def stop(self) -> None:
+        """Finish the batch in hand and return from :meth:`run`."""
+        self._stopping = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The stored positions. A partition without one is read from its beginning, whatever the consumer group
+        remembers: the database is the truth about what was collected."""
+        topic = self._context.broker.topic(DOCUMENTS)
+        async with self._context.database.connection() as connection:
+            stored = await stored_positions(connection, self.name, topic)
+        known = {tp: stored[tp.partition] for tp in partitions if tp.partition in stored}
+        await check_log(self._context.broker, self.name, partitions, known)
+        self._positions = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
+        self._reconciled = False
+        return dict(self._positions)
+
+    async def idle(self) -> None:
+        """Between batches: follow the trigger definitions."""
+        await self._refresh()
+
+    async def handle(self, batch: Batch) -> None:
+        """Store a batch. Records that can never be stored become dead letters."""
+        await self._refresh()
+        entries = [
+            await self._read(tp, record)
+            for tp, records in sorted(batch.items())
+            for record in records
+            # A fetch that was under way when the position was set may begin before it.
+            if record.offset >= self._positions[tp]
+        ]
+        if entries:
+            await self._store(entries)
+
+    async def _read(self, tp: TopicPartition, record: ConsumerRecord) -> Entry:
+        try:
+            arrival = read_arrival(
+                tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+            )
+        except DecodeError as error:
+            return await self._put_away(tp, record, error)
+        return Entry(tp, record, arrival)
+
+    async def _put_away(self, tp: TopicPartition, record: ConsumerRecord, error: Exception) -> Entry:
+        assert self._dead_letters is not None
+        await self._dead_letters.put(record, error)
+        return Entry(tp, record, None)
+
+    async def _store(self, entries: list[Entry]) -> None:
+        """Store entries in one transaction. When PostgreSQL refuses a value (a NUL character, a vector of more
+        dimensions than it can hold, a key too long for its index), halve until the record is found."""
+        try:
+            await self._commit(entries)
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                await self._store(entries[:middle])
+                await self._store(entries[middle:])
+                return
+            if entries[0].arrival is None:
+                # Not the record's doing, then.
+                raise
+            await self._commit([await self._put_away(entries[0].partition, entries[0].record, error)])
+
+    async def _commit(self, entries: list[Entry]) -> None:
+        last = {entry.partition: entry.record for entry in entries}
+        moves = [
+            Advance(tp, self._positions[tp], record.offset + 1, record.timestamp, record.key)
+            for tp, record in last.items()
+        ]
+        parts: dict[int, list[Arrival]] = {}
+        for entry in entries:
+            if entry.arrival is not None:
+                parts.setdefault(entry.arrival.partition, []).append(entry.arrival)
+        async with self._context.database.transaction() as connection:
+            # First: a worker that lost the partition is refused before it does any work.
+            await advance_positions(connection, self.name, moves)
+            fires = await self._write(connection, list(interleave(parts.values()))) if parts else 0
+            await fault("collect:before-commit")
+        await fault("collect:after-commit")
+        self._positions.update({move.partition: move.next_offset for move in moves})
+        if fires:
+            metrics.TRIGGER_FIRES.labels("event").inc(fires)
+
+    async def _write(self, connection: Connection, arrivals: list[Arrival]) -> int:
+        first: dict[EventKey, datetime] = {}
+        for arrival in arrivals:
+            if arrival.event_key is not None and arrival.event.type != WATERMARK:
+                first.setdefault(arrival.event_key, arrival.appended_at)
+        known = Known(
+            created=await store.created_at(connection, {arrival.key for arrival in arrivals}),
+            seen=await store.claim_events(connection, first),
+            watermarks=await store.watermarks(connection, {arrival.scope for arrival in arrivals}),
+        )
+        folded = fold(
+            arrivals,
+            known,
+            lateness=timedelta(seconds=self._settings.allowed_lateness_seconds),
+            window=timedelta(seconds=self._settings.event_id_window_seconds),
+        )
+        renewed = {key: moment for key, moment in folded.seen.items() if key in known.seen or moment != first[key]}
+        if renewed:
+            await store.renew_events(connection, renewed)
+        # Before the documents: what is seeded must not hold what the batch adds.
+        await self._sketch(connection, folded)
+        await store.write_documents(connection, folded, known.created)
+        await store.write_tallies(connection, folded.tallies)
+        return await self._fire(connection, folded)
+
+    async def _sketch(self, connection: Connection, folded: Folded) -> None:
+        collections = {scope[:2] for scope in folded.tallies}
+        positions = {tp.partition: offset for tp, offset in self._positions.items()}
+        touched = {scope[2]: positions[scope[2]] for scope in folded.tallies}
+        specs = [spec for collection in collections for spec in self._watched.specs.get(collection, ())]
+        await sketches.reconcile(connection, specs, touched, collections)
+        by_feature: dict[tuple[tuple[str, str], str], list[SketchSpec]] = {}
+        for spec in specs:
+            by_feature.setdefault((spec.collection, spec.feature), []).append(spec)
+        cells: dict[Cell, Sketch] = {}
+        for group in by_feature.values():
+            cells.update(await self._cells(connection, folded, group))
+        if cells:
+            await sketches.merge_cells(connection, cells)
+
+    async def _cells(
+        self, connection: Connection, folded: Folded, group: Sequence[SketchSpec]
+    ) -> dict[Cell, Sketch]:
+        """What the batch adds to the series of one feature of one collection."""
+        spec = group[0]
+        changes = arrived(folded.changes, spec.collection)
+        if spec.feature == HashingEmbedder.URI:
+            texts = [document_text(change.arrival.event.text, change.arrival.event.payload) for change in changes]
+            return sketch_cells(group, [place(change) for change in changes], self._embedder.embed(texts))
+        changes = [change for change in changes if spec.feature in change.arrival.event.features]
+        if not changes:
+            return {}
+        places = [place(change) for change in changes]
+        vectors = [change.arrival.event.features[spec.feature] for change in changes]
+        dimensions = await sketches.feature_dimensions(connection, spec, vectors[0])
+        return sketch_cells(group, *sketches.matching(spec, places, vectors, dimensions))
+
+    async def _fire(self, connection: Connection, folded: Folded) -> int:
+        found = counted(self._watched, folded.changes)
+        if not found:
+            return 0
+        fires = 0
+        now = self._context.clock()
+        for trigger_id, state in (await store.lock_event_states(connection, found)).items():
+            trigger, arrivals = found[trigger_id]
+            state, commands = decide(trigger, state, arrivals, now)
+            await store.save_event_state(connection, trigger_id, state)
+            for command in commands:
+                fires += await queue_job(connection, command)
+        return fires
+
+    async def _refresh(self) -> None:
+        """Read the trigger definitions when any definition has changed, and see to the sketches they ask for.
+
+        They are read from the database, not from the topic, so a trigger counts every document that was published
+        after the call that made it answered, however far behind the topic is.
+        """
+        database = self._context.database
+        async with database.connection() as connection:
+            version = await current_version(connection)
+            if self._version != (version.epoch, version.number):
+                definitions = [
+                    stored.record
+                    for kind in ("trigger", "cluster_trigger")
+                    for stored in await list_definitions(connection, kind)
+                ]
+                self._watched = watch(definitions)
+                self._version = (version.epoch, version.number)
+                self._reconciled = False
+        if not self._reconciled:
+            await self._reconcile()
+        await self._forget()
+
+    async def _reconcile(self) -> None:
+        """Seed and drop sketches in every partition in hand, also in those that get no documents."""
+        specs = [spec for found in self._watched.specs.values() for spec in found]
+        async with self._context.database.transaction() as connection:
+            cursor = await connection.execute(
+                "SELECT partition, next_offset FROM positions WHERE station = %s AND topic = %s"
+                " AND partition = ANY(%s) ORDER BY partition FOR UPDATE",
+                (
+                    self.name,
+                    self._context.broker.topic(DOCUMENTS),
+                    [tp.partition for tp in self._positions],
+                ),
+            )
+            # The stored positions, not ours: whoever owns the partition, its seed says what is stored.
+            await sketches.reconcile(connection, specs, dict(await cursor.fetchall()))
+        self._reconciled = True
+
+    async def _forget(self) -> None:
+        """Now and then, forget event ids that no record still in the log can repeat."""
+        now = self._context.clock()
+        if now - self._forgot_at < _FORGET_EVERY:
+            return
+        self._forgot_at = now
+        window = timedelta(seconds=self._settings.event_id_window_seconds)
+        async with self._context.database.connection() as connection:
+            await store.forget_events(connection, now - window - _LOG_KEPT)

@@ -1,0 +1,261 @@
+"""Rows of documents, event ids, counters and trigger states. Every function works in the caller's transaction.
+
+Rows are written in key order, so that two workers whose keys overlap (a producer without record keys may put one
+document into two partitions) wait for each other instead of deadlocking.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from psycopg.types.json import Jsonb
+
+from streams.collect.arrivals import EventKey, Key, Scope
+from streams.collect.fold import Folded, Tally, Version
+from streams.engines.rules.events import EventState
+from streams.runtime.database import Connection
+
+_DOCUMENT_COLUMNS = (
+    "namespace_id, collection_id, document_id, payload, text, asset_id, occurred_at, appended_at, partition,"
+    " record_offset, created_at"
+)
+_DOCUMENT_TYPES = ("text",) * 3 + (
+    "jsonb",
+    "text",
+    "text",
+    "timestamptz",
+    "timestamptz",
+    "int4",
+    "int8",
+    "timestamptz",
+)
+_VECTOR_COLUMNS = "namespace_id, collection_id, feature_uri, document_id, embedding"
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> tuple[list[Any], ...]:
+    """Rows as one list per column, for ``unnest``."""
+    columns: tuple[list[Any], ...] = tuple([] for _ in range(width))
+    for row in rows:
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    return columns
+
+
+async def created_at(connection: Connection, keys: Iterable[Key]) -> dict[Key, datetime]:
+    """When each of these documents was added, for those that exist."""
+    cursor = await connection.execute(
+        "SELECT d.namespace_id, d.collection_id, d.document_id, d.created_at FROM documents d"
+        " JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (namespace_id, collection_id, document_id)"
+        " USING (namespace_id, collection_id, document_id)",
+        _columns(keys, 3),
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
+
+
+async def claim_events(connection: Connection, first: Mapping[EventKey, datetime]) -> dict[EventKey, datetime]:
+    """Remember these event ids by the append time of their first event. Returns those that were remembered
+    before; their rows are locked, so two workers never both take a repeat for new."""
+    if not first:
+        return {}
+    keys = sorted(first)
+    cursor = await connection.execute(
+        "INSERT INTO seen_events (namespace_id, event_id, seen_at)"
+        " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[])"
+        " ON CONFLICT DO NOTHING RETURNING namespace_id, event_id",
+        _columns(((*key, first[key]) for key in keys), 3),
+    )
+    claimed = {(row[0], row[1]) for row in await cursor.fetchall()}
+    repeated = [key for key in keys if key not in claimed]
+    if not repeated:
+        return {}
+    cursor = await connection.execute(
+        "SELECT s.namespace_id, s.event_id, s.seen_at FROM seen_events s"
+        " JOIN unnest(%s::text[], %s::text[]) AS k (namespace_id, event_id) USING (namespace_id, event_id)"
+        " ORDER BY 1, 2 FOR UPDATE OF s",
+        _columns(repeated, 2),
+    )
+    return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+
+
+async def renew_events(connection: Connection, seen: Mapping[EventKey, datetime]) -> None:
+    """Remember these event ids from a later instant: they came again after their window."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "UPDATE seen_events SET seen_at = %s WHERE namespace_id = %s AND event_id = %s",
+            [(moment, *key) for key, moment in sorted(seen.items())],
+        )
+
+
+async def forget_events(connection: Connection, before: datetime, limit: int = 20_000) -> int:
+    """Delete up to ``limit`` event ids seen before an instant. Returns how many."""
+    cursor = await connection.execute(
+        "DELETE FROM seen_events WHERE ctid = ANY (ARRAY("
+        "SELECT ctid FROM seen_events WHERE seen_at < %s ORDER BY seen_at LIMIT %s FOR UPDATE SKIP LOCKED))",
+        (before, limit),
+    )
+    return cursor.rowcount
+
+
+async def watermarks(connection: Connection, scopes: Iterable[Scope]) -> dict[Scope, datetime | None]:
+    """The stored watermark of each scope that has counters."""
+    cursor = await connection.execute(
+        "SELECT c.namespace_id, c.collection_id, c.partition, c.watermark FROM collection_counters c"
+        " JOIN unnest(%s::text[], %s::text[], %s::int[]) AS k (namespace_id, collection_id, partition)"
+        " USING (namespace_id, collection_id, partition)",
+        _columns(scopes, 3),
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
+
+
+async def write_documents(connection: Connection, folded: Folded, existed: Iterable[Key]) -> None:
+    """Store the last version of every document and its vectors, which replace all vectors it had.
+
+    ``existed`` are the documents that were stored before.
+    """
+    old = sorted(set(existed) & folded.documents.keys())
+    gone = [key for key in old if folded.documents[key] is None]
+    versions = [version for _, version in sorted(folded.documents.items()) if version is not None]
+    if old:
+        await _delete_vectors(connection, old)
+    if gone:
+        await connection.execute(
+            "DELETE FROM documents d"
+            " USING unnest(%s::text[], %s::text[], %s::text[]) AS k (ns, collection, document)"
+            " WHERE d.namespace_id = k.ns AND d.collection_id = k.collection AND d.document_id = k.document",
+            _columns(gone, 3),
+        )
+    if versions:
+        await _upsert_documents(connection, versions)
+        await _insert_vectors(connection, versions)
+
+
+async def _upsert_documents(connection: Connection, versions: Iterable[Version]) -> None:
+    # Made once per connection; after that a look-up in the catalog.
+    await connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS incoming_documents (LIKE documents) ON COMMIT DELETE ROWS"
+    )
+    statement = f"COPY incoming_documents ({_DOCUMENT_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    async with connection.cursor().copy(statement.encode()) as copy:
+        copy.set_types(_DOCUMENT_TYPES)
+        for version in versions:
+            arrival = version.arrival
+            event = arrival.event
+            await copy.write_row(
+                (
+                    event.namespace_id,
+                    event.collection_id,
+                    event.document_id,
+                    None if event.payload is None else Jsonb(event.payload, dumps=orjson.dumps),
+                    event.text,
+                    event.asset_id,
+                    event.occurred_at,
+                    arrival.appended_at,
+                    arrival.partition,
+                    arrival.offset,
+                    version.created_at,
+                )
+            )
+    await connection.execute(
+        f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) SELECT {_DOCUMENT_COLUMNS} FROM incoming_documents"
+        " ON CONFLICT (namespace_id, collection_id, document_id) DO UPDATE SET payload = EXCLUDED.payload,"
+        " text = EXCLUDED.text, asset_id = EXCLUDED.asset_id, occurred_at = EXCLUDED.occurred_at,"
+        " appended_at = EXCLUDED.appended_at, partition = EXCLUDED.partition,"
+        " record_offset = EXCLUDED.record_offset, created_at = EXCLUDED.created_at"
+    )
+
+
+async def _insert_vectors(connection: Connection, versions: Iterable[Version]) -> None:
+    events = [version.arrival.event for version in versions if version.arrival.event.features]
+    if not events:
+        return
+    await connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS incoming_vectors (LIKE document_vectors) ON COMMIT DELETE ROWS"
+    )
+    statement = f"COPY incoming_vectors ({_VECTOR_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    async with connection.cursor().copy(statement.encode()) as copy:
+        copy.set_types(("text",) * 4 + ("vector",))
+        for event in events:
+            for uri, vector in event.features.items():
+                await copy.write_row((event.namespace_id, event.collection_id, uri, event.document_id, vector))
+    await connection.execute(
+        f"INSERT INTO document_vectors ({_VECTOR_COLUMNS}) SELECT {_VECTOR_COLUMNS} FROM incoming_vectors"
+        " ON CONFLICT (namespace_id, collection_id, feature_uri, document_id)"
+        " DO UPDATE SET embedding = EXCLUDED.embedding"
+    )
+
+
+_DELETE_VECTORS = """
+-- The features of a collection one index probe each: the key leads with the feature, and DISTINCT would read all.
+WITH RECURSIVE features AS (
+    (SELECT feature_uri FROM document_vectors
+     WHERE namespace_id = %(ns)s AND collection_id = %(collection)s ORDER BY feature_uri LIMIT 1)
+    UNION ALL
+    SELECT (SELECT v.feature_uri FROM document_vectors v
+            WHERE v.namespace_id = %(ns)s AND v.collection_id = %(collection)s AND v.feature_uri > f.feature_uri
+            ORDER BY v.feature_uri LIMIT 1)
+    FROM features f WHERE f.feature_uri IS NOT NULL
+)
+DELETE FROM document_vectors d USING features f, unnest(%(documents)s::text[]) AS k (document_id)
+WHERE d.namespace_id = %(ns)s AND d.collection_id = %(collection)s
+  AND d.feature_uri = f.feature_uri AND d.document_id = k.document_id
+"""
+
+
+async def _delete_vectors(connection: Connection, keys: Iterable[Key]) -> None:
+    documents: dict[tuple[str, str], list[str]] = {}
+    for namespace_id, collection_id, document_id in keys:
+        documents.setdefault((namespace_id, collection_id), []).append(document_id)
+    for (namespace_id, collection_id), ids in documents.items():
+        await connection.execute(
+            _DELETE_VECTORS.encode(), {"ns": namespace_id, "collection": collection_id, "documents": ids}
+        )
+
+
+async def write_tallies(connection: Connection, tallies: Mapping[Scope, Tally]) -> None:
+    """Add what a batch counted to the counters."""
+    rows = [
+        (
+            *scope,
+            tally.added,
+            tally.updated,
+            tally.deleted,
+            tally.duplicates,
+            tally.late,
+            tally.next_offset,
+            tally.max_occurred_at,
+            tally.watermark,
+        )
+        for scope, tally in sorted(tallies.items())
+    ]
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO collection_counters AS c (namespace_id, collection_id, partition, added, updated,"
+            " deleted, duplicates, late, next_offset, max_occurred_at, watermark)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (namespace_id, collection_id, partition) DO UPDATE SET added = c.added + EXCLUDED.added,"
+            " updated = c.updated + EXCLUDED.updated, deleted = c.deleted + EXCLUDED.deleted,"
+            " duplicates = c.duplicates + EXCLUDED.duplicates, late = c.late + EXCLUDED.late,"
+            " next_offset = EXCLUDED.next_offset, max_occurred_at = GREATEST(c.max_occurred_at,"
+            " EXCLUDED.max_occurred_at), watermark = GREATEST(c.watermark, EXCLUDED.watermark)",
+            rows,
+        )
+
+
+async def lock_event_states(connection: Connection, trigger_ids: Iterable[str]) -> dict[str, EventState]:
+    """The counters of those of these triggers that are active, locked until the transaction ends."""
+    cursor = await connection.execute(
+        "SELECT trigger_id, event_counter, fire_sequence, last_cooldown_at FROM trigger_state"
+        " WHERE trigger_id = ANY(%s) AND status = 'active' ORDER BY trigger_id FOR UPDATE",
+        (list(trigger_ids),),
+    )
+    return {row[0]: EventState(row[1], row[2], row[3]) for row in await cursor.fetchall()}
+
+
+async def save_event_state(connection: Connection, trigger_id: str, state: EventState) -> None:
+    """Write a trigger's counters back."""
+    await connection.execute(
+        "UPDATE trigger_state SET event_counter = %s, fire_sequence = %s, last_cooldown_at = %s,"
+        " updated_at = now() WHERE trigger_id = %s",
+        (state.counter, state.fire_sequence, state.fired_at, trigger_id),
+    )

@@ -1,0 +1,68 @@
+"""SIGKILL at the worst moments: nothing is lost and nothing is counted twice."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
+
+import pytest
+
+from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.runtime.agent import Context
+from tests.collect.harness import (
+    DRIFT,
+    assert_equal_to_recomputation,
+    assert_same_sketches,
+    caught_up,
+    collecting,
+    define_trigger,
+    fetch,
+    plain_sketches,
+    publish,
+    stored_sketches,
+)
+from tests.collect.test_station import workload
+
+
+def environment(context: Context, fault: str) -> dict[str, str]:
+    settings = context.settings
+    given = {
+        "TIDEWATCH_KAFKA": settings.kafka,
+        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence),
+        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
+        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
+        "TIDEWATCH_DATABASE": settings.database,
+        "TIDEWATCH_BATCH_DOCUMENTS": "50",
+        "TIDEWATCH_FAULT": fault,
+    }
+    return {**os.environ, **given}
+
+
+async def start(context: Context, fault: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.collect.worker", env=environment(context, fault)
+    )
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("point", ["before-commit@3", "after-commit@3"])
+async def test_a_kill_beside_the_commit_loses_and_doubles_nothing(context: Context, point: str) -> None:
+    await define_trigger(context, "trig_words", "conditional", DRIFT)
+    await define_trigger(context, "trig_added", "event", {"event_type": "documents_added", "event_threshold": 7})
+    await publish(context, workload(11, 400))
+    victim = await start(context, f"collect:{point}")
+    assert await asyncio.wait_for(victim.wait(), 60) == -9
+    done = await fetch(context, "SELECT sum(next_offset)::int FROM positions")
+    assert 0 < done[0][0] < 400
+    async with collecting(context):
+        await caught_up(context, timeout=60)
+    truth = await assert_equal_to_recomputation(context)
+    assert_same_sketches(
+        await stored_sketches(context, HashingEmbedder.URI), plain_sketches(truth, HashingEmbedder.URI)
+    )
+    added = sum(count["added"] for (collection, _), count in truth.counts.items() if collection == "col_a")
+    rows = await fetch(
+        context, "SELECT event_counter, fire_sequence FROM trigger_state WHERE trigger_type = 'event'"
+    )
+    assert rows == [(added % 7, added // 7)]
+    assert await fetch(context, "SELECT count(*), count(DISTINCT job_id) FROM jobs") == [(added // 7, added // 7)]

@@ -1,0 +1,144 @@
+"""From trigger definitions to sketches and event triggers, and from changes to commands."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from schemas.events.definition import DefinitionRecord, Kind
+from schemas.events.document import DocumentEvent
+from schemas.headers import DefinitionsVersion
+from schemas.ids import derived_id
+from streams.collect.arrivals import Arrival
+from streams.collect.firing import counted, decide
+from streams.collect.fold import Change, ChangeKind
+from streams.collect.sketching import Cell, Place, SketchSpec, arrived, fitting, sketch_cells
+from streams.collect.watching import EventTrigger, watch
+from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.rules.events import EventState
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def definition(
+    trigger_id: str, trigger_type: str, schedule: dict[str, Any], kind: Kind = "trigger", **body: Any
+) -> DefinitionRecord:
+    fields = {
+        "trigger_type": trigger_type,
+        "schedule_config": schedule,
+        "watched_collection_ids": ["col_a", "col_b"],
+        "action_type": "collection_trigger",
+        "action_config": {"collection_id": "col_a"},
+        **body,
+    }
+    return DefinitionRecord(kind, "ns", trigger_id, 1, DefinitionsVersion("epoch", 1), body=fields)
+
+
+def change(kind: ChangeKind, document: str, collection: str = "col_a", causes: tuple[str, ...] = ()) -> Change:
+    event = DocumentEvent("document.upserted", "ns", collection, document, START)
+    return Change(kind, Arrival(0, 0, START + timedelta(minutes=1), event, causes=causes))
+
+
+def test_conditional_triggers_share_the_sketches_they_agree_on() -> None:
+    daily = {"check_interval_seconds": 86_400}
+    watched = watch(
+        [
+            definition("trig_1", "conditional", {}),
+            definition("trig_2", "conditional", {"check_interval_seconds": 7_200}),
+            definition("trig_3", "conditional", daily | {"time_domain": "event_time", "window_seconds": 3_600}),
+            definition("trig_4", "conditional", daily | {"feature_uri": "uri"}, kind="cluster_trigger"),
+            definition("trig_5", "cron", {"cron_expression": "* * * * *"}),
+            definition("trig_6", "interval", {"interval_seconds": 60}, watched_collection_ids=None),
+        ]
+    )
+    words = HashingEmbedder.URI
+    assert watched.specs["ns", "col_b"] == (
+        SketchSpec("ns", "col_b", words, "processing_time", 3_600),
+        SketchSpec("ns", "col_b", words, "event_time", 3_600),
+        SketchSpec("ns", "col_b", "uri", "processing_time", 86_400),
+    )
+    assert watched.specs.keys() == {("ns", "col_a"), ("ns", "col_b")}
+    assert watched.triggers == {}
+
+
+def test_event_triggers_of_both_families() -> None:
+    watched = watch(
+        [
+            definition("trig_1", "event", {"event_type": "documents_added"}),
+            definition(
+                "trig_2",
+                "event",
+                {"event_type": "documents_deleted", "event_threshold": 5, "cooldown_seconds": 300},
+                kind="cluster_trigger",
+                cluster_id=None,
+                execution_config={"collection_ids": ["col_a"]},
+                watched_collection_ids=["col_a"],
+            ),
+        ]
+    )
+    one = EventTrigger(
+        "trig_1", "ns", "trigger", "collection_trigger", {"collection_id": "col_a"}, "documents_added", 1, 0
+    )
+    config = {"execution_config": {"collection_ids": ["col_a"]}}
+    two = EventTrigger("trig_2", "ns", "cluster_trigger", "cluster", config, "documents_deleted", 5, 300)
+    assert watched.triggers == {("ns", "col_a"): (one, two), ("ns", "col_b"): (one,)}
+
+
+def test_a_trigger_counts_its_kind_of_event_in_its_collections_and_not_its_own_effects() -> None:
+    watched = watch([definition("trig_1", "event", {"event_type": "documents_added"})])
+    mine = [change("documents_added", "a"), change("documents_added", "b", "col_b", ("trig_2", "alt_1"))]
+    others = [
+        change("documents_updated", "c"),
+        change("documents_added", "d", "col_c"),
+        change("documents_added", "e", causes=("alt_1", "trig_1")),
+    ]
+    ((trigger, arrivals),) = counted(watched, [*mine, *others]).values()
+    assert arrivals == [item.arrival for item in mine]
+    assert counted(watched, others) == {}
+    state, commands = decide(trigger, EventState(fire_sequence=6), arrivals, START + timedelta(hours=1))
+    assert state == EventState(0, 8, START + timedelta(minutes=1))
+    assert [command.job_id for command in commands] == [derived_id("job_", "trig_1", "fire", n) for n in (7, 8)]
+    assert commands[1].caused_by == ("trig_2", "alt_1")
+    assert commands[0].nominal_at == START + timedelta(minutes=1)
+    assert commands[0].triggered_at == START + timedelta(hours=1)
+    assert commands[0].reason == "documents_added: 1 event counted, threshold 1"
+
+
+def test_vectors_go_to_the_bucket_of_their_instant_and_partition() -> None:
+    occurred = SketchSpec("ns", "col_a", "uri", "event_time", 60)
+    appended = SketchSpec("ns", "col_a", "uri", "processing_time", 3_600)
+    minute = timedelta(minutes=1)
+    places = [
+        Place(0, START, START + 9 * minute),
+        Place(1, START, START + 61 * minute),
+        Place(0, START + 0.5 * minute, START),
+        Place(0, START + minute, START),
+    ]
+    cells = sketch_cells([occurred, appended], places, np.diag([1.0, 2.0, 4.0, 8.0]))
+    totals = {cell: cells[cell].total.tolist() for cell in cells}
+    assert totals == {
+        Cell(occurred, 0, START): [1, 0, 4, 0],
+        Cell(occurred, 1, START): [0, 2, 0, 0],
+        Cell(occurred, 0, START + minute): [0, 0, 0, 8],
+        Cell(appended, 0, START): [1, 0, 4, 8],
+        Cell(appended, 1, START + 60 * minute): [0, 2, 0, 0],
+    }
+
+
+def test_only_writes_of_the_collection_are_sketched() -> None:
+    changes = [
+        change("documents_added", "a"),
+        change("documents_updated", "b"),
+        change("documents_deleted", "c"),
+        change("documents_added", "d", "col_b"),
+    ]
+    assert arrived(changes, ("ns", "col_a")) == changes[:2]
+
+
+def test_vectors_of_other_dimensions_are_left_out() -> None:
+    places = [Place(number, START, START) for number in range(3)]
+    vectors = [np.ones(2, dtype=np.float32), np.ones(3, dtype=np.float32), np.zeros(2, dtype=np.float32)]
+    kept, matrix = fitting(places, vectors, 2)
+    assert (kept, matrix.tolist()) == ([places[0], places[2]], [[1, 1], [0, 0]])
+    kept, matrix = fitting(places, vectors, 9)
+    assert (kept, matrix.shape) == ([], (0, 9))
