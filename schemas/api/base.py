@@ -1,0 +1,104 @@
+"""What every model of the HTTP API shares: how requests are read and how instants are written.
+
+Requests refuse undeclared keys and name the accepted ones, read ``null`` of an optional field as absent, and
+refuse what JSON cannot hold (contract 1.4, 1.5). Responses carry every declared key.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from schemas.times import format_instant
+
+JsonObject = dict[str, Any]
+"""Any JSON object."""
+
+Instant = Annotated[datetime, PlainSerializer(format_instant, return_type=str)]
+"""An instant in UTC, written as ISO 8601 with ``Z``."""
+
+Cooldown = Annotated[int, Field(ge=0, le=2_592_000)]
+"""Seconds, up to 30 days."""
+
+
+def relocated(error: ValidationError, *prefix: str | int, extra: str | None = None) -> ValidationError:
+    """The same problems under ``prefix``; with ``extra`` that text replaces the message of refused keys."""
+    problems = [
+        InitErrorDetails(
+            type=PydanticCustomError(
+                item["type"],
+                extra
+                if extra is not None and item["type"] == "extra_forbidden" and len(item["loc"]) == 1
+                else item["msg"],
+            ),
+            loc=(*prefix, *item["loc"]),
+            input=None,
+        )
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return ValidationError.from_exception_data(error.title, problems)
+
+
+def problem(message: str, *location: str | int, kind: str = "value_error") -> ValidationError:
+    """One problem at a place inside a model."""
+    details = InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=None)
+    return ValidationError.from_exception_data("request", [details])
+
+
+class ApiRequest(BaseModel):
+    """A request body or a part of one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(raw, dict):
+            declared = {field.alias or name for name, field in cls.model_fields.items()}
+            raw = {key: value for key, value in raw.items() if value is not None or key not in declared}
+        try:
+            return handler(raw)
+        except ValidationError as error:
+            accepted = ", ".join(field.alias or name for name, field in cls.model_fields.items())
+            raise relocated(error, extra=f"Unknown key. Accepted keys: {accepted}") from None
+
+    def given(self) -> JsonObject:
+        """The fields the caller sent, by their wire names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def filled(self) -> JsonObject:
+        """Every field that has a value, defaults included, by their wire names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class ApiResponse(BaseModel):
+    """A response body or a part of one."""
+
+    model_config = ConfigDict(allow_inf_nan=False, populate_by_name=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_part(model: type[M], raw: Any, *location: str | int) -> M:
+    """Read a part of a request whose model depends on another field; problems are placed at ``location``."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise relocated(error, *location) from None
+
+
+def first_problem(error: ValidationError) -> tuple[Sequence[str | int], str]:
+    """Where and what the first problem is."""
+    item = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return item["loc"], item["msg"]

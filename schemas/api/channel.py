@@ -1,0 +1,87 @@
+"""Notification channels of an alert (contract 4.2)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+
+ChannelType = Literal["webhook", "slack", "email", "batch"]
+
+
+class WebhookConfig(ApiRequest):
+    """A webhook: where to post and how to sign. ``timeout`` in seconds."""
+
+    url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2_048)
+    headers: dict[str, str] | None = None
+    timeout: float = Field(10, gt=0, le=120)
+    payload_template: str | None = None
+    signing_secret: str | None = Field(None, min_length=1)
+
+
+class SlackConfig(ApiRequest):
+    """A Slack incoming webhook; its address is a secret."""
+
+    webhook_url: str | None = Field(None, min_length=1, max_length=2_048)
+    channel: str | None = None
+    username: str | None = None
+    icon_emoji: str | None = None
+    icon_url: str | None = None
+    blocks_template: str | None = None
+
+
+class EmailConfig(ApiRequest):
+    """Electronic mail."""
+
+    to_addresses: list[str] = Field(min_length=1)
+    subject_template: str | None = None
+    body_template: str | None = None
+    content_type: Literal["plain_text", "html", "markdown", "json"] = "plain_text"
+    cc_addresses: list[str] | None = None
+    bcc_addresses: list[str] | None = None
+
+
+class BatchConfig(ApiRequest):
+    """Matching documents into a collection."""
+
+    collection_id: str = Field(min_length=1)
+    bucket_id: str | None = None
+    dedup_strategy: str | None = None
+
+
+_CONFIGS: dict[str, type[ApiRequest]] = {
+    "webhook": WebhookConfig,
+    "slack": SlackConfig,
+    "email": EmailConfig,
+    "batch": BatchConfig,
+}
+
+
+class Channel(ApiRequest):
+    """One channel. Without ``channel_id`` and ``config`` it is not configured and delivers nothing."""
+
+    channel_type: ChannelType
+    channel_id: str | None = None
+    config: JsonObject | None = None
+
+    @model_validator(mode="after")
+    def _check_config(self) -> Self:
+        if self.config:
+            self.config = read_part(_CONFIGS[self.channel_type], self.config, "config").given()
+            address = {"webhook": "url", "slack": "webhook_url"}.get(self.channel_type)
+            if address and self.channel_id is None and address not in self.config:
+                raise problem(f"a {self.channel_type} channel needs {address}", "config", address, kind="missing")
+        return self
+
+
+class NotificationConfig(ApiRequest):
+    """Where and what an alert tells."""
+
+    channels: list[Channel] = Field(min_length=1, max_length=50)
+    include_matches: bool = True
+    include_scores: bool = True
+    template_id: str | None = None
+
+
+UNCONFIGURED: JsonObject = {"channels": [{"channel_type": "webhook"}]}
+"""The notification config of an alert that delivers nothing (docs/decisions/001)."""

@@ -1,0 +1,113 @@
+"""Cluster triggers (contract 2.4, 4.9)."""
+
+from typing import Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.clustering import check_parameters
+from schemas.api.pages import WindowedListRequest
+from schemas.api.schedule import TriggerType, read_schedule
+from schemas.api.trigger import Status
+
+_METHODS = {"hierarchical": "agglomerative"}
+_BESIDE = ("algorithm", "feature_uri", "feature_uris", "sample_size", "normalize_features")
+
+
+class ClusteringConfig(ApiRequest):
+    """The algorithm of an execution config, with its parameters beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    algorithm: Literal["kmeans", "hdbscan", "hierarchical"]
+    feature_uri: str | None = Field(None, min_length=1, max_length=512)
+    feature_uris: list[str] | None = Field(None, min_length=1, max_length=1)
+    sample_size: int | None = Field(None, ge=1, le=1_000_000)
+    normalize_features: bool | None = None
+
+    @model_validator(mode="after")
+    def _parameters(self) -> Self:
+        given = {name: value for name, value in self.given().items() if name not in _BESIDE}
+        needed = {"kmeans": "n_clusters", "hdbscan": "min_cluster_size"}.get(self.algorithm)
+        if needed is not None and given.get(needed) is None:
+            raise problem(f"{self.algorithm} needs {needed}", needed, kind="missing")
+        check_parameters(_METHODS.get(self.algorithm, self.algorithm), given)
+        return self
+
+
+class ExecutionConfig(ApiRequest):
+    """Which collections to cluster, and how."""
+
+    collection_ids: list[str] = Field(min_length=1)
+    config: ClusteringConfig
+
+
+class CreateClusterTriggerRequest(ApiRequest):
+    """``CreateTriggerRequest`` of the cluster family: a cluster, or an execution config."""
+
+    trigger_type: TriggerType
+    schedule_config: JsonObject
+    cluster_id: str | None = Field(None, min_length=1)
+    execution_config: ExecutionConfig | None = None
+    description: str | None = Field(None, max_length=1_000)
+    status: Literal["active", "paused"] = "active"
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        if self.cluster_id is None and self.execution_config is None:
+            raise problem("give a cluster_id or an execution_config", "execution_config", kind="missing")
+        if self.cluster_id is not None and self.execution_config is not None:
+            raise problem("give a cluster_id or an execution_config, not both", "execution_config")
+        self.schedule_config = read_schedule(self.trigger_type, self.schedule_config)
+        return self
+
+
+class PatchClusterTriggerRequest(ApiRequest):
+    """What of a cluster trigger may change."""
+
+    schedule_config: JsonObject | None = None
+    description: str | None = Field(None, max_length=1_000)
+    status: Literal["active", "paused", "disabled"] | None = None
+
+
+class ListClusterTriggersRequest(WindowedListRequest):
+    """Which cluster triggers to list."""
+
+    cluster_id: str | None = None
+    trigger_type: TriggerType | None = None
+    status: Status | None = None
+
+
+class ClusterTriggerResponse(ApiResponse):
+    """``ClusterTrigger``. ``execution_count`` counts every execution, unlike a unified trigger's."""
+
+    trigger_id: str
+    cluster_id: str | None
+    namespace_id: str
+    internal_id: str
+    execution_config: JsonObject
+    trigger_type: str
+    schedule_config: JsonObject
+    status: Status
+    last_triggered_at: Instant | None
+    last_execution_job_id: str | None
+    next_scheduled_at: Instant | None
+    execution_count: int
+    consecutive_failures: int
+    last_execution_status: str | None
+    last_execution_error: str | None
+    event_counter: int
+    last_cooldown_at: Instant | None
+    created_at: Instant
+    updated_at: Instant
+    created_by: str | None
+    description: str | None
+
+
+class ListClusterTriggersResponse(ApiResponse):
+    """``ListTriggersResponse`` of the cluster family."""
+
+    results: list[ClusterTriggerResponse]
+    total: int
+    offset: int
+    limit: int

@@ -1,0 +1,132 @@
+"""Collections and what is attached to them (contract 2.8, 4.3, 4.4)."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.pages import Pagination
+
+CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
+SourceType = Literal["bucket", "collection", "taxonomy", "cluster", "direct_upsert", "signals", "none"]
+ExecutionMode = Literal["on_ingest", "scheduled", "on_demand"]
+
+PASSTHROUGH = "passthrough_extractor"
+"""The extractor of a collection that declares none: vectors come in the documents."""
+
+
+class Source(ApiRequest):
+    """Where a collection's documents come from. The stream and the documents API feed every collection."""
+
+    type: SourceType
+    bucket_ids: list[str] | None = None
+    source_namespace_id: str | None = None
+    collection_id: str | None = None
+    collection_ids: list[str] | None = None
+    inherited_bucket_ids: list[str] | None = None
+    source_filters: JsonObject | None = None
+    field_map: JsonObject | None = None
+
+
+class FeatureExtractor(ApiRequest):
+    """A feature extractor; keys this server does not know are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    feature_extractor_name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    parameters: JsonObject | None = None
+
+
+class InputSource(ApiRequest):
+    """Where a retriever input comes from."""
+
+    source_type: Literal["document_field", "constant", "source_blob"]
+    path: str | None = None
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _needs_path(self) -> Self:
+        if self.source_type != "constant" and not self.path:
+            raise problem(f"source_type '{self.source_type}' needs a path", "path", kind="missing")
+        return self
+
+
+class InputMapping(ApiRequest):
+    """One retriever input."""
+
+    input_key: str = Field(min_length=1)
+    source: InputSource
+
+
+class AlertApplication(ApiRequest):
+    """An alert attached to a collection."""
+
+    alert_id: str = Field(min_length=1)
+    execution_mode: ExecutionMode = "on_ingest"
+    input_mappings: list[InputMapping] = Field(min_length=1)
+    execution_phase: int = Field(3, ge=1, le=4)
+    priority: int = Field(0, ge=0, le=1000)
+
+
+class CreateCollectionRequest(ApiRequest):
+    """``CreateCollectionRequest``."""
+
+    collection_name: CollectionName
+    source: Source
+    description: str | None = Field(None, max_length=1_000)
+    feature_extractor: FeatureExtractor | None = None
+    features: list[str] | None = None
+    input_schema: JsonObject | None = None
+    enabled: bool = True
+    metadata: JsonObject | None = None
+    embedding_task: str | None = None
+    alert_applications: list[AlertApplication] | None = None
+    taxonomy_applications: list[JsonObject] | None = None
+    cluster_applications: list[JsonObject] | None = None
+    retriever_enrichments: list[JsonObject] | None = None
+    schedule: JsonObject | None = None
+    retriever_transform: JsonObject | None = None
+
+
+class PatchCollectionRequest(ApiRequest):
+    """The fields of a collection that may change. Lists replace; an empty list detaches everything."""
+
+    collection_name: CollectionName | None = None
+    description: str | None = Field(None, max_length=1_000)
+    enabled: bool | None = None
+    metadata: JsonObject | None = None
+    alert_applications: list[AlertApplication] | None = None
+    taxonomy_applications: list[JsonObject] | None = None
+    cluster_applications: list[JsonObject] | None = None
+    retriever_enrichments: list[JsonObject] | None = None
+    schedule: JsonObject | None = None
+
+
+class CollectionResponse(ApiResponse):
+    """``CollectionResponse``."""
+
+    collection_id: str
+    collection_name: str
+    description: str | None
+    source: JsonObject
+    feature_extractor: JsonObject
+    input_schema: JsonObject | None
+    vector_indexes: list[JsonObject]
+    enabled: bool
+    metadata: JsonObject
+    alert_applications: list[JsonObject] | None
+    trigger_id: str | None = None
+    document_count: int
+    lifecycle_state: str = "active"
+    schema_version: int = 1
+    created_at: Instant
+    updated_at: Instant
+
+
+class ListCollectionsResponse(ApiResponse):
+    """``ListCollectionsResponse``."""
+
+    results: list[CollectionResponse]
+    pagination: Pagination
+    total_count: int

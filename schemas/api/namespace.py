@@ -1,0 +1,95 @@
+"""Namespaces (contract 2.7)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject
+from schemas.api.pages import Pagination
+
+NAMESPACE_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+NamespaceName = Annotated[str, Field(min_length=3, max_length=64)]
+
+
+class VectorConfig(ApiRequest):
+    """One vector of a namespace whose vectors the caller brings."""
+
+    name: str = Field(min_length=1, max_length=255)
+    dimension: int = Field(ge=1, le=65_536)
+    metric: str = "cosine"
+
+
+class PayloadIndex(ApiRequest):
+    """A declared payload index; kept, every field is filterable without one."""
+
+    field_name: str = Field(min_length=1, max_length=255)
+    type: Literal["keyword", "integer", "float", "bool", "geo", "datetime", "text", "uuid"]
+    field_schema: Any = None
+    is_protected: bool = False
+
+
+class NamespaceExtractor(ApiRequest):
+    """A feature extractor named for a namespace; kept."""
+
+    feature_extractor_name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    params: JsonObject | None = None
+
+
+class CreateNamespaceRequest(ApiRequest):
+    """``CreateNamespaceRequest``. Settings of the vendor's own infrastructure are accepted and ignored."""
+
+    namespace_name: NamespaceName
+    namespace_id: str | None = Field(None, pattern=NAMESPACE_ID)
+    mode: Literal["managed", "standalone"] = "managed"
+    namespace_type: Literal["standard", "marketplace"] = "standard"
+    description: str | None = Field(None, max_length=1_000)
+    features: list[str] | None = None
+    feature_extractors: list[NamespaceExtractor] | None = None
+    vector_configs: list[VectorConfig] | None = None
+    payload_indexes: list[PayloadIndex] | None = None
+    ttl_seconds: int | None = Field(None, ge=60)
+    scope: Any = None
+    auto_create_indexes: Any = None
+    adaptive_indexing: Any = None
+    infrastructure: Any = None
+    trusted_issuers: Any = None
+    tiering: Any = None
+    spend_budget: Any = None
+    cost_cap_override: Any = None
+
+
+class PatchNamespaceRequest(ApiRequest):
+    """Fields of a namespace that may change; also the body of PUT."""
+
+    namespace_name: NamespaceName | None = None
+    description: str | None = Field(None, max_length=1_000)
+    feature_extractors: list[NamespaceExtractor] | None = None
+    payload_indexes: list[PayloadIndex] | None = None
+
+
+class NamespaceResponse(ApiResponse):
+    """``NamespaceModel``."""
+
+    object: Literal["namespace"] = "namespace"
+    namespace_id: str
+    namespace_name: str
+    namespace_type: str
+    description: str | None
+    feature_extractors: list[JsonObject] | None
+    payload_indexes: list[JsonObject] | None
+    mode: str
+    vector_configs: list[JsonObject] | None
+    document_count: int
+    collection_count: int
+    namespace_ready: bool = True
+    created_at: Instant
+    updated_at: Instant
+
+
+class ListNamespacesResponse(ApiResponse):
+    """``ListNamespacesResponse``."""
+
+    results: list[NamespaceResponse]
+    pagination: Pagination
+    total_count: int

@@ -1,0 +1,121 @@
+"""Unified triggers (contract 2.3, 4.7)."""
+
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, read_part
+from schemas.api.pages import WindowedListRequest
+from schemas.api.schedule import TriggerType, read_schedule
+
+ActionType = Literal[
+    "cluster",
+    "taxonomy_enrichment",
+    "batch_rerun",
+    "collection_trigger",
+    "retriever_execution",
+    "alert_evaluation",
+]
+Status = Literal["active", "paused", "disabled", "failed"]
+
+AVAILABLE_ACTIONS: Final = ("cluster",)
+"""The action types this server runs."""
+
+RESOURCE_KEYS: Final = ("cluster_id", "taxonomy_id", "collection_id", "retriever_id", "alert_id", "batch_id")
+"""Keys of ``action_config`` that name a resource."""
+
+
+class ClusterAction(ApiRequest):
+    """Run a cluster."""
+
+    cluster_id: str = Field(min_length=1)
+    output_collection_ids: list[str] | None = None
+    filters: JsonObject | None = None
+    mode: Literal["full", "assign", "composite"] = "full"
+    source_execution_ids: list[str] | None = None
+    assignment_threshold: float = Field(0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _composite(self) -> Self:
+        if self.mode == "composite" and len(self.source_execution_ids or ()) < 2:
+            raise problem("mode 'composite' needs two or more source_execution_ids", "source_execution_ids")
+        return self
+
+
+class CreateTriggerRequest(ApiRequest):
+    """``CreateTriggerRequest``. ``schedule_config`` and the config of an available action are checked and
+    filled with their defaults."""
+
+    action_type: ActionType
+    action_config: JsonObject
+    trigger_type: TriggerType
+    schedule_config: JsonObject
+    name: str | None = Field(None, min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=1_000)
+    status: Literal["active", "paused"] = "active"
+
+    @model_validator(mode="after")
+    def _configs(self) -> Self:
+        if self.action_type == "cluster":
+            self.action_config = read_part(ClusterAction, self.action_config, "action_config").filled()
+        self.schedule_config = read_schedule(self.trigger_type, self.schedule_config)
+        return self
+
+
+class PatchTriggerRequest(ApiRequest):
+    """What of a trigger may change; ``schedule_config`` replaces the whole."""
+
+    schedule_config: JsonObject | None = None
+    name: str | None = Field(None, min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=1_000)
+    status: Literal["active", "paused", "disabled"] | None = None
+
+
+class ListTriggersRequest(WindowedListRequest):
+    """Which triggers to list. ``resource_id`` matches a resource named by the action."""
+
+    action_type: ActionType | None = None
+    trigger_type: TriggerType | None = None
+    status: Status | None = None
+    resource_id: str | None = None
+
+
+class TriggerResponse(ApiResponse):
+    """``Trigger``: one of the five judged shapes (contract 4.7)."""
+
+    trigger_id: str
+    namespace_id: str
+    internal_id: str
+    action_type: str
+    action_config: JsonObject
+    trigger_type: str
+    schedule_config: JsonObject
+    status: Status
+    last_triggered_at: Instant | None
+    next_scheduled_at: Instant | None
+    last_cooldown_at: Instant | None
+    last_condition_check_at: Instant | None
+    last_execution_task_id: str | None
+    last_execution_status: str | None
+    last_execution_error: str | None
+    execution_count: int
+    consecutive_failures: int
+    event_counter: int
+    baseline_snapshot: JsonObject | None
+    last_drift_measurement: JsonObject | None
+    last_volume_measurement: JsonObject | None
+    name: str | None
+    description: str | None
+    created_by: str | None
+    created_at: Instant
+    updated_at: Instant
+    is_overdue: bool
+
+
+class ListTriggersResponse(ApiResponse):
+    """``ListTriggersResponse``."""
+
+    results: list[TriggerResponse]
+    total: int
+    offset: int
+    limit: int

@@ -1,0 +1,94 @@
+"""Alerts attached to collections: what may be attached, and what an attached one may become (contract 4.3).
+
+An alert on ingest is decided from the one arriving document. What cannot be is refused when it is attached,
+and so is a later change of its alert or retriever that would break it.
+"""
+
+from collections.abc import Sequence
+
+from schemas.api.base import JsonObject
+from schemas.api.collection import AlertApplication
+from streams.api.collections import application_body, without_alert
+from streams.api.store import require, save
+from streams.engines.retrieval.retriever import refusal
+from streams.runtime.database import Connection
+from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
+from streams.runtime.http.errors import invalid
+
+ON_INGEST = "on_ingest"
+
+
+async def attach(
+    connection: Connection, namespace_id: str, collection_id: str, applications: Sequence[AlertApplication]
+) -> list[JsonObject]:
+    """Attachments as stored. Raises 404 for an unknown alert, 422 for one attached twice or that cannot be
+    checked on ingest."""
+    bodies: list[JsonObject] = []
+    for index, application in enumerate(applications):
+        alert = await require(connection, "alert", namespace_id, application.alert_id)
+        where = ("body", "alert_applications", index)
+        if any(body["alert_id"] == alert.record.id for body in bodies):
+            raise invalid(f"Alert {alert.record.id} is attached twice", *where, "alert_id")
+        body = application_body(application, alert.record.id)
+        if body["execution_mode"] == ON_INGEST:
+            retriever = await require(connection, "retriever", namespace_id, alert.body["retriever_id"])
+            reason = refusal(retriever.body, alert.body, body, collection_id=collection_id)
+            if reason is not None:
+                raise invalid(f"Alert {alert.body['name']!r} cannot be attached on ingest: {reason}", *where)
+        bodies.append(body)
+    return bodies
+
+
+async def collections_of_alert(
+    connection: Connection, namespace_id: str, alert_id: str
+) -> list[tuple[StoredDefinition, JsonObject]]:
+    """Collections an alert is attached to, each with the attachment."""
+    rows = await select_definitions(
+        connection,
+        "d.kind = 'collection' AND d.namespace_id = %(namespace)s"
+        " AND d.body->'alert_applications' @> jsonb_build_array(jsonb_build_object('alert_id', %(alert)s::text))",
+        {"namespace": namespace_id, "alert": alert_id},
+    )
+    return [(row, item) for row in rows for item in row.body["alert_applications"] if item["alert_id"] == alert_id]
+
+
+async def check_change(
+    connection: Connection, namespace_id: str, alert_id: str, alert: JsonObject, retriever: JsonObject
+) -> None:
+    """Raises 422 when an alert, or its retriever, would no longer work where it is attached on ingest."""
+    for collection, application in await collections_of_alert(connection, namespace_id, alert_id):
+        if application["execution_mode"] != ON_INGEST:
+            continue
+        reason = refusal(retriever, alert, application, collection_id=collection.record.id)
+        if reason is not None:
+            raise invalid(
+                f"Alert {alert['name']!r} is attached on ingest to collection"
+                f" {collection.body['collection_name']!r}, where it would no longer work: {reason}",
+                "body",
+            )
+
+
+async def check_retriever_change(connection: Connection, namespace_id: str, retriever: JsonObject) -> None:
+    """Raises 422 when an attached alert would no longer work with the changed ``retriever``."""
+    for alert in await alerts_of_retriever(connection, namespace_id, retriever["retriever_id"]):
+        await check_change(connection, namespace_id, alert.record.id, alert.body, retriever)
+
+
+async def alerts_of_retriever(
+    connection: Connection, namespace_id: str, retriever_id: str
+) -> list[StoredDefinition]:
+    """Alerts that ask a retriever."""
+    return await select_definitions(
+        connection,
+        "d.kind = 'alert' AND d.namespace_id = %(namespace)s AND d.body->>'retriever_id' = %(retriever)s",
+        {"namespace": namespace_id, "retriever": retriever_id},
+    )
+
+
+async def detach(connection: Connection, namespace_id: str, alert_id: str) -> None:
+    """Take an alert off every collection."""
+    for row, _ in await collections_of_alert(connection, namespace_id, alert_id):
+        fresh = await find_definition(connection, "collection", namespace_id, row.record.id)
+        if fresh is not None:
+            body = without_alert(fresh.body, alert_id)
+            await save(connection, "collection", namespace_id, row.record.id, row.record.name, body)

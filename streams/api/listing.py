@@ -1,0 +1,122 @@
+"""List style A over definitions: search, sort, cursor and offset pages (contract 1.7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from schemas.api.pages import ListRequest, Pagination
+from schemas.events.definition import Kind
+from streams.runtime.database import Connection, fetch_value
+from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.pages import PageRequest, decode_cursor, page_envelope
+
+_SORTS = {"created_at": "d.created_at", "updated_at": "d.updated_at", "name": "d.name", "id": "d.id"}
+_CASTS = {"created_at": "::timestamptz", "updated_at": "::timestamptz", "name": "", "id": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of definitions."""
+
+    results: list[StoredDefinition]
+    total: int
+    pagination: Pagination
+
+
+def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageRequest:
+    """The page asked for: a query parameter wins over its twin in the body."""
+    named = request.query_params
+    limit = page.limit if "limit" in named or "page_size" in named else body.limit or body.page_size or page.limit
+    cursor, offset = page.cursor, page.offset
+    if cursor is None and "offset" not in named and "page" not in named:
+        opaque = body.cursor or body.next_cursor or body.after
+        cursor = decode_cursor(opaque) if opaque else None
+        offset = (body.page - 1) * limit if body.page is not None else body.offset
+        if offset > 10_000:
+            raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
+    elif "page" in named:
+        offset = (int(named["page"]) - 1) * limit
+    return PageRequest(limit, offset, cursor, page.include_total or body.include_total)
+
+
+def like(search: str) -> str:
+    """The LIKE pattern of a search: a substring, or the whole text when it holds ``*`` wildcards."""
+    escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%") if "*" in search else f"%{escaped}%"
+
+
+def order_of(kind: Kind, body: ListRequest) -> tuple[str, bool]:
+    """The field to sort by and whether it descends. Raises 422 for a field that cannot be sorted by."""
+    sorts = [*([body.sort] if body.sort else []), *(body.sorts or [])]
+    if not sorts:
+        return "created_at", True
+    aliases = {f"{kind}_name": "name", f"{kind}_id": "id"}
+    field = aliases.get(sorts[0].field, sorts[0].field)
+    if len(sorts) > 1 or field not in _SORTS:
+        raise invalid(f"sort by one of {', '.join(_SORTS)}", "body", "sort", "field")
+    return field, sorts[0].direction == "desc"
+
+
+async def list_page(
+    connection: Connection,
+    kind: Kind,
+    namespace_id: str,
+    page: PageRequest,
+    body: ListRequest,
+    *,
+    ids: Sequence[str] | None = None,
+) -> Page:
+    """One page of a kind, newest first unless sorted otherwise. ``ids`` restricts to those."""
+    if body.filters:
+        raise ApiError(
+            403, "Lists have no filters on this server. Available: search, sort", type="NotEnabledError"
+        )
+    field, descending = order_of(kind, body)
+    column, direction, sign = _SORTS[field], "DESC" if descending else "ASC", "<" if descending else ">"
+    where = "d.kind = %(kind)s AND d.namespace_id = %(namespace)s"
+    values: dict[str, Any] = {"kind": kind, "namespace": namespace_id, "limit": page.limit + 1, "offset": 0}
+    if ids is not None:
+        where += " AND d.id = ANY(%(ids)s)"
+        values["ids"] = list(ids)
+    if body.search:
+        if "\x00" in body.search:
+            raise invalid("Text must not contain a NUL character", "search")
+        match = "LIKE" if body.case_sensitive else "ILIKE"
+        where += (
+            f" AND (d.id {match} %(search)s OR d.name {match} %(search)s"
+            f" OR d.body->>'description' {match} %(search)s)"
+        )
+        values["search"] = like(body.search)
+    total = await fetch_value(
+        connection, f"SELECT count(*) FROM definitions AS d WHERE d.deleted_at IS NULL AND {where}", values
+    )
+    if page.cursor is not None:
+        if (
+            len(page.cursor) != 4
+            or list(page.cursor[:2]) != [field, descending]
+            or not all(isinstance(part, str) and "\x00" not in part for part in page.cursor[2:])
+        ):
+            raise ApiError(400, "The cursor is not one this server gave out for this list")
+        where += f" AND ({column}, d.id) {sign} (%(after)s{_CASTS[field]}, %(after_id)s)"
+        values["after"], values["after_id"] = page.cursor[2:]
+    else:
+        values["offset"] = page.offset
+    rows = await select_definitions(
+        connection,
+        f"{where} ORDER BY {column} {direction}, d.id {direction} LIMIT %(limit)s OFFSET %(offset)s",
+        values,
+    )
+    results = rows[: page.limit]
+    more = (field, descending, _key(results[-1], field), results[-1].record.id) if len(rows) > page.limit else None
+    return Page(results, int(total), Pagination(**page_envelope(page, int(total), more)))
+
+
+def _key(stored: StoredDefinition, field: str) -> str:
+    if field == "id":
+        return stored.record.id
+    if field == "name":
+        return stored.record.name or ""
+    return (stored.created_at if field == "created_at" else stored.updated_at).isoformat()

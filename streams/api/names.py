@@ -1,0 +1,43 @@
+"""Names of resources: which are refused, and how a missing one is said. Pure."""
+
+from schemas.events.definition import Kind
+from streams.runtime.http.errors import ApiError, invalid
+
+RESERVED: dict[str, frozenset[str]] = {
+    "namespace": frozenset(("list", "standalone")),
+    "collection": frozenset(("list",)),
+    "retriever": frozenset(("execute", "executions", "list", "stages", "typeahead")),
+    "alert": frozenset(("executions", "list")),
+    "cluster": frozenset(("triggers", "list")),
+    "document": frozenset(("list", "batch", "bulk", "count", "aggregate", "distinct")),
+}
+"""Words that are path segments of their own (contract 1.1) and therefore no names."""
+
+
+def check_name(kind: str, name: str, field: str) -> None:
+    """Refuse a name that no path could carry. Raises 422."""
+    if "/" in name:
+        raise invalid("A name must not contain '/'", "body", field)
+    if name in (".", "..") or name != name.strip():
+        raise invalid("A name must not be '.', '..' or begin or end with a space", "body", field)
+    if name in RESERVED.get(kind, ()):
+        raise invalid(f"{name!r} is a word of the API and cannot name a {kind}", "body", field)
+
+
+def resource(kind: Kind) -> str:
+    """What a kind is called in messages."""
+    return kind.replace("_", " ")
+
+
+def taken(kind: Kind, name: str) -> ApiError:
+    """409 for a name in use."""
+    return ApiError(
+        409,
+        f"A {resource(kind)} named {name[:200]!r} exists already",
+        details={"resource": resource(kind), "name": name[:200]},
+    )
+
+
+def not_enabled(what: str, available: str) -> ApiError:
+    """403 for something of the contract this server does not do, naming what it does."""
+    return ApiError(403, f"{what} is not available on this server. Available: {available}", type="NotEnabledError")

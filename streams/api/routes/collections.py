@@ -1,0 +1,130 @@
+"""``/v1/collections`` (contract 2.8)."""
+
+from fastapi import APIRouter, Request, Response
+
+from schemas.api.collection import (
+    CollectionResponse,
+    CreateCollectionRequest,
+    ListCollectionsResponse,
+    PatchCollectionRequest,
+)
+from schemas.api.document import DeletedResponse
+from schemas.api.pages import ListRequest
+from schemas.ids import new_id
+from streams.api.attachments import attach
+from streams.api.body import JsonRoute
+from streams.api.collections import check_enabled, new_body, patched_body, response
+from streams.api.counts import document_counts
+from streams.api.listing import list_page, page_of
+from streams.api.store import change, require, require_name, save
+from streams.runtime.definitions import delete_definition
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.errors import not_found
+from streams.runtime.http.pages import PageDep, PageRequest
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
+
+
+@router.post("")
+async def create_collection(
+    body: CreateCollectionRequest, access: AccessDep, context: ContextDep, answer: Response
+) -> CollectionResponse:
+    """Create a collection."""
+    namespace_id = access.namespace_id
+    check_enabled(body)
+    async with change(context, answer) as connection:
+        await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
+        collection_id = new_id("collection")
+        applications = await attach(connection, namespace_id, collection_id, body.alert_applications or ())
+        fields = new_body(body, collection_id, applications)
+        stored = await save(connection, "collection", namespace_id, collection_id, body.collection_name, fields)
+    return response(stored, 0)
+
+
+@router.get("/{collection_identifier}")
+async def get_collection(collection_identifier: str, access: AccessDep, context: ContextDep) -> CollectionResponse:
+    """A collection by id or name."""
+    async with context.database.connection() as connection:
+        stored = await require(connection, "collection", access.namespace_id, collection_identifier)
+        counts = await document_counts(connection, access.namespace_id, [stored.record.id])
+    return response(stored, counts[stored.record.id])
+
+
+@router.patch("/{collection_identifier}")
+async def patch_collection(
+    collection_identifier: str,
+    body: PatchCollectionRequest,
+    access: AccessDep,
+    context: ContextDep,
+    answer: Response,
+) -> CollectionResponse:
+    """Change a collection; ``alert_applications`` replaces every attachment."""
+    namespace_id = access.namespace_id
+    check_enabled(body)
+    async with change(context, answer) as connection:
+        stored = await require(connection, "collection", namespace_id, collection_identifier)
+        collection_id = stored.record.id
+        if body.collection_name is not None and body.collection_name != stored.body["collection_name"]:
+            await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
+        applications = None
+        if body.alert_applications is not None:
+            applications = await attach(connection, namespace_id, collection_id, body.alert_applications)
+        changed = patched_body(stored.body, body, applications)
+        name = changed["collection_name"]
+        stored = await save(connection, "collection", namespace_id, collection_id, name, changed)
+        counts = await document_counts(connection, namespace_id, [collection_id])
+    return response(stored, counts[collection_id])
+
+
+@router.delete("/{collection_identifier}")
+async def delete_collection(
+    collection_identifier: str, access: AccessDep, context: ContextDep, answer: Response
+) -> DeletedResponse:
+    """Delete a collection and its documents."""
+    namespace_id = access.namespace_id
+    async with change(context, answer) as connection:
+        stored = await require(connection, "collection", namespace_id, collection_identifier)
+        await delete_definition(connection, "collection", namespace_id, stored.record.id)
+        for table in ("documents", "document_vectors", "drift_sketches", "drift_seeds"):
+            await connection.execute(
+                f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
+                (namespace_id, stored.record.id),
+            )
+    return DeletedResponse()
+
+
+async def _list(
+    request: Request, access: AccessDep, context: ContextDep, page: PageRequest, body: ListRequest
+) -> ListCollectionsResponse:
+    namespace_id = access.namespace_id
+    async with context.database.transaction(snapshot=True) as connection:
+        found = await list_page(connection, "collection", namespace_id, page_of(request, page, body), body)
+        counts = await document_counts(connection, namespace_id, [item.record.id for item in found.results])
+    return ListCollectionsResponse(
+        results=[response(item, counts[item.record.id]) for item in found.results],
+        pagination=found.pagination,
+        total_count=found.total,
+    )
+
+
+@router.post("/list")
+async def list_collections(
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+) -> ListCollectionsResponse:
+    """Collections, newest first."""
+    return await _list(request, access, context, page, body or ListRequest())
+
+
+@router.get("")
+async def get_collections(
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    search: str | None = None,
+    namespace_id: str | None = None,
+) -> ListCollectionsResponse:
+    """Collections, newest first; ``namespace_id``, if given, must be the request's namespace."""
+    if namespace_id is not None and namespace_id != access.namespace_id:
+        raise not_found("namespace", namespace_id)
+    return await _list(request, access, context, page, ListRequest(search=search))

@@ -1,0 +1,148 @@
+"""``/v1/collections/{collection}/documents`` (contract 2.9): written through the outbox, read from the table."""
+
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, Response
+from psycopg.rows import dict_row
+
+from schemas.api.document import CountResponse, DeletedResponse, DocumentCreateRequest, DocumentResponse
+from schemas.events.document import DELETED, UPSERTED, DocumentEvent, encode_document_event
+from schemas.headers import DEFINITIONS_VERSION
+from schemas.ids import new_id
+from schemas.topics import DOCUMENTS
+from streams.api.body import MAX_RECORD_BYTES, JsonRoute
+from streams.api.counts import document_counts
+from streams.api.documents import document_response, event_of
+from streams.api.names import check_name
+from streams.api.store import VERSION_HEADER, require
+from streams.runtime.database import Connection
+from streams.runtime.definitions import current_version
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.errors import ApiError, invalid, not_found
+from streams.runtime.outbox import enqueue
+
+router = APIRouter(
+    prefix="/v1/collections/{collection_identifier}/documents", tags=["documents"], route_class=JsonRoute
+)
+
+
+async def _publish(connection: Connection, event: DocumentEvent, answer: Response) -> None:
+    """Queue an event with the definitions version of this transaction, so that it is checked against every
+    alert attached before it was written."""
+    value = encode_document_event(event)
+    if len(value) > MAX_RECORD_BYTES:
+        raise ApiError(413, f"The document is larger than {MAX_RECORD_BYTES} bytes")
+    version = str(await current_version(connection))
+    await enqueue(connection, DOCUMENTS, event.key, value, {DEFINITIONS_VERSION: version})
+    answer.headers[VERSION_HEADER] = version
+
+
+@router.post("")
+async def create_document(
+    collection_identifier: str,
+    body: DocumentCreateRequest,
+    access: AccessDep,
+    context: ContextDep,
+    answer: Response,
+) -> DocumentResponse:
+    """Write a document; one with the id of another replaces it. It can be read back once it was collected."""
+    now = context.clock()
+    if body.document_id is not None and (body.document_id in (".", "..") or body.document_id.strip() == ""):
+        raise invalid("document_id must not be '.', '..' or blank", "body", "document_id")
+    if body.document_id is not None and "/" not in body.document_id:
+        check_name("document", body.document_id, "document_id")
+    async with context.database.transaction() as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        if body.collection_id not in (None, collection.record.id, collection.record.name):
+            raise invalid("collection_id must be the one of the path", "body", "collection_id")
+        if not collection.body["enabled"]:
+            raise ApiError(400, "The collection is disabled")
+        document_id = body.document_id or new_id("document")
+        # The relay may send a record twice; with an event id the second is recognised.
+        event_id = f"api_{secrets.token_hex(12)}"
+        event = event_of(body, collection.body, access.namespace_id, document_id, event_id, now)
+        await _publish(connection, event, answer)
+    return document_response(event, access.internal_id, now, now, searchable=False)
+
+
+@router.get("/count")
+async def count_documents(collection_identifier: str, access: AccessDep, context: ContextDep) -> CountResponse:
+    """How many documents the collection holds."""
+    async with context.database.connection() as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        counts = await document_counts(connection, access.namespace_id, [collection.record.id])
+    return CountResponse(collection_id=collection.record.id, count=counts[collection.record.id])
+
+
+async def _row(connection: Connection, collection_id: str, namespace_id: str, document_id: str) -> dict[str, Any]:
+    found = None
+    if "\x00" not in document_id:
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(
+                "SELECT payload, text, asset_id, occurred_at, appended_at, created_at FROM documents"
+                " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
+                (namespace_id, collection_id, document_id),
+            )
+            found = await cursor.fetchone()
+    if found is None:
+        raise not_found("document", document_id)
+    return found
+
+
+@router.get("/{document_id:path}")
+async def get_document(
+    collection_identifier: str,
+    document_id: str,
+    access: AccessDep,
+    context: ContextDep,
+    return_vectors: bool = False,
+) -> DocumentResponse:
+    """A document that was collected; ``return_vectors`` adds the vectors that came with it."""
+    namespace_id = access.namespace_id
+    async with context.database.connection() as connection:
+        collection = await require(connection, "collection", namespace_id, collection_identifier)
+        collection_id = collection.record.id
+        row = await _row(connection, collection_id, namespace_id, document_id)
+        vectors = None
+        if return_vectors:
+            cursor = await connection.execute(
+                "SELECT feature_uri, embedding FROM document_vectors"
+                " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
+                (namespace_id, collection_id, document_id),
+            )
+            vectors = {uri: embedding.to_list() for uri, embedding in await cursor.fetchall()}
+    event = DocumentEvent(
+        UPSERTED,
+        namespace_id,
+        collection_id,
+        document_id,
+        row["occurred_at"],
+        payload=row["payload"],
+        text=row["text"],
+        asset_id=row["asset_id"],
+    )
+    return document_response(
+        event, access.internal_id, row["created_at"], row["appended_at"], searchable=True, vectors=vectors
+    )
+
+
+@router.delete("/{document_id:path}")
+async def delete_document(
+    collection_identifier: str, document_id: str, access: AccessDep, context: ContextDep, answer: Response
+) -> DeletedResponse:
+    """Delete a document that was collected."""
+    namespace_id = access.namespace_id
+    async with context.database.transaction() as connection:
+        collection = await require(connection, "collection", namespace_id, collection_identifier)
+        await _row(connection, collection.record.id, namespace_id, document_id)
+        event = DocumentEvent(
+            DELETED,
+            namespace_id,
+            collection.record.id,
+            document_id,
+            context.clock(),
+            event_id=f"api_{secrets.token_hex(12)}",
+        )
+        await _publish(connection, event, answer)
+    return DeletedResponse()

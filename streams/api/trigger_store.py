@@ -1,0 +1,163 @@
+"""Trigger state in the database, both families: created with the definition, changed under its row lock."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from schemas.api.base import JsonObject
+from schemas.api.pages import WindowedListRequest
+from schemas.api.trigger import RESOURCE_KEYS, Status
+from schemas.events.trigger import TriggerFamily
+from streams.api.store import require, save
+from streams.api.triggers import TriggerState, measures_otherwise, next_time
+from streams.runtime.database import Connection, fetch_value
+from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.http.errors import not_found
+
+_COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
+_SORTS = {
+    "created_at": "d.created_at",
+    "updated_at": "greatest(d.updated_at, s.updated_at)",
+    "next_scheduled_at": "s.next_scheduled_at",
+    "last_triggered_at": "s.last_triggered_at",
+    "trigger_type": "s.trigger_type",
+    "status": "s.status",
+}
+
+
+async def state_of(connection: Connection, trigger_id: str, *, lock: bool = False) -> TriggerState:
+    """The state of a trigger that exists."""
+    async with connection.cursor(row_factory=class_row(TriggerState)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} FROM trigger_state AS s WHERE s.trigger_id = %s".encode()
+            + (b" FOR UPDATE" if lock else b""),
+            (trigger_id,),
+        )
+        found = await cursor.fetchone()
+    if found is None:
+        raise not_found("trigger", trigger_id)
+    return found
+
+
+async def create(
+    connection: Connection,
+    family: TriggerFamily,
+    namespace_id: str,
+    body: JsonObject,
+    status: Status,
+    now: datetime,
+) -> StoredDefinition:
+    """Write a new trigger with its state. Raises 422 for a schedule that cannot work."""
+    due = next_time(body["trigger_type"], body["schedule_config"], now, created=True)
+    stored = await save(connection, family, namespace_id, body["trigger_id"], None, body)
+    await connection.execute(
+        "INSERT INTO trigger_state (trigger_id, namespace_id, family, trigger_type, status, next_scheduled_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (
+            body["trigger_id"],
+            namespace_id,
+            family,
+            body["trigger_type"],
+            status,
+            due if status == "active" else None,
+        ),
+    )
+    return stored
+
+
+async def set_status(connection: Connection, stored: StoredDefinition, status: Status, now: datetime) -> None:
+    """Pause, resume or disable. A trigger that starts again is next due counted from ``now`` and its failures
+    are forgiven; one that does not run has no next time."""
+    body = stored.body
+    state = await state_of(connection, stored.record.id, lock=True)
+    if state.status == status:
+        return
+    due = next_time(body["trigger_type"], body["schedule_config"], now) if status == "active" else None
+    await connection.execute(
+        "UPDATE trigger_state SET status = %s, next_scheduled_at = %s, updated_at = now(),"
+        " consecutive_failures = CASE WHEN %s = 'active' THEN 0 ELSE consecutive_failures END"
+        " WHERE trigger_id = %s",
+        (status, due, status, stored.record.id),
+    )
+
+
+async def reschedule(
+    connection: Connection, family: TriggerFamily, stored: StoredDefinition, body: JsonObject, now: datetime
+) -> StoredDefinition:
+    """Replace a trigger's body; when its schedule changed, count it from ``now``, and forget a baseline that
+    no longer says anything. Raises 422 for a schedule that cannot work."""
+    old, new = stored.body["schedule_config"], body["schedule_config"]
+    saved = await save(connection, family, stored.record.namespace_id, stored.record.id, None, body)
+    if new == old:
+        return saved
+    state = await state_of(connection, stored.record.id, lock=True)
+    due = next_time(body["trigger_type"], new, now)
+    await connection.execute(
+        "UPDATE trigger_state SET next_scheduled_at = %s, updated_at = now() WHERE trigger_id = %s",
+        (due if state.status == "active" else None, stored.record.id),
+    )
+    if body["trigger_type"] == "conditional" and measures_otherwise(old, new):
+        await connection.execute(
+            "UPDATE trigger_state SET baseline_sketch = NULL, baseline_snapshot = NULL,"
+            " last_drift_measurement = NULL, last_volume_measurement = NULL WHERE trigger_id = %s",
+            (stored.record.id,),
+        )
+    return saved
+
+
+async def resolved(
+    connection: Connection, namespace_id: str, schedule_config: JsonObject, collection_ids: Sequence[str]
+) -> tuple[JsonObject, list[str]]:
+    """The schedule with the collection it names as an id, and the collections the trigger watches: that one,
+    else the action's. Raises 404."""
+    named = schedule_config.get("collection_id")
+    if named is None:
+        return schedule_config, list(collection_ids)
+    found = await require(connection, "collection", namespace_id, named)
+    return {**schedule_config, "collection_id": found.record.id}, [found.record.id]
+
+
+async def list_window(
+    connection: Connection,
+    family: TriggerFamily,
+    namespace_id: str,
+    wanted: WindowedListRequest,
+    matches: JsonObject,
+) -> tuple[list[tuple[StoredDefinition, TriggerState]], int]:
+    """One window of a family and the total. ``matches``: ``status``, ``resource_id``, and keys of the body."""
+    where = "d.kind = %(kind)s AND d.namespace_id = %(namespace)s AND d.deleted_at IS NULL"
+    values: dict[str, object] = {
+        "kind": family,
+        "namespace": namespace_id,
+        "limit": wanted.limit,
+        "offset": wanted.offset,
+    }
+    for key, value in matches.items():
+        if value is None:
+            continue
+        if key == "status":
+            where += " AND s.status = %(status)s"
+        elif key == "resource_id":
+            options = [f"d.body->'action_config'->>'{name}' = %(resource_id)s" for name in RESOURCE_KEYS]
+            where += f" AND ({' OR '.join(options)})"
+        else:
+            where += f" AND d.body->>'{key}' = %({key})s"
+        values[key] = value
+    source = f"FROM definitions AS d JOIN trigger_state AS s ON s.trigger_id = d.id WHERE {where}"
+    total = await fetch_value(connection, f"SELECT count(*) {source}", values)
+    direction = "DESC" if wanted.direction == "desc" else "ASC"
+    async with connection.cursor(row_factory=class_row(TriggerState)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} {source} ORDER BY {_SORTS[wanted.sort_by]} {direction} NULLS LAST,"
+            f" d.id {direction} LIMIT %(limit)s OFFSET %(offset)s".encode(),
+            values,
+        )
+        states = await cursor.fetchall()
+    rows = await select_definitions(
+        connection,
+        "d.kind = %(kind)s AND d.namespace_id = %(namespace)s AND d.id = ANY(%(ids)s)",
+        {"kind": family, "namespace": namespace_id, "ids": [state.trigger_id for state in states]},
+    )
+    by_id = {row.record.id: row for row in rows}
+    return [(by_id[state.trigger_id], state) for state in states if state.trigger_id in by_id], int(total)
