@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.events.document import DocumentEvent
 from schemas.headers import DefinitionsVersion
-from schemas.topics import ALERT_RESULTS, DOCUMENTS, NOTIFICATIONS, TRIGGER_RESULTS, Topic
+from schemas.topics import Topic
+from streams.cli.settling import documents_open, effects_open
 from streams.runtime.broker import Broker
 from streams.runtime.dev.process import Child, free_port
 from streams.runtime.faults import VARIABLE
@@ -163,7 +164,9 @@ class System:
         consumer: AIOKafkaConsumer = self.broker.consumer()
         await consumer.start()
         try:
-            ends = await self.ends(topic, consumer)
+            name = self.broker.topic(topic)
+            partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
+            ends = await consumer.end_offsets(partitions)
             consumer.assign(sorted(ends))
             await consumer.seek_to_beginning(*ends)
             records: list[ConsumerRecord] = []
@@ -177,23 +180,20 @@ class System:
         finally:
             await consumer.stop()
 
-    async def ends(self, topic: Topic, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """The end offset of every partition of a topic."""
-        name = self.broker.topic(topic)
-        count = self.settings.partitions or 1
-        found = await consumer.end_offsets([TopicPartition(name, partition) for partition in range(count)])
-        return dict(found)
-
-    async def settled(self, timeout: float = 90.0, stations: Sequence[str] = ("collect", "query")) -> None:
+    async def settled(self, timeout: float = 90.0) -> None:
         """Wait until every record published so far has gone the whole way: stored, checked, decided, run,
         published and visible."""
+        reasons = ["not looked yet"]
         consumer: AIOKafkaConsumer = self.broker.consumer()
         await consumer.start()
-        reasons = ["not looked yet"]
 
         async def done() -> bool:
             self.check()
-            reasons[:] = [reason async for reason in self._open_ends(consumer, stations)]
+            async with await psycopg.AsyncConnection.connect(
+                self.settings.database, autocommit=True
+            ) as connection:
+                reasons[:] = await documents_open(connection, consumer, self.broker)
+                reasons.extend(await effects_open(connection, consumer, self.broker))
             return not reasons
 
         try:
@@ -203,31 +203,3 @@ class System:
             raise AssertionError(f"{error}; still open: {reasons}\n{tails}") from None
         finally:
             await consumer.stop()
-
-    async def _open_ends(self, consumer: AIOKafkaConsumer, stations: Sequence[str]) -> Any:
-        if self.row("SELECT count(*) FROM outbox") != (0,):
-            yield "outbox rows"
-        if self.row("SELECT count(*) FROM jobs WHERE status IN ('pending', 'processing')") != (0,):
-            yield "open jobs"
-        if self.row("SELECT count(*) FROM deliveries WHERE state = 'pending'") != (0,):
-            yield "open deliveries"
-        documents = await self.ends(DOCUMENTS, consumer)
-        positions = {
-            (station, topic, partition): offset
-            for station, topic, partition, offset in self.rows(
-                "SELECT station, topic, partition, next_offset FROM positions"
-            )
-        }
-        checked = dict(self.rows("SELECT partition, max(next_offset) FROM match_progress GROUP BY partition"))
-        for tp, end in documents.items():
-            if checked.get(tp.partition, 0) < end:
-                yield f"match at {checked.get(tp.partition, 0)} of {tp.partition}:{end}"
-            if "collect" in stations and positions.get(("collect", tp.topic, tp.partition), 0) < end:
-                yield f"collect short of {tp.partition}:{end}"
-        wanted = [("query", topic) for topic in (ALERT_RESULTS, TRIGGER_RESULTS, NOTIFICATIONS)]
-        if "notify" in stations:
-            wanted.append(("notify", ALERT_RESULTS))
-        for station, topic in wanted:
-            for tp, end in (await self.ends(topic, consumer)).items():
-                if positions.get((station, tp.topic, tp.partition), 0) < end:
-                    yield f"{station} short of {tp.topic}/{tp.partition}:{end}"

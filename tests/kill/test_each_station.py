@@ -155,7 +155,7 @@ async def test_a_killed_station_changes_nothing(
                 await system.answers()
             else:
                 await system.start_worker("worker", STATIONS)
-            await system.settled(stations=("collect", "query", "notify"))
+            await system.settled()
             await check(system, received)
         finally:
             await system.stop()
