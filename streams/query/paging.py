@@ -56,8 +56,8 @@ def _is_number(value: int) -> bool:
     return not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
-def windows(days: Sequence[date], newest: date | None = None) -> Iterator[tuple[date, date]]:
-    """(oldest, newest) bounds that cover ``days`` (given newest first) from ``newest`` on backwards.
+def windows(days: Sequence[date], newest: date | None = None) -> Iterator[list[date]]:
+    """Runs of ``days`` (given newest first) from ``newest`` on backwards.
 
     Windows hold 1, 2, 4 … 32 stored days: a page of fresh results touches one partition, a page of a rare
     alert does not need a query per day.
@@ -66,7 +66,7 @@ def windows(days: Sequence[date], newest: date | None = None) -> Iterator[tuple[
     size = 1
     while left:
         window, left = left[:size], left[size:]
-        yield window[-1], window[0]
+        yield window
         size = min(size * 2, _LARGEST_WINDOW)
 
 

@@ -12,11 +12,10 @@ from streams.query.paging import After, windows
 from streams.query.partitions import stored_days
 from streams.runtime.database import Connection, fetch_value
 
-# An alert deleted meanwhile keeps its rows but is not served.
-_ALERT = (
-    "JOIN definitions a ON a.kind = 'alert' AND a.namespace_id = e.namespace_id AND a.id = e.alert_id"
-    " AND a.deleted_at IS NULL"
-)
+# An alert deleted meanwhile keeps its rows but is not served. A scalar subquery and not a join: rows are then
+# looked up one by one in index order until the page is full, where a join may read and sort the whole day.
+_ALERT = "FROM definitions a WHERE a.kind = 'alert' AND a.namespace_id = e.namespace_id AND a.id = e.alert_id"
+_SERVED = f"(SELECT a.deleted_at IS NULL {_ALERT})"
 
 # The page is chosen on the narrow rows; the document parts are fetched for it alone.
 _SELECT = """
@@ -25,14 +24,15 @@ SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retrieve
        r.source_partition, r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version,
        r.asset_id, r.truncated, r.document
 FROM ({page}) p
-CROSS JOIN LATERAL (SELECT * FROM result_documents d WHERE d.day = p.day AND d.base = p.base) r
+JOIN result_documents r ON r.day = p.day AND r.base = p.base AND r.day = ANY(%(days)s)
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
 """
 
 _COLUMNS = (
     "e.day, e.base, e.alert_number, e.alert_id, e.alert_version, e.retriever_id, e.appended_at, e.score, e.reason,"
     " e.matched_features,"
-    " a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb AS include_matches"
+    " (SELECT a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb"
+    f" {_ALERT}) AS include_matches"
 )
 
 
@@ -46,7 +46,7 @@ async def newest(
 ) -> list[Execution]:
     """The newest executions, of all alerts of the namespace or of some: by append time of the document, then
     document part, then alert number."""
-    wheres = ["e.namespace_id = %(namespace)s", "e.day BETWEEN %(oldest)s AND %(newest)s"]
+    wheres = ["e.namespace_id = %(namespace)s", "e.day = ANY(%(days)s)", _SERVED]
     parameters: dict[str, Any] = {"namespace": namespace_id}
     if alert_ids is not None and len(alert_ids) == 1:
         # Not = ANY: only equality keeps the index's order.
@@ -62,13 +62,16 @@ async def newest(
         parameters.update(moment=after.appended_at, base=after.base, number=after.number)
         start = after.appended_at.astimezone(UTC).date()
     page = (
-        f"SELECT {_COLUMNS} FROM alert_executions e {_ALERT} WHERE {' AND '.join(wheres)}"
+        f"SELECT {_COLUMNS} FROM alert_executions e WHERE {' AND '.join(wheres)}"
         " ORDER BY e.appended_at DESC, e.base DESC, e.alert_number DESC LIMIT %(limit)s"
     )
     statement = _SELECT.format(page=page).encode()
+    # The index has the order. Without statistics of a day that has just begun the planner would read and sort
+    # all of it for the first page.
+    await connection.execute("SET LOCAL enable_sort = off")
     found: list[Execution] = []
-    for oldest, youngest in windows(await stored_days(connection), start):
-        parameters.update(oldest=oldest, newest=youngest, limit=limit - len(found))
+    for days in windows(await stored_days(connection), start):
+        parameters.update(days=days, limit=limit - len(found))
         async with connection.cursor(row_factory=class_row(Execution)) as cursor:
             await cursor.execute(statement, parameters)
             found += await cursor.fetchall()
@@ -84,7 +87,7 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
     page = (
         f"SELECT {_COLUMNS} FROM unnest(%(days)s::date[]) AS one(day) CROSS JOIN LATERAL"
         " (SELECT * FROM alert_executions x WHERE x.day = one.day AND x.base = %(base)s"
-        f" AND x.alert_number = %(number)s AND x.namespace_id = %(namespace)s OFFSET 0) e {_ALERT} LIMIT 1"
+        f" AND x.alert_number = %(number)s AND x.namespace_id = %(namespace)s OFFSET 0) e WHERE {_SERVED} LIMIT 1"
     )
     parameters = {
         "days": await stored_days(connection),
@@ -102,8 +105,8 @@ async def count(connection: Connection, namespace_id: str, alert_ids: Sequence[s
     return int(
         await fetch_value(
             connection,
-            f"SELECT coalesce(sum(e.executions), 0)::bigint FROM alert_execution_counts e {_ALERT}"
-            " WHERE e.namespace_id = %(namespace)s"
+            f"SELECT coalesce(sum(e.executions), 0)::bigint FROM alert_execution_counts e"
+            f" WHERE e.namespace_id = %(namespace)s AND {_SERVED}"
             " AND (%(alerts)s::text[] IS NULL OR e.alert_id = ANY(%(alerts)s::text[]))",
             {"namespace": namespace_id, "alerts": None if alert_ids is None else list(alert_ids)},
         )
