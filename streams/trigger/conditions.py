@@ -61,6 +61,9 @@ async def _check(database: Database, trigger_id: str, until: datetime, now: date
             condition.time_domain,
             bucket_width(condition.check_interval_seconds, condition.window_seconds),
         )
+        # A series that is new is filled from stored documents first; half of it would look like a drift.
+        if not await store.covered(connection, series):
+            return ()
         next_at: datetime | None = None
         if condition.time_domain == "event_time":
             moments = await _event_times(connection, claimed, condition, series, until)

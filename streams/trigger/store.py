@@ -128,6 +128,21 @@ _SERIES = (
 )
 
 
+async def covered(connection: Connection, series: Series) -> bool:
+    """Whether the sketches hold every stored document: collect has seeded the series in each partition in
+    which a watched collection has had records."""
+    cursor = await connection.execute(
+        "SELECT NOT EXISTS (SELECT 1 FROM collection_counters AS c WHERE (namespace_id, collection_id) IN"
+        " (SELECT * FROM unnest(%(namespaces)s::text[], %(collections)s::text[]))"
+        f" AND NOT EXISTS (SELECT 1 FROM drift_seeds AS seed WHERE{_SERIES}"
+        " AND (seed.namespace_id, seed.collection_id, seed.partition)"
+        " = (c.namespace_id, c.collection_id, c.partition)))",
+        series.parameters,
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
 async def earliest_bucket(connection: Connection, series: Series) -> datetime | None:
     """Start of the first bucket that holds anything."""
     cursor = await connection.execute(

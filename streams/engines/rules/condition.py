@@ -84,15 +84,13 @@ def window_words(condition: Condition, since: datetime | None) -> str:
 
 def numbers(value: float, threshold: float) -> tuple[str, str]:
     """Both numbers for a sentence: as short as tells them apart, thousands separated."""
+    if float(value).is_integer() and float(threshold).is_integer():
+        return f"{int(value):,}", f"{int(threshold):,}"
     for digits in (2, 4, 6):
-        texts = _number(value, digits), _number(threshold, digits)
+        texts = f"{value:,.{digits}f}", f"{threshold:,.{digits}f}"
         if texts[0] != texts[1] or value == threshold:
             return texts
     return repr(value), repr(threshold)
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.{digits}f}"
 
 
 def _threshold(value: object) -> float:

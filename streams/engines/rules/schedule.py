@@ -14,7 +14,8 @@ now         fires
 
 Daylight saving follows Debian cron (``cronsim``): a job of fixed hours and minutes that falls into the skipped
 hour fires once, right after it; in the repeated hour it fires once, the first time. Jobs whose minute or hour
-begins with ``*`` follow the wall clock as it runs.
+begins with ``*`` follow the wall clock as it runs; where clocks shift by half an hour (Lord Howe Island) such a
+job may miss fires of one hour in that night.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,164 @@
+"""Triggers, sketches and watermarks put straight into the database, as api and collect leave them there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg.types.json import Jsonb
+
+from schemas.events.trigger import TriggerFamily
+from schemas.topics import DOCUMENTS
+from streams.act import lease, outcome
+from streams.act.outcome import Outcome
+from streams.engines.drift.buckets import bucket_start, bucket_width
+from streams.engines.drift.sketch import Sketch
+from streams.engines.rules import schedule
+from streams.runtime.agent import Context
+from streams.runtime.definitions import put_definition
+
+NAMESPACE = "ns_test"
+COLLECTION = "col_news"
+FEATURE = "mixpeek://hashing@v1/words"
+DAY = 86_400
+LEASE = timedelta(seconds=30)
+
+
+def at(text: str) -> datetime:
+    """``2014-10-02`` or ``2014-10-02T12:30`` in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+async def create_trigger(
+    context: Context,
+    trigger_id: str,
+    trigger_type: str,
+    schedule_config: dict[str, Any],
+    *,
+    now: datetime,
+    family: TriggerFamily = "trigger",
+    next_scheduled_at: datetime | None = None,
+    collections: Sequence[str] = (COLLECTION,),
+) -> None:
+    """What api writes at creation; a given ``next_scheduled_at`` is taken as it is."""
+    body: dict[str, Any] = {
+        "trigger_id": trigger_id,
+        "trigger_type": trigger_type,
+        "schedule_config": schedule_config,
+        "watched_collection_ids": list(collections),
+    }
+    if family == "trigger":
+        body |= {"action_type": "cluster", "action_config": {"cluster_id": "clust_1"}}
+    else:
+        body |= {"cluster_id": "clust_1", "execution_config": {"collection_ids": [COLLECTION], "config": {}}}
+    if next_scheduled_at is None:
+        next_scheduled_at = schedule.initial_state(trigger_type, schedule_config, now)["next_scheduled_at"]
+    async with context.database.transaction() as connection:
+        await put_definition(connection, family, NAMESPACE, trigger_id, None, body)
+        await connection.execute(
+            "INSERT INTO trigger_state (trigger_id, namespace_id, family, trigger_type, next_scheduled_at)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (trigger_id, NAMESPACE, family, trigger_type, next_scheduled_at),
+        )
+
+
+async def add_documents(
+    context: Context,
+    config: Mapping[str, Any],
+    partition: int,
+    documents: Iterable[tuple[datetime, NDArray[np.float64]]],
+) -> None:
+    """Sketches of documents, as collect writes them for a conditional trigger with this ``schedule_config``."""
+    width = bucket_width(config["check_interval_seconds"], config.get("window_seconds"))
+    cells: dict[datetime, list[NDArray[np.float64]]] = {}
+    for moment, vector in documents:
+        cells.setdefault(bucket_start(moment, width), []).append(vector)
+    series = (NAMESPACE, COLLECTION, FEATURE, config.get("time_domain", "processing_time"), width, partition)
+    async with context.database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO drift_seeds VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING", series
+        )
+        async with connection.cursor() as cursor:
+            await cursor.executemany(
+                "INSERT INTO drift_sketches VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    (*series, start, len(vectors), Sketch.empty(len(vectors[0])).add(np.array(vectors)).to_bytes())
+                    for start, vectors in cells.items()
+                ],
+            )
+
+
+async def set_watermark(
+    context: Context, partition: int, mark: datetime | None, position: int | None = None
+) -> None:
+    """How far collect is in a partition."""
+    async with context.database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO collection_counters (namespace_id, collection_id, partition, watermark)"
+            " VALUES (%s, %s, %s, %s) ON CONFLICT (namespace_id, collection_id, partition)"
+            " DO UPDATE SET watermark = EXCLUDED.watermark",
+            (NAMESPACE, COLLECTION, partition, mark),
+        )
+        if position is not None:
+            await connection.execute(
+                "INSERT INTO positions (station, topic, partition, next_offset) VALUES ('collect', %s, %s, %s)"
+                " ON CONFLICT (station, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset",
+                (context.broker.topic(DOCUMENTS), partition, position),
+            )
+
+
+async def rows(context: Context, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    async with context.database.connection() as connection:
+        return await (await connection.execute(query.encode(), parameters)).fetchall()
+
+
+async def fires(context: Context, trigger_id: str) -> list[datetime]:
+    """The nominal times of a trigger's jobs, in order."""
+    found = await rows(
+        context, "SELECT nominal_at FROM jobs WHERE trigger_id = %s ORDER BY nominal_at", trigger_id
+    )
+    return [row[0] for row in found]
+
+
+async def checks(context: Context, trigger_id: str) -> list[tuple[datetime, bool, str]]:
+    """(nominal time, fired, reason) of every check, in order."""
+    return [
+        (row[0], row[1], row[2])
+        for row in await rows(
+            context,
+            "SELECT nominal_at, fired, reason FROM trigger_checks WHERE trigger_id = %s ORDER BY nominal_at",
+            trigger_id,
+        )
+    ]
+
+
+async def state(context: Context, trigger_id: str, *columns: str) -> tuple[Any, ...]:
+    """Columns of a trigger's state."""
+    (row,) = await rows(
+        context, f"SELECT {', '.join(columns)} FROM trigger_state WHERE trigger_id = %s", trigger_id
+    )
+    return row
+
+
+async def end_job(context: Context, now: datetime, *, error: str | None = None) -> None:
+    """Claim the oldest job and end it the way the act station does."""
+    async with context.database.transaction() as connection:
+        job = await lease.claim(connection, "test", now, LEASE)
+    assert job is not None
+    async with context.database.transaction() as connection:
+        await outcome.hold(connection, job)
+        if error is None:
+            await outcome.complete(connection, job, Outcome(), now)
+        else:
+            await outcome.fail(connection, job, error, now)
+
+
+async def set_body(context: Context, trigger_id: str, schedule_config: dict[str, Any]) -> None:
+    """Replace the stored ``schedule_config`` behind the back of every check."""
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "UPDATE definitions SET body = body || %s WHERE id = %s",
+            (Jsonb({"schedule_config": schedule_config}), trigger_id),
+        )

@@ -1,0 +1,290 @@
+"""Drift and volume checks on PostgreSQL: nominal times, the busy rule, baselines, time domains."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events.trigger import TriggerCommand
+from schemas.topics import TRIGGER_COMMANDS
+from streams.engines.drift.sketch import Sketch
+from streams.runtime.agent import Context
+from streams.trigger.station import TriggerStation
+from tests.trigger.support import (
+    DAY,
+    add_documents,
+    at,
+    checks,
+    create_trigger,
+    end_job,
+    fires,
+    rows,
+    set_body,
+    set_watermark,
+    state,
+)
+
+WEEKLY = {
+    "condition_type": "drift",
+    "threshold": 0.35,
+    "check_interval_seconds": 7 * DAY,
+    "window_seconds": 28 * DAY,
+    "time_domain": "event_time",
+    "min_sample": 50,
+}
+WALL = at("2026-01-01")
+ONE = np.array([1.0, 0.1, 0.0])
+OTHER = np.array([0.0, 0.1, 1.0])
+
+
+def daily(start: str, days: int, vector: NDArray[np.float64], per_day: int = 5) -> Iterator[tuple[datetime, Any]]:
+    """Documents of one kind, some every day."""
+    for day in range(days):
+        for number in range(per_day):
+            yield at(start) + timedelta(days=day, hours=number), vector
+
+
+def weeks(first: str, count: int) -> list[datetime]:
+    return [at(first) + timedelta(days=7 * number) for number in range(count)]
+
+
+async def replayed(context: Context) -> None:
+    """From Thursday 2 January 2014: 20 weeks of one topic, then 20 of another, over three partitions."""
+    await create_trigger(context, "trig_drift", "conditional", WEEKLY, now=WALL)
+    for partition in range(3):
+        documents = [*daily("2014-01-02", 140, ONE), *daily("2014-05-22", 140, OTHER)]
+        await add_documents(context, WEEKLY, partition, documents)
+        await set_watermark(context, partition, at("2014-10-09"))
+
+
+async def test_event_time_checks_each_nominal_time_up_to_a_fire_and_waits_for_its_job(
+    context: Context, station: TriggerStation
+) -> None:
+    await replayed(context)
+    await station.tick(WALL)
+
+    # The grid falls on Thursdays. The first week's 105 documents are the baseline. Of the four weeks before
+    # 5 June a half is of the other topic, drift 0.29; of those before 12 June three quarters, drift 0.68.
+    made = await checks(context, "trig_drift")
+    assert [moment for moment, _, _ in made] == weeks("2014-01-09", 23)
+    assert made[0][2] == "baseline taken: 105 documents"
+    assert made[-2][2] == "cosine_drift 0.29 does not exceed 0.35 (baseline 105 documents, window 420)"
+    assert made[-1] == (
+        at("2014-06-12"),
+        True,
+        "cosine_drift 0.68 exceeds 0.35 (baseline 105 documents, window 420)",
+    )
+    assert [fired for _, fired, _ in made[:-1]] == [False] * 22
+    ((value,),) = await rows(context, "SELECT value FROM outbox WHERE topic = %s", TRIGGER_COMMANDS.name)
+    command = TriggerCommand.decode(value)
+    assert (command.nominal_at, command.until, command.triggered_at) == (at("2014-06-12"), at("2014-06-12"), WALL)
+    assert command.reason == made[-1][2]
+    assert command.measurement is not None
+    assert command.measurement["reason"] == made[-1][2]
+    assert await state(context, "trig_drift", "pending_job_id", "check_count", "last_condition_check_at") == (
+        command.job_id,
+        23,
+        at("2014-06-12"),
+    )
+
+    await station.tick(WALL)
+    assert await checks(context, "trig_drift") == made  # busy
+
+    await end_job(context, WALL)
+    await station.tick(WALL)
+    rest = (await checks(context, "trig_drift"))[23:]
+    # The window of 12 June is the baseline now, and nothing is far from it any more.
+    assert [moment for moment, _, _ in rest] == weeks("2014-06-19", 17)
+    assert not any(fired for _, fired, _ in rest)
+    assert rest[0][2] == "cosine_drift 0.05 does not exceed 0.35 (baseline 420 documents, window 420)"
+    (measurement,) = await state(context, "trig_drift", "last_drift_measurement")
+    assert (measurement["at"], measurement["metric"], measurement["threshold"], measurement["insufficient"]) == (
+        "2014-10-09T00:00:00.000Z",
+        "cosine_drift",
+        0.35,
+        False,
+    )
+
+
+async def test_the_baseline_of_a_fire_is_its_window_and_comes_with_success(
+    context: Context, station: TriggerStation
+) -> None:
+    await replayed(context)
+    await station.tick(WALL)
+    baseline, snapshot = await state(context, "trig_drift", "baseline_sketch", "baseline_snapshot")
+    assert Sketch.from_bytes(baseline).count == 105
+    assert snapshot == {
+        "at": "2014-01-09T00:00:00.000Z",
+        "since": "2013-12-12T00:00:00.000Z",
+        "documents": 105,
+        "time_domain": "event_time",
+        "feature_uri": "mixpeek://hashing@v1/words",
+    }
+    await end_job(context, WALL)
+    baseline, snapshot = await state(context, "trig_drift", "baseline_sketch", "baseline_snapshot")
+    frozen = Sketch.from_bytes(baseline)
+    # 15 documents a day: 7 days of the one topic, 21 of the other.
+    assert frozen.count == 420
+    assert np.allclose(frozen.total, 105 * ONE + 315 * OTHER)
+    assert (snapshot["at"], snapshot["since"]) == ("2014-06-12T00:00:00.000Z", "2014-05-15T00:00:00.000Z")
+
+
+async def test_a_failed_job_leaves_the_baseline_and_the_next_check_fires_again(
+    context: Context, station: TriggerStation
+) -> None:
+    await replayed(context)
+    await station.tick(WALL)
+    await end_job(context, WALL, error="no clusters")
+    await station.tick(WALL)
+    assert await fires(context, "trig_drift") == [at("2014-06-12"), at("2014-06-19")]
+    (baseline,) = await state(context, "trig_drift", "baseline_sketch")
+    assert Sketch.from_bytes(baseline).count == 105
+
+
+async def test_the_cooldown_is_counted_in_event_time(context: Context, station: TriggerStation) -> None:
+    config = {**WEEKLY, "cooldown_seconds": 28 * DAY}
+    await create_trigger(context, "trig_drift", "conditional", config, now=WALL)
+    await add_documents(
+        context, config, 0, [*daily("2014-01-02", 140, ONE, 15), *daily("2014-05-22", 140, OTHER, 15)]
+    )
+    await set_watermark(context, 0, at("2014-10-09"))
+    await station.tick(WALL)
+    await end_job(context, WALL, error="no clusters")
+    await station.tick(WALL)
+    assert await fires(context, "trig_drift") == [at("2014-06-12"), at("2014-07-10")]
+    held = (await checks(context, "trig_drift"))[23]
+    assert held[2].endswith("but in cooldown until 2014-07-10T00:00:00.000Z (fired at 2014-06-12T00:00:00.000Z)")
+
+
+async def test_live_and_catch_up_make_the_same_checks(context: Context, stations: list[TriggerStation]) -> None:
+    """The watermark in steps of 17 hours, with jobs that end at once, against one leap."""
+    await create_trigger(context, "trig_drift", "conditional", WEEKLY, now=WALL)
+    config = {**WEEKLY, "threshold": 0.3}
+    await create_trigger(context, "trig_leap", "conditional", config, now=WALL)
+    await create_trigger(context, "trig_steps", "conditional", config, now=WALL)
+    await add_documents(
+        context, WEEKLY, 1, [*daily("2014-01-02", 70, ONE, 15), *daily("2014-03-13", 70, OTHER, 15)]
+    )
+
+    async def settle(mark: datetime) -> None:
+        await set_watermark(context, 1, mark)
+        await stations[0].tick(WALL)
+        while await rows(context, "SELECT 1 FROM jobs WHERE status = 'pending'"):
+            await end_job(context, WALL)
+            await stations[1].tick(WALL)
+
+    # "leap" is paused while "steps" walks, and sees everything at once afterwards.
+    await rows(context, "UPDATE trigger_state SET status = 'paused' WHERE trigger_id = 'trig_leap' RETURNING 1")
+    mark = at("2014-01-02")
+    while mark < at("2014-05-29"):
+        await settle(mark)
+        mark += timedelta(hours=17)
+    await settle(at("2014-05-29"))
+    await rows(context, "UPDATE trigger_state SET status = 'active' WHERE trigger_id = 'trig_leap' RETURNING 1")
+    await settle(at("2014-05-29"))
+    assert len(await checks(context, "trig_steps")) == 21
+    assert await checks(context, "trig_leap") == await checks(context, "trig_steps")
+    assert await fires(context, "trig_leap") == await fires(context, "trig_steps") != []
+
+
+async def test_without_a_window_it_measures_since_the_baseline(context: Context, station: TriggerStation) -> None:
+    config = {**WEEKLY, "window_seconds": None}
+    await create_trigger(context, "trig_drift", "conditional", config, now=WALL)
+    for partition in range(2):
+        await add_documents(
+            context, config, partition, [*daily("2014-01-02", 14, ONE, 10), *daily("2014-01-16", 21, OTHER, 10)]
+        )
+    await set_watermark(context, 0, at("2014-02-06"))
+    await set_watermark(context, 1, at("2014-02-01"))
+    await station.tick(WALL)
+    await end_job(context, WALL)
+    await station.tick(WALL)
+    assert await checks(context, "trig_drift") == [
+        (at("2014-01-09"), False, "baseline taken: 140 documents"),
+        (at("2014-01-16"), False, "cosine_drift 0.00 does not exceed 0.35 (baseline 140 documents, window 140)"),
+        (at("2014-01-23"), False, "cosine_drift 0.29 does not exceed 0.35 (baseline 140 documents, window 280)"),
+        (at("2014-01-30"), True, "cosine_drift 0.55 exceeds 0.35 (baseline 140 documents, window 420)"),
+        (at("2014-02-06"), False, "cosine_drift 0.10 does not exceed 0.35 (baseline 420 documents, window 140)"),
+    ]
+
+
+async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
+    context: Context, station: TriggerStation
+) -> None:
+    config = {
+        "condition_type": "volume",
+        "threshold": 20,
+        "check_interval_seconds": 3_600,
+        "window_seconds": 2 * 3_600,
+    }
+    await create_trigger(context, "trig_volume", "conditional", config, now=at("2026-01-01T00:10"))
+    await set_watermark(context, 0, None)
+    arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]  # 12 an hour
+    await add_documents(context, config, 0, arrivals)
+    for clock in ("00:59", "01:00", "01:30", "04:45", "04:59"):
+        await station.tick(at(f"2026-01-01T{clock}"))
+    assert await checks(context, "trig_volume") == [
+        (at("2026-01-01T01:00"), False, "volume 12 does not exceed 20 (documents in 7200 s)"),
+        (at("2026-01-01T04:00"), True, "volume 24 exceeds 20 (documents in 7200 s)"),
+    ]
+    ((value,),) = await rows(context, "SELECT value FROM outbox WHERE topic = %s", TRIGGER_COMMANDS.name)
+    assert TriggerCommand.decode(value).until is None
+    await station.tick(at("2026-01-01T06:10"))
+    assert len(await checks(context, "trig_volume")) == 2  # busy
+    await end_job(context, at("2026-01-01T06:20"))
+    await station.tick(at("2026-01-01T06:20"))
+    assert [moment for moment, _, _ in await checks(context, "trig_volume")][2:] == [at("2026-01-01T06:00")]
+    (measured, drift) = await state(context, "trig_volume", "last_volume_measurement", "last_drift_measurement")
+    assert (measured["metric"], measured["value"], drift) == ("volume", 24, None)
+
+
+async def test_no_check_before_collect_has_filled_the_sketches(context: Context, station: TriggerStation) -> None:
+    await replayed(context)
+    await rows(context, "DELETE FROM drift_seeds WHERE partition = 1 RETURNING 1")
+    await station.tick(WALL)
+    assert await checks(context, "trig_drift") == []
+    await add_documents(context, WEEKLY, 1, [])
+    await station.tick(WALL)
+    assert len(await checks(context, "trig_drift")) == 23
+
+
+async def test_a_broken_condition_fails_alone(context: Context, station: TriggerStation) -> None:
+    await replayed(context)
+    await create_trigger(context, "trig_metric", "conditional", {**WEEKLY, "metric": "vibes"}, now=WALL)
+    await create_trigger(context, "trig_bad", "conditional", WEEKLY, now=WALL)
+    await set_body(context, "trig_bad", {**WEEKLY, "check_interval_seconds": "weekly"})
+    await station.tick(WALL)
+    await station.tick(WALL)
+    assert await state(context, "trig_bad", "status", "last_execution_error") == (
+        "failed",
+        "check_interval_seconds must be a whole number from 1 to 3162240000, not 'weekly'",
+    )
+    status, error = await state(context, "trig_metric", "status", "last_execution_error")
+    assert status == "failed"
+    assert error.startswith("unknown metric 'vibes'")
+    assert await state(context, "trig_drift", "status", "check_count") == ("active", 23)
+
+
+async def test_more_checks_than_one_transaction_takes(context: Context, station: TriggerStation) -> None:
+    config = {**WEEKLY, "check_interval_seconds": DAY, "window_seconds": 7 * DAY}
+    await create_trigger(context, "trig_drift", "conditional", config, now=WALL)
+    await add_documents(context, config, 2, daily("2014-01-02", 365, ONE, 10))
+    await set_watermark(context, 2, at("2015-01-01T13:00"))
+    await station.tick(WALL)
+    made = await checks(context, "trig_drift")
+    assert [moment for moment, _, _ in made] == [at("2014-01-03") + timedelta(days=day) for day in range(364)]
+    assert await state(context, "trig_drift", "check_count") == (364,)
+
+
+async def test_stations_side_by_side_make_each_check_once(
+    context: Context, stations: list[TriggerStation]
+) -> None:
+    await replayed(context)
+    for _ in range(3):
+        await asyncio.gather(*(station.tick(WALL) for station in stations))
+    assert len(await checks(context, "trig_drift")) == 23
+    assert await state(context, "trig_drift", "check_count") == (23,)
+    assert await fires(context, "trig_drift") == [at("2014-06-12")]
