@@ -457,6 +457,7 @@ async def test_cluster_trigger_history(context: Context) -> None:
         nulls = await http.post(path, json={"offset": None, "limit": None, "status_filter": None})
         assert nulls.json()["executions"] == found["executions"]
         wrong: list[Any] = [{"limit": 0}, {"limit": 1001}, {"offset": -1}, {"status": "failed"}, []]
+        wrong += [{"status_filter": "a\x00"}, {"offset": 1 << 63}]
         for bad in wrong:
             assert (await http.post(path, json=bad)).status_code == 422, bad
         unknown = await http.post("/v1/clusters/triggers/trig_none/history")

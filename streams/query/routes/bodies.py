@@ -8,11 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from streams.runtime.http.pages import PageDep, PageRequest, WindowRequest, decode_cursor
 
+Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
+"""A status word. One that no execution has finds none."""
+
 
 class HistoryRequest(WindowRequest):
     """Body of a cluster trigger's history."""
 
-    status_filter: str | None = None
+    offset: int = Field(0, ge=0, lt=1 << 63)
+    status_filter: Status | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -31,7 +35,7 @@ class ListRequest(BaseModel):
     sort: dict[str, Any] | None = None
     sorts: list[dict[str, Any]] | None = None
     search: str | None = None
-    status: str | None = None
+    status: Status | None = None
 
 
 class ExecutionsBody(BaseModel):
