@@ -1,0 +1,1 @@
+"""notify: alert-results → webhooks and Slack. Owns cooldown, delivery rows, signatures and retries."""

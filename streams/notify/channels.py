@@ -1,0 +1,122 @@
+"""Channel types: which can deliver, to where, and with which body (contract 4.2). Pure.
+
+A channel that cannot deliver does not fail an execution: it shows in ``deliveries`` as ``not_configured``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from schemas.events.alert_result import AlertHit, AlertResultRecord
+from streams.notify.payload import slack_body, webhook_body
+from streams.notify.policy import Policy
+
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+LONGEST_TIMEOUT_SECONDS: Final = 30.0
+_OWN_HEADERS: Final = frozenset(
+    {"connection", "content-length", "content-type", "host", "transfer-encoding", "upgrade", "expect"}
+)
+
+
+class NotConfiguredError(ValueError):
+    """The channel cannot deliver as it is configured. The message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A value that is stored encrypted; only its id is in the definition."""
+
+    secret_id: str
+
+
+Value = str | SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how a channel is reached; secrets still by their ids."""
+
+    url: Value
+    headers: tuple[tuple[str, Value], ...] = ()
+    signing_secret: Value | None = None
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+    @property
+    def host(self) -> str:
+        """What endpoints share when one server is behind them; a secret address counts as its own host."""
+        return self.url.secret_id if isinstance(self.url, SecretRef) else urlsplit(self.url).netloc.lower()
+
+
+def endpoint(channel: Mapping[str, Any]) -> Endpoint:
+    """The endpoint of a channel. Raises :class:`NotConfiguredError`."""
+    kind = channel.get("channel_type")
+    config = channel.get("config") or {}
+    if not config and channel.get("channel_id"):
+        raise NotConfiguredError(f"pre-configured channels are not supported: give {kind} a config")
+    if kind == "webhook":
+        return Endpoint(
+            url=_address(config, "url", kind),
+            headers=_headers(config.get("headers") or {}),
+            signing_secret=_value(config.get("signing_secret")),
+            timeout_seconds=_timeout(config.get("timeout")),
+        )
+    if kind == "slack":
+        return Endpoint(url=_address(config, "webhook_url", kind))
+    if kind in {"email", "batch"}:
+        raise NotConfiguredError(f"{kind} delivery is not available on this server; use a webhook or Slack")
+    raise NotConfiguredError(f"unknown channel_type {kind!r}; known are webhook and slack")
+
+
+def body(
+    channel: Mapping[str, Any], record: AlertResultRecord, execution_id: str, hit: AlertHit, policy: Policy
+) -> bytes:
+    """What the channel is sent."""
+    if channel.get("channel_type") == "slack":
+        return slack_body(record, execution_id, hit, policy, channel.get("config") or {})
+    return webhook_body(record, execution_id, hit, policy)
+
+
+def _address(config: Mapping[str, Any], name: str, kind: str) -> Value:
+    address = _value(config.get(name))
+    if address is None:
+        raise NotConfiguredError(f"the {kind} channel has no {name}")
+    if isinstance(address, str):
+        check_url(address)
+    return address
+
+
+def check_url(url: str) -> None:
+    """Raises :class:`NotConfiguredError` for what cannot be posted to. Never repeats the address, which may be
+    a secret."""
+    try:
+        parts = urlsplit(url)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_number = False
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_number:
+        raise NotConfiguredError("the address must be http:// or https:// with a host name")
+
+
+def _headers(raw: Mapping[str, Any]) -> tuple[tuple[str, Value], ...]:
+    """The user's headers, without those that belong to the message itself and to its signature."""
+    found = []
+    for name, given in raw.items():
+        value = _value(given)
+        if value is not None and name.lower() not in _OWN_HEADERS and not name.lower().startswith("webhook-"):
+            found.append((name, value))
+    return tuple(found)
+
+
+def _value(raw: object) -> Value | None:
+    if isinstance(raw, Mapping):
+        secret_id = raw.get("$secret")
+        return SecretRef(secret_id) if isinstance(secret_id, str) else None
+    return raw if isinstance(raw, str) and raw else None
+
+
+def _timeout(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return DEFAULT_TIMEOUT_SECONDS
+    return min(max(float(raw), 1.0), LONGEST_TIMEOUT_SECONDS)

@@ -1,0 +1,67 @@
+"""What a channel is sent about one execution (contract 4.1 and section 7). Pure.
+
+The same execution always gives the same bytes, so a retry carries what the first attempt did.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from schemas.events.alert_result import AlertHit, AlertResultRecord
+from schemas.times import format_instant
+from streams.notify.policy import Policy
+
+
+def webhook_body(record: AlertResultRecord, execution_id: str, hit: AlertHit, policy: Policy) -> bytes:
+    """The fields of ``AlertExecutionResult`` plus ``alert_name``, as JSON.
+
+    Without ``include_matches`` the field ``matches`` is null. Without ``include_scores`` a match has neither
+    ``score`` nor ``matched_features``, which are scores as well. ``deliveries`` is left out: this is one.
+    """
+    return orjson.dumps(
+        {
+            "alert_id": hit.alert_id,
+            "alert_name": policy.name,
+            "execution_id": execution_id,
+            "collection_id": record.collection_id,
+            "triggered": True,
+            "match_count": 1,
+            "executed_at": format_instant(record.executed_at),
+            "duration_ms": record.duration_ms,
+            "source_documents": [record.document_id],
+            "matches": [_match(record, hit, policy)] if policy.include_matches else None,
+        }
+    )
+
+
+def _match(record: AlertResultRecord, hit: AlertHit, policy: Policy) -> dict[str, Any]:
+    match: dict[str, Any] = {"document_id": record.document_id}
+    if policy.include_scores:
+        match["score"] = hit.score
+    match["asset_id"] = record.asset_id
+    if policy.include_scores:
+        match["matched_features"] = hit.matched_features
+    match["metadata"] = record.document
+    return match
+
+
+def slack_body(
+    record: AlertResultRecord, execution_id: str, hit: AlertHit, policy: Policy, config: Mapping[str, Any]
+) -> bytes:
+    """A Slack message: one line that says which alert fired on what, then why."""
+    lines = [f"*{_escape(policy.name)}* fired on `{_escape(record.document_id)}` in `{record.collection_id}`"]
+    if policy.include_matches:
+        score = f" (score {hit.score:.3f})" if policy.include_scores else ""
+        lines.append(f"{_escape(hit.reason)}{score}")
+    lines.append(f"{format_instant(record.occurred_at)} · {execution_id}")
+    body: dict[str, Any] = {"text": "\n".join(lines)}
+    for name in ("channel", "username", "icon_emoji", "icon_url"):
+        if isinstance(config.get(name), str):
+            body[name] = config[name]
+    return orjson.dumps(body)
+
+
+def _escape(text: str) -> str:
+    """Slack's three control characters; without this a document could mention a whole channel."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

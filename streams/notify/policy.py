@@ -1,0 +1,35 @@
+"""What a stored alert says about notifying. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The notification side of one alert definition (contract 4.2)."""
+
+    namespace_id: str
+    alert_id: str
+    name: str
+    enabled: bool
+    cooldown_seconds: int
+    channels: Sequence[Mapping[str, Any]]
+    """Empty when the alert has no ``notification_config``: it fires, nobody is told."""
+    include_matches: bool = True
+    include_scores: bool = True
+
+
+def policy(namespace_id: str, alert_id: str, body: Mapping[str, Any]) -> Policy:
+    """Read a definition body. The API has checked it; what it lets be absent or null has its default here."""
+    config = body.get("notification_config") or {}
+    return Policy(
+        namespace_id=namespace_id,
+        alert_id=alert_id,
+        name=body.get("name") or alert_id,
+        enabled=body.get("enabled", True) is not False,
+        cooldown_seconds=body.get("cooldown_seconds") or 0,
+        channels=tuple(config.get("channels") or ()),
+        include_matches=config.get("include_matches", True) is not False,
+        include_scores=config.get("include_scores", True) is not False,
+    )

@@ -1,0 +1,137 @@
+"""notify: alert-results → delivery rows (one transaction with the position) → webhooks, signed and retried.
+
+Two halves share the station: the decider below, a ``BatchHandler``, writes rows; the sender (``sender.py``)
+works them off. Between them there is only the table, so nothing decided is lost and nothing is decided twice.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka import TopicPartition
+
+from schemas.errors import DecodeError
+from schemas.events.alert_result import AlertResultRecord, decode_alert_result
+from schemas.topics import ALERT_RESULTS, Topic
+from streams.notify.plan import AlertKey, plan
+from streams.notify.sender import Sender
+from streams.notify.store import load_policies, lock_states, planned_executions, write_plan
+from streams.notify.webhook import Webhooks
+from streams.runtime.agent import Context, StreamAgent
+from streams.runtime.database import Advance, Connection, advance_positions, stored_positions
+from streams.runtime.faults import fault
+from streams.runtime.identity import check_log
+from streams.runtime.loop import Batch, DeadLetters, StationLoop
+
+NAME = "notify"
+
+
+class Decider:
+    """Turns results into delivery rows. A ``BatchHandler``."""
+
+    name = NAME
+    topics: tuple[Topic, ...] = (ALERT_RESULTS,)
+
+    def __init__(self, context: Context, dead_letters: DeadLetters, sender: Sender) -> None:
+        self._context = context
+        self._dead_letters = dead_letters
+        self._sender = sender
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Behind what was decided; the beginning of a log nothing was decided of, whatever the group committed."""
+        topic = self._context.broker.topic(ALERT_RESULTS)
+        async with self._context.database.connection() as connection:
+            stored = await stored_positions(connection, NAME, topic)
+        known = {TopicPartition(topic, number): position for number, position in stored.items()}
+        await check_log(self._context.broker, NAME, partitions, known)
+        self._positions = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
+        return self._positions
+
+    async def handle(self, batch: Batch) -> None:
+        """Put bad records away, then commit rows, states and positions together."""
+        results: list[AlertResultRecord] = []
+        moves: list[Advance] = []
+        for partition, records in batch.items():
+            for record in records:
+                try:
+                    results.append(_result(record.value))
+                except DecodeError as error:
+                    await self._dead_letters.put(record, error)
+            last = records[-1]
+            expected = self._positions.get(partition, 0)
+            moves.append(Advance(partition, expected, last.offset + 1, last.timestamp, last.key))
+        async with self._context.database.transaction() as connection:
+            await advance_positions(connection, NAME, moves)
+            if results:
+                await self._decide(connection, results)
+            await fault("notify:before-commit")
+        self._positions.update({move.partition: move.next_offset for move in moves})
+        self._sender.wake()
+
+    async def _decide(self, connection: Connection, results: Sequence[AlertResultRecord]) -> None:
+        now = self._context.clock()
+        alerts: set[AlertKey] = {(result.namespace_id, hit.alert_id) for result in results for hit in result.hits}
+        executions = [execution_id for result in results for execution_id, _ in result.executions()]
+        policies = await load_policies(connection, alerts)
+        states = await lock_states(connection, {key for key, alert in policies.items() if alert.enabled})
+        planned = await planned_executions(connection, executions)
+        await write_plan(connection, plan(results, policies, states, planned, now), now)
+
+
+def _result(value: bytes | None) -> AlertResultRecord:
+    result = decode_alert_result(value)
+    # PostgreSQL has no text with a NUL: such a record would fail its whole batch, for ever.
+    if any("\x00" in text for text in (result.namespace_id, *(hit.alert_id for hit in result.hits))):
+        raise DecodeError("an id of the alert result holds a NUL character")
+    return result
+
+
+class Notify:
+    """The station as a stream agent."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stopped = False
+        self._loop: StationLoop | None = None
+        self._sender: Sender | None = None
+
+    async def run(self) -> None:
+        """Decide and send until :meth:`stop`."""
+        settings, broker = self._context.settings, self._context.broker
+        producer = broker.producer()
+        await producer.start()
+        try:
+            async with Webhooks(allow_private=settings.allow_private_webhooks) as webhooks:
+                self._sender = Sender(self._context, webhooks)
+                decider = Decider(self._context, DeadLetters(broker, producer, NAME), self._sender)
+                self._loop = StationLoop(broker, decider, batch_records=settings.batch_documents)
+                if not self._stopped:
+                    await _together(self._loop, self._sender)
+        finally:
+            await producer.stop()
+
+    def stop(self) -> None:
+        """End after the batch in hand and a moment for attempts in flight."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+        if self._sender is not None:
+            self._sender.stop()
+
+
+async def _together(loop: StationLoop, sender: Sender) -> None:
+    """Both halves, until both end; when one fails the other is ended and the failure raised."""
+    tasks = [asyncio.create_task(loop.run(), name=NAME), asyncio.create_task(sender.run(), name=f"{NAME}-sender")]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def build(context: Context) -> StreamAgent:
+    """The station, not yet running."""
+    return Notify(context)
