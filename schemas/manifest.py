@@ -1,0 +1,232 @@
+"""Manifests: definitions written as files, expanded to API creates in the order they can be made. Pure.
+
+Each object is the body of an API create plus ``kind``; references are names. Three conveniences:
+
+- an alert may carry its ``retriever`` inline (a retriever body without collections), or ask by the shorthand
+  ``filter`` (a filter tree) and/or ``query`` ({feature_uri, text or vector, min_score}); either makes a
+  retriever called ``<alert name> retriever``, over the whole namespace;
+- an alert's ``collections`` attach it to those on ingest;
+- ``notification_config`` of an alert and ``source`` of a collection may be left out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from schemas.api.alert import CreateAlertRequest
+from schemas.api.base import ApiRequest, JsonObject, first_problem
+from schemas.api.channel import UNCONFIGURED
+from schemas.api.cluster import CreateClusterRequest
+from schemas.api.cluster_trigger import CreateClusterTriggerRequest
+from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.namespace import CreateNamespaceRequest
+from schemas.api.retriever import CreateRetrieverRequest
+from schemas.api.schedule import HASHING
+from schemas.api.trigger import CreateTriggerRequest
+
+StepKind = Literal[
+    "namespace", "collection", "retriever", "cluster", "alert", "attachment", "trigger", "cluster_trigger"
+]
+ORDER: Final[tuple[StepKind, ...]] = (
+    "namespace",
+    "collection",
+    "retriever",
+    "cluster",
+    "alert",
+    "attachment",
+    "trigger",
+    "cluster_trigger",
+)
+_MODELS: Final[dict[str, type[ApiRequest]]] = {
+    "namespace": CreateNamespaceRequest,
+    "collection": CreateCollectionRequest,
+    "retriever": CreateRetrieverRequest,
+    "cluster": CreateClusterRequest,
+    "alert": CreateAlertRequest,
+    "attachment": AlertApplication,
+    "trigger": CreateTriggerRequest,
+    "cluster_trigger": CreateClusterTriggerRequest,
+}
+NAMES: Final[dict[str, str]] = {
+    "namespace": "namespace_name",
+    "collection": "collection_name",
+    "retriever": "retriever_name",
+    "cluster": "cluster_name",
+    "alert": "name",
+    "trigger": "name",
+    "cluster_trigger": "description",
+}
+"""What an object is known by. A cluster trigger has no name; it is known by its description."""
+_QUERY_KEYS: Final = frozenset(("feature_uri", "text", "vector", "min_score"))
+_ALERT_EXTRAS: Final = ("retriever", "filter", "query", "collections")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object was written."""
+
+    file: str
+    number: int
+    """1 for the first object of the file."""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}: object {self.number}" + (f" (line {self.line})" if self.line else "")
+
+
+class ManifestError(ValueError):
+    """An object that cannot be read. The message names file, object and field."""
+
+    def __init__(self, place: Place, problem: str, field_path: Sequence[str | int] = ()) -> None:
+        where = ".".join(str(part) for part in field_path)
+        super().__init__(f"{place}: {where}: {problem}" if where else f"{place}: {problem}")
+        self.place = place
+        self.problem = problem
+        self.field = where
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestObject:
+    """One object as loaded."""
+
+    place: Place
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to create. ``body`` is an API create body whose references are still names; of an attachment it
+    is an entry of ``alert_applications``, and ``name`` is the collection's."""
+
+    kind: StepKind
+    name: str
+    body: JsonObject
+    place: Place = field(compare=False)
+
+
+def expand(objects: Iterable[ManifestObject]) -> list[Step]:
+    """Everything the objects ask for, in an order in which it can be made; objects of one kind keep the order
+    they were written in. Raises :class:`ManifestError`."""
+    steps: list[Step] = []
+    for item in objects:
+        steps.extend(_steps(item))
+    seen: dict[tuple[str, str], Place] = {}
+    for step in steps:
+        if step.kind == "attachment":
+            _check(step)
+            continue
+        key = step.kind, step.name
+        if key in seen:
+            raise ManifestError(step.place, f"{step.kind} {step.name!r} is defined already in {seen[key]}")
+        seen[key] = step.place
+        _check(step)
+    return sorted(steps, key=lambda step: ORDER.index(step.kind))
+
+
+def _steps(item: ManifestObject) -> list[Step]:
+    if not isinstance(item.content, dict):
+        raise ManifestError(item.place, f"expected an object with kind, found {type(item.content).__name__}")
+    body = {key: value for key, value in item.content.items() if value is not None}
+    kind = body.pop("kind", None)
+    if kind not in NAMES:
+        raise ManifestError(item.place, f"kind must be one of {', '.join(NAMES)}; found {kind!r}", ("kind",))
+    name = body.get(NAMES[kind])
+    if not isinstance(name, str) or not name:
+        raise ManifestError(item.place, f"a {kind} needs a {NAMES[kind]} to be known by", (NAMES[kind],))
+    if kind == "alert":
+        return _alert(name, body, item.place)
+    if kind == "collection":
+        return _collection(name, body, item.place)
+    return [Step(kind, name, body, item.place)]
+
+
+def _collection(name: str, body: JsonObject, place: Place) -> list[Step]:
+    body.setdefault("source", {"type": "direct_upsert"})
+    attached = body.pop("alert_applications", [])
+    if not isinstance(attached, list) or not all(isinstance(entry, dict) for entry in attached):
+        raise ManifestError(place, "must be a list of objects", ("alert_applications",))
+    steps = [Step("collection", name, body, place)]
+    return steps + [Step("attachment", name, entry, place) for entry in attached]
+
+
+def _alert(name: str, body: JsonObject, place: Place) -> list[Step]:
+    extras: JsonObject = {key: body.pop(key) for key in _ALERT_EXTRAS if key in body}
+    body.setdefault("notification_config", UNCONFIGURED)
+    steps: list[Step] = []
+    asks = [key for key in ("retriever_id", "retriever", "filter", "query") if key in body or key in extras]
+    if asks not in (["retriever_id"], ["retriever"], ["filter"], ["query"], ["filter", "query"]):
+        if body.get("source") != "system":
+            raise ManifestError(
+                place,
+                "an alert needs one question: retriever_id, retriever, or filter and/or query; found "
+                + (", ".join(asks) or "none"),
+            )
+    elif asks != ["retriever_id"]:
+        retriever = _inline(name, extras, place)
+        body["retriever_id"] = retriever["retriever_name"]
+        steps.append(Step("retriever", retriever["retriever_name"], retriever, place))
+    steps.append(Step("alert", name, body, place))
+    collections = extras.get("collections", [])
+    if not isinstance(collections, list) or not all(isinstance(item, str) and item for item in collections):
+        raise ManifestError(place, "must be a list of collection names", ("collections",))
+    return steps + [Step("attachment", item, attachment(name), place) for item in dict.fromkeys(collections)]
+
+
+def attachment(alert_name: str) -> JsonObject:
+    """The entry of ``alert_applications`` that attaches an alert of constant inputs. Its one mapping feeds an
+    input nothing reads: the wire wants at least one."""
+    source = {"source_type": "constant", "value": alert_name}
+    mapping = {"input_key": "alert", "source": source}
+    return {"alert_id": alert_name, "execution_mode": "on_ingest", "input_mappings": [mapping]}
+
+
+def _inline(name: str, extras: Mapping[str, Any], place: Place) -> JsonObject:
+    given = f"{name} retriever"
+    if "retriever" in extras:
+        retriever = extras["retriever"]
+        if not isinstance(retriever, dict):
+            raise ManifestError(place, "must be a retriever body", ("retriever",))
+        return {"retriever_name": given, **retriever}
+    stages: list[JsonObject] = []
+    if "filter" in extras:
+        if not isinstance(extras["filter"], dict) or not extras["filter"]:
+            raise ManifestError(place, "must be a filter tree", ("filter",))
+        parameters = {"conditions": extras["filter"]}
+        stages.append(_stage("filter", "attribute_filter", parameters))
+    if "query" in extras:
+        stages.append(_stage("search", "feature_search", {"searches": [_search(extras["query"], place)]}))
+    return {"retriever_name": given, "stages": stages}
+
+
+def _stage(name: str, stage_id: str, parameters: JsonObject) -> JsonObject:
+    config = {"stage_id": stage_id, "parameters": parameters}
+    return {"stage_name": name, "stage_type": "filter", "config": config}
+
+
+def _search(query: Any, place: Place) -> JsonObject:
+    if not isinstance(query, dict):
+        raise ManifestError(place, "must be an object", ("query",))
+    if unknown := sorted(map(str, query.keys() - _QUERY_KEYS)):
+        raise ManifestError(
+            place, f"unknown key; accepted are {', '.join(sorted(_QUERY_KEYS))}", ("query", unknown[0])
+        )
+    if ("text" in query) == ("vector" in query):
+        raise ManifestError(place, "give text or vector", ("query",))
+    uri = query.get("feature_uri", HASHING if "text" in query else None)
+    if not isinstance(uri, str) or not uri:
+        raise ManifestError(place, "which feature is the vector compared with?", ("query", "feature_uri"))
+    mode = "text" if "text" in query else "vector"
+    search: JsonObject = {"feature_uri": uri, "query": {"input_mode": mode, "value": query[mode]}}
+    if "min_score" in query:
+        search["min_score"] = query["min_score"]
+    return search
+
+
+def _check(step: Step) -> None:
+    try:
+        _MODELS[step.kind].model_validate(step.body)
+    except ValidationError as error:
+        path, problem = first_problem(error)
+        raise ManifestError(step.place, problem, path) from error

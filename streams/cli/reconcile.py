@@ -1,0 +1,291 @@
+"""Making a server hold what manifests say: find by name, create what is absent, change what differs.
+
+What a manifest leaves out is left as it is on the server. What a definition is made of and cannot be changed
+(a collection's source, a trigger's action) is an error when it differs. Unified triggers are known by their
+name among those not disabled, cluster triggers likewise by their description.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from schemas.api.alert import CreateAlertRequest
+from schemas.api.base import JsonObject
+from schemas.api.cluster import CreateClusterRequest
+from schemas.api.cluster_trigger import CreateClusterTriggerRequest
+from schemas.api.clustering import parameters_of
+from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.namespace import CreateNamespaceRequest
+from schemas.api.retriever import CreateRetrieverRequest
+from schemas.api.trigger import CreateTriggerRequest
+from schemas.manifest import ManifestObject, Place, Step, StepKind, expand
+from streams.api.retrievers import input_schema
+from streams.api.secrets import masked
+from streams.api.stages import normalised
+from streams.cli.client import ApiClient, ApiRefusedError
+from streams.cli.process import CommandError
+from streams.runtime.http.errors import ApiError
+
+Action = Literal["created", "changed", "unchanged"]
+
+PATHS: Final[dict[StepKind, str]] = {
+    "namespace": "/v1/namespaces",
+    "collection": "/v1/collections",
+    "retriever": "/v1/retrievers",
+    "cluster": "/v1/clusters",
+    "alert": "/v1/alerts",
+    "trigger": "/v1/triggers",
+    "cluster_trigger": "/v1/clusters/triggers",
+}
+_IDS: Final[dict[str, str]] = {"cluster_trigger": "trigger_id"}
+
+
+class ApplyError(CommandError):
+    """An object that could not be applied; names its file and carries the server's words."""
+
+    def __init__(self, step: Step, message: str) -> None:
+        super().__init__(f"{step.place}: {step.kind} {step.name!r}: {message}")
+        self.place: Place = step.place
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done for one object."""
+
+    action: Action
+    kind: StepKind
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the server should hold, in the words of its answers: what PATCH can change and what is fixed."""
+
+    create: JsonObject
+    changeable: JsonObject
+    fixed: JsonObject
+
+
+async def apply_manifest(
+    objects: Iterable[ManifestObject], client: ApiClient, *, resend_secrets: bool = False
+) -> list[Result]:
+    """Apply every object. Raises :class:`ManifestError` before anything is sent, :class:`ApplyError` at the
+    first object the server refuses; those before it stay applied."""
+    return [result async for result in apply_steps(expand(objects), client, resend_secrets=resend_secrets)]
+
+
+async def apply_steps(
+    steps: Iterable[Step], client: ApiClient, *, resend_secrets: bool = False
+) -> AsyncIterator[Result]:
+    """Apply expanded objects one by one. Secrets are shown masked, so a changed one looks unchanged;
+    ``resend_secrets`` sends those of every alert again."""
+    worker = _Applier(client, resend_secrets)
+    for step in steps:
+        try:
+            yield await worker.apply(step)
+        except (ApiRefusedError, ApiError) as error:
+            raise ApplyError(step, str(error)) from error
+
+
+class _Applier:
+    def __init__(self, client: ApiClient, resend_secrets: bool) -> None:
+        self._client = client
+        self._resend_secrets = resend_secrets
+        self._ids: dict[tuple[StepKind, str], str] = {}
+
+    async def apply(self, step: Step) -> Result:
+        """Create, change or leave one object."""
+        if step.kind == "attachment":
+            return await self._attach(step)
+        wish = await self._wish(step)
+        path, identifier = PATHS[step.kind], _IDS.get(step.kind, f"{step.kind}_id")
+        found = await self._find(step)
+        if found is None:
+            made = (await self._client.call("POST", path, wish.create)).body
+            return Result("created", step.kind, step.name, made[identifier])
+        for key, value in wish.fixed.items():
+            if found.get(key) != value:
+                raise ApplyError(step, f"{key} cannot be changed; delete the {step.kind} to make it anew")
+        changes = {key: value for key, value in wish.changeable.items() if found.get(key) != value}
+        if step.kind == "alert":
+            self._secrets(step, found, wish, changes)
+        if changes:
+            await self._client.call("PATCH", f"{path}/{quote(found[identifier], safe='')}", changes)
+        return Result("changed" if changes else "unchanged", step.kind, step.name, found[identifier])
+
+    def _secrets(self, step: Step, found: JsonObject, wish: Wish, changes: JsonObject) -> None:
+        wanted = wish.create["notification_config"]
+        shown = masked(wanted)
+        if shown != found["notification_config"] or (self._resend_secrets and shown != wanted):
+            changes["notification_config"] = wanted
+
+    async def _get(self, kind: StepKind, name: str) -> JsonObject | None:
+        try:
+            answer = await self._client.call("GET", f"{PATHS[kind]}/{quote(name, safe='')}")
+        except ApiRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+        found: JsonObject = answer.body
+        return found
+
+    async def _find(self, step: Step) -> JsonObject | None:
+        if step.kind not in ("trigger", "cluster_trigger"):
+            return await self._get(step.kind, step.name)
+        key = "name" if step.kind == "trigger" else "description"
+        found: list[JsonObject] = []
+        window: dict[str, Any] = {"offset": 0, "limit": 1000}
+        while True:
+            page = (await self._client.call("POST", f"{PATHS[step.kind]}/list", window)).body
+            found += [item for item in page["results"] if item[key] == step.name and item["status"] != "disabled"]
+            window["offset"] += window["limit"]
+            if window["offset"] >= page["total"]:
+                break
+        if len(found) > 1:
+            ids = ", ".join(item["trigger_id"] for item in found)
+            raise ApplyError(step, f"several on the server have this {key} ({ids}); delete all but one")
+        return found[0] if found else None
+
+    async def _id(self, step: Step, kind: StepKind, name: str) -> str:
+        """The id of what an object refers to by name (or by id)."""
+        if (kind, name) not in self._ids:
+            found = await self._get(kind, name)
+            if found is None:
+                raise ApplyError(step, f"there is no {kind} {name!r}")
+            self._ids[kind, name] = found[f"{kind}_id"]
+        return self._ids[kind, name]
+
+    async def _id_list(self, step: Step, names: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys([await self._id(step, "collection", name) for name in names]))
+
+    async def _wish(self, step: Step) -> Wish:
+        body = dict(step.body)
+        if step.kind == "namespace":
+            return _namespace(CreateNamespaceRequest.model_validate(body))
+        if step.kind == "collection":
+            return _collection(CreateCollectionRequest.model_validate(body))
+        if step.kind == "retriever":
+            return await self._retriever(step, CreateRetrieverRequest.model_validate(body))
+        if step.kind == "cluster":
+            cluster = CreateClusterRequest.model_validate(body)
+            return _cluster(cluster, await self._id_list(step, cluster.collection_ids or ()))
+        if step.kind == "alert":
+            if body.get("retriever_id") is not None:
+                body["retriever_id"] = await self._id(step, "retriever", body["retriever_id"])
+            return _alert(CreateAlertRequest.model_validate(body))
+        schedule = body["schedule_config"]
+        if schedule.get("collection_id") is not None:
+            named = await self._id(step, "collection", schedule["collection_id"])
+            body["schedule_config"] = {**schedule, "collection_id": named}
+        if step.kind == "trigger":
+            action = body["action_config"]
+            if isinstance(action.get("cluster_id"), str):
+                cluster_id = await self._id(step, "cluster", action["cluster_id"])
+                body["action_config"] = {**action, "cluster_id": cluster_id}
+            return _trigger(CreateTriggerRequest.model_validate(body))
+        if body.get("cluster_id") is not None:
+            body["cluster_id"] = await self._id(step, "cluster", body["cluster_id"])
+        if isinstance(execution := body.get("execution_config"), dict):
+            ids = await self._id_list(step, execution["collection_ids"])
+            body["execution_config"] = {**execution, "collection_ids": ids}
+        return _cluster_trigger(CreateClusterTriggerRequest.model_validate(body))
+
+    async def _retriever(self, step: Step, request: CreateRetrieverRequest) -> Wish:
+        wanted = request.given()
+        create = {**wanted, "stages": normalised(request.stages)}
+        names = [*wanted.pop("collection_identifiers", []), *wanted.pop("collection_ids", [])]
+        create.pop("collection_ids", None)
+        create["collection_identifiers"] = await self._id_list(step, names)
+        for stage in create["stages"]:
+            parameters = stage["config"]["parameters"]
+            for holder in (parameters, *(parameters.get("searches") or ())):
+                if isinstance(holder.get("collection_identifiers"), list):
+                    ids = await self._id_list(step, holder["collection_identifiers"])
+                    holder["collection_identifiers"] = ids
+        empty = {"batch_size": None, "description": None, "output_alias": None}
+        changeable = {key: create[key] for key in wanted if key not in ("retriever_name", "budget_limits")}
+        changeable["collection_identifiers"] = create["collection_identifiers"]
+        changeable["stages"] = [
+            {**empty, **stage, "parameters": stage["config"]["parameters"]} for stage in create["stages"]
+        ]
+        if request.input_schema is not None:
+            changeable["input_schema"] = create["input_schema"] = input_schema(request.input_schema)
+        fixed = {} if request.budget_limits is None else {"budget_limits": request.budget_limits.filled()}
+        return Wish(create, changeable, fixed)
+
+    async def _attach(self, step: Step) -> Result:
+        """Add or replace one entry of a collection's attachments; the others stay."""
+        alert_id = await self._id(step, "alert", step.body["alert_id"])
+        collection = await self._get("collection", step.name)
+        if collection is None:
+            raise ApplyError(step, f"there is no collection {step.name!r}")
+        entry = AlertApplication.model_validate({**step.body, "alert_id": alert_id}).filled()
+        before: list[JsonObject] = collection["alert_applications"] or []
+        name = f"{step.body['alert_id']} on {step.name}"
+        if entry in before:
+            return Result("unchanged", step.kind, name, alert_id)
+        after = [item for item in before if item["alert_id"] != alert_id]
+        path = f"{PATHS['collection']}/{quote(collection['collection_id'], safe='')}"
+        await self._client.call("PATCH", path, {"alert_applications": [*after, entry]})
+        return Result("created" if len(after) == len(before) else "changed", step.kind, name, alert_id)
+
+
+def _namespace(request: CreateNamespaceRequest) -> Wish:
+    given = request.given()
+    changeable: JsonObject = {key: given[key] for key in ("description", "payload_indexes") if key in given}
+    fixed: JsonObject = {key: given[key] for key in ("namespace_id", "mode") if key in given}
+    return Wish(given, changeable, fixed)
+
+
+def _collection(request: CreateCollectionRequest) -> Wish:
+    given = request.given()
+    changeable: JsonObject = {key: given[key] for key in ("description", "enabled", "metadata") if key in given}
+    return Wish(given, changeable, {"source": request.source.filled()})
+
+
+def _alert(request: CreateAlertRequest) -> Wish:
+    given = request.given()
+    # Secrets are masked in answers, so channels are compared apart.
+    apart = ("name", "source", "notification_config")
+    changeable: JsonObject = {key: value for key, value in given.items() if key not in apart}
+    create = {**given, "notification_config": request.notification_config.filled()}
+    return Wish(create, changeable, {"source": request.source})
+
+
+def _cluster(request: CreateClusterRequest, collection_ids: list[str]) -> Wish:
+    given = request.given()
+    changeable: JsonObject = {key: given[key] for key in ("description", "metadata") if key in given}
+    fixed: JsonObject = {"input_collections": collection_ids, "cluster_type": request.cluster_type}
+    if request.vector_config is not None:
+        config = request.vector_config.filled()
+        fixed["algorithm"] = config["clustering_method"]
+        features = config.get("feature_uris") or [uri for uri in [config.get("feature_uri")] if uri]
+        if features:
+            fixed["feature_uris"] = features
+        if "sample_size" in config:
+            changeable["sample_size"] = config["sample_size"]
+        if parameters := parameters_of(config):
+            changeable["algorithm_params"] = parameters
+    return Wish({**given, "collection_ids": collection_ids}, changeable, fixed)
+
+
+def _trigger(request: CreateTriggerRequest) -> Wish:
+    given = request.given()
+    keys = ("description", "schedule_config", "status")
+    changeable: JsonObject = {key: given[key] for key in keys if key in given}
+    fixed: JsonObject = {key: given[key] for key in ("action_type", "action_config", "trigger_type")}
+    return Wish(given, changeable, fixed)
+
+
+def _cluster_trigger(request: CreateClusterTriggerRequest) -> Wish:
+    given = request.given()
+    changeable: JsonObject = {key: given[key] for key in ("schedule_config", "status") if key in given}
+    fixed: JsonObject = {"trigger_type": request.trigger_type, "cluster_id": request.cluster_id}
+    if request.execution_config is not None:
+        fixed["execution_config"] = {
+            **request.execution_config.filled(),
+            "config": request.execution_config.config.filled(),
+        }
+    return Wish(given, changeable, fixed)
