@@ -31,8 +31,7 @@ def fold(value: Any, *, case_sensitive: bool = False, depth: int = MAX_VALUE_DEP
     key: Hashable = value
     kind = type(value)
     if kind is str:
-        key = value if case_sensitive else value.casefold()
-        return key
+        return str(value) if case_sensitive else str(value).casefold()
     if kind is bool:
         return ("bool", value)
     if kind is int or kind is float or value is None:

@@ -138,6 +138,59 @@ def test_equals_plain_evaluation(drawn: list[Plan | None], events: list[Document
     assert [percolator.match([event])[0] for event in events] == expected
 
 
+def filter_plan(conditions_: Any) -> Plan:
+    stage = {"stage_id": "attribute_filter", "parameters": {"conditions": conditions_, "case_insensitive": True}}
+    return compile_plan({"stages": [{"config": stage}]}, {})
+
+
+def test_every_operator_on_every_value() -> None:
+    """All conditions on one field at once, alone and inside AND and OR, on every value and lists of them."""
+    pool = [
+        "a",
+        "A",
+        "ab",
+        "aB c",
+        "Flu shot",
+        "straße",
+        "STRASSE",
+        "",
+        "\x00a",
+        "1",
+        0,
+        1,
+        1.0,
+        2.5,
+        -3,
+        True,
+        False,
+    ]
+    pool += ["2024-01-01", "2024-01-01T01:00:00+02:00", "2023-12-31", "2024-01-01T00:00:00.5Z"]
+    operands = {
+        **dict.fromkeys(("eq", "ne", "contains"), [*pool, ["a", 1]]),
+        **dict.fromkeys(("in", "nin"), [[], ["A"], [1, "ab"], [None], [["a", 1]], pool]),
+        **dict.fromkeys(("gt", "gte", "lt", "lte"), pool),
+        **dict.fromkeys(("starts_with", "ends_with", "text", "regex", "phrase", "words"), pool),
+        **dict.fromkeys(("exists", "is_null"), [True, False]),
+    }
+    alerts: list[Plan] = []
+    for operator, values_ in operands.items():
+        for value in values_:
+            for sensitive in (False, True):
+                raw = {"field": "x", "operator": operator, "value": value, "case_sensitive": sensitive}
+                try:
+                    alerts.append(filter_plan(raw))
+                except PlanError:
+                    continue
+                alerts.append(filter_plan({"AND": [raw, {"y": 1}]}))
+                alerts.append(filter_plan({"OR": [raw, {"y": 2}]}))
+                alerts.append(filter_plan({"NOT": [raw]}))
+    payloads_: list[dict[str, Any]] = [{"x": value, "y": 1} for value in (*pool, None, [], {"a": 1})]
+    payloads_ += [{"x": [value, "zz"]} for value in pool] + [{"x": [["a", 1]], "y": 2}, {"y": 1}, {"z": 1}]
+    events = [DocumentEvent("document.upserted", "ns", "c", "d", NOW, payload=payload) for payload in payloads_]
+    expected = [plain(alerts, event) for event in events]
+    assert Percolator(alerts, lambda plan: plan).match(events) == expected
+
+
 @dataclass(frozen=True)
 class Standing:
     number: int
