@@ -292,3 +292,25 @@ def test_the_triggers_filters_win_over_the_clusters() -> None:
 def test_what_is_not_done_is_refused_in_words(body: dict[str, Any], action: dict[str, Any], words: str) -> None:
     with pytest.raises(ActionError, match=words):
         plan_of_cluster(body, action)
+
+
+def test_many_sparse_rows_are_grouped_as_dense_ones_are() -> None:
+    random = np.random.default_rng(5)
+    topics = [
+        ["ebola", "liberia", "outbreak", "virus"],
+        ["yoga", "running", "fitness", "gym"],
+        ["flu", "shot", "cdc"],
+    ]
+    texts = [" ".join([*random.choice(topics[n % 3], 2), f"word{random.integers(50)}"]) for n in range(4_500)]
+    rows = HashingEmbedder().embed(texts)
+    assert rows.size > 4_000_000
+    assert np.count_nonzero(rows) < 0.01 * rows.size
+    found = cluster_points((plan(n_clusters=3, normalize=True), points_of(None, texts)))
+    direct = KMeans(3, n_init=10, random_state=42).fit(rows)
+    renumbered = dict(zip(found.labels.tolist(), direct.labels_.tolist(), strict=True))
+    assert sorted(renumbered.values()) == [0, 1, 2]
+    agreeing = np.array([renumbered[label] for label in found.labels.tolist()]) == direct.labels_
+    assert agreeing.mean() > 0.999
+    assert np.allclose(found.centroids, direct.cluster_centers_[[renumbered[n] for n in range(3)]], atol=1e-3)
+    for cluster in found.clusters:
+        assert any(set(cluster.keywords[:3]) <= set(topic) for topic in topics)

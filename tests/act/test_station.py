@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,8 +25,11 @@ from streams.act.outcome import Outcome
 from streams.act.station import Act
 from streams.engines.retrieval.embedder import HashingEmbedder
 from streams.runtime.agent import Context
-from streams.runtime.database import Connection
+from streams.runtime.broker import Broker
+from streams.runtime.clock import utc_now
+from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import put_definition
+from streams.settings import Settings
 from tests.act import work
 from tests.act.support import (
     NAMESPACE,
@@ -516,6 +520,50 @@ async def test_stop_gives_the_job_back_at_once_and_leaves_no_process(
     ]
 
 
+_WORKER = """
+import asyncio
+from streams.act.station import Act
+from streams.runtime.agent import Context
+from streams.runtime.broker import Broker
+from streams.runtime.database import Database
+from streams.settings import Settings
+
+async def main():
+    settings = Settings()
+    async with Database(settings) as database:
+        await Act(Context(settings, Broker(settings), database)).run()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("point", ["act:after-claim", "act:before-commit"])
+async def test_a_killed_worker_loses_and_doubles_nothing(context: Context, point: str) -> None:
+    await add_trigger(context, pending_job_id="job_1")
+    await add_documents(context, TEXTS)
+    await queue(context, command(), baseline_sketch=b"new")
+    environment = {
+        **os.environ,
+        "TIDEWATCH_DATABASE": context.settings.database,
+        "TIDEWATCH_JOB_LEASE_SECONDS": "1",
+        "TIDEWATCH_FAULT": point,
+    }
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
+    assert await asyncio.wait_for(worker.wait(), 30) == -signal.SIGKILL
+    assert (await job_row(context))["status"] == "processing"
+    assert await row(context, "cluster_runs", "job_id", "job_1") is None
+    async with running(Act(replace(context, clock=utc_now))):
+        await eventually(ended(context))
+    job = await job_row(context)
+    assert (job["status"], job["attempts"], job["claim_epoch"]) == ("completed", 2, 2)
+    state = await trigger_row(context)
+    assert (state["successful_executions"], state["total_executions"], state["pending_job_id"]) == (1, 1, None)
+    told = await results(context)
+    assert [result.status for result in told] == ["pending", "processing", "processing", "completed"]
+    assert [result.revision for result in told] == [1, 2, 3, 4]
+
+
 async def test_a_broken_action_fails_its_job_and_the_station_goes_on(
     context: Context, install: Callable[..., None]
 ) -> None:
@@ -583,10 +631,6 @@ async def test_receive_drops_what_is_no_command(context: Context, value: bytes |
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_receive_never_raises(database_url: str, value: bytes) -> None:
-    from streams.runtime.broker import Broker
-    from streams.runtime.database import Database
-    from streams.settings import Settings
-
     configuration = Settings(database=database_url)
     # The pool stays closed: garbage must not get as far as the database.
     closed = Context(configuration, Broker(configuration), Database(configuration))

@@ -144,6 +144,19 @@ def clusters_asked(parameters: Mapping[str, Any]) -> int | None:
     return asked if isinstance(asked, int) else None
 
 
+_SPARSE = 0.05
+_SMALL = 4_000_000
+
+
+def _compact(rows: Matrix) -> Any:
+    """Many hashed short texts are nearly all zeros: k-means over a sparse matrix of them is four times as fast
+    (1,024 dimensions, 5,000 tweets, 20 clusters: 3.7 s and 1.0 s). It finds clusters as good, with other last
+    bits and so perhaps in another order, which a small input does not gain enough by."""
+    if rows.size < _SMALL or np.count_nonzero(rows) > _SPARSE * rows.size:
+        return rows
+    return importlib.import_module("scipy.sparse").csr_matrix(rows)
+
+
 class Fit(NamedTuple):
     """What a method found: labels of shape ``(n,)`` (-1: noise), and centres where the method has its own."""
 
@@ -166,6 +179,6 @@ def fit(name: str, parameters: Mapping[str, Any], rows: Matrix) -> Fit:
             arguments["bandwidth"] = cluster.estimate_bandwidth(rows, quantile=quantile, random_state=42)
     module, _, estimator = method.estimator.partition(":")
     model = getattr(importlib.import_module(module), estimator)(**arguments)
-    labels = np.asarray(model.fit_predict(rows), dtype=np.int32)
+    labels = np.asarray(model.fit_predict(_compact(rows) if name == "kmeans" else rows), dtype=np.int32)
     centres = model.cluster_centers_ if name == "kmeans" else None
     return Fit(labels, centres)

@@ -14,7 +14,11 @@ import numpy as np
 from streams.act.clustering.algorithms import Labels
 
 KEYWORDS = 10
+MOST_TEXTS = 20_000
+"""Texts whose words are counted at most, evenly spread over the documents."""
 _VOCABULARY = 50_000
+# What cut addresses and HTML entities leave in texts from the web.
+_NOT_WORDS = frozenset(("amp", "http", "https", "quot"))
 # Words of three letters or more; addresses are not words.
 _PATTERN = r"(?u)(?<![\w/.@:])[^\W\d_][\w'’-]+\w\b(?!://)"
 
@@ -25,8 +29,12 @@ def keywords(texts: Sequence[str], labels: Labels, clusters: int, count: int = K
     feature_extraction: Any = importlib.import_module("sklearn.feature_extraction.text")
     sparse: Any = importlib.import_module("scipy.sparse")
     members = np.flatnonzero(labels >= 0)
+    members = members[:: -(-len(members) // MOST_TEXTS) or 1]
     vectorizer = feature_extraction.CountVectorizer(
-        stop_words="english", token_pattern=_PATTERN, max_features=_VOCABULARY, dtype=np.float32
+        stop_words=sorted(feature_extraction.ENGLISH_STOP_WORDS | _NOT_WORDS),
+        token_pattern=_PATTERN,
+        max_features=_VOCABULARY,
+        dtype=np.float32,
     )
     try:
         documents = vectorizer.fit_transform([texts[index] for index in members.tolist()])
