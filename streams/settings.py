@@ -27,7 +27,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Partitions of every many-partition topic when it is created; default per topic",
     )
-    replication: int = Field(-1, description="Replication factor of new topics; -1 is the broker's default")
+    replication: int | None = Field(
+        None, ge=1, description="Replication factor of new topics; else 3, or as many as there are brokers"
+    )
 
     database: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL address")
     database_pool_size: int = Field(8, ge=2)

@@ -79,7 +79,6 @@ def settings(database_url: str, broker_server: TestBroker) -> Settings:
         kafka_fetch_max_wait_ms=broker_server.fetch_max_wait_ms,
         topic_prefix=f"t{secrets.token_hex(4)}-",
         partitions=3,
-        replication=1,
         database=database_url,
         secret_key=SecretStr(SECRET_KEY),
         port=0,

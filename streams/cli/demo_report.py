@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -195,7 +194,7 @@ def render(console: Console, facts: Facts) -> None:
         f"\n[bold]{facts.documents:,} documents[/] in [bold]{facts.seconds:.1f} s[/]: "
         f"[bold green]{facts.documents_per_second:,.0f} documents/s[/] from the first record to the last result.\n"
     )
-    console.print(_alerts_table(facts.alerts))
+    console.print(_alerts_table(facts.alerts, wide=console.width >= 100))
     for trigger in facts.triggers:
         console.print(_trigger_panel(trigger, [a for a in facts.actions if a.trigger_id == trigger.trigger_id]))
     console.print("\nAsk for it yourself:\n", style="bold")
@@ -205,36 +204,42 @@ def render(console: Console, facts: Facts) -> None:
     console.print()
 
 
-def _alerts_table(alerts: Sequence[AlertFacts]) -> Table:
+def _alerts_table(alerts: Sequence[AlertFacts], *, wide: bool) -> Table:
     seen = sorted({month for alert in alerts for month in alert.by_month})
     months = months_between(seen[0], seen[-1]) if seen else []
-    table = Table(title="Alerts: executions by month", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("alert", style="bold", no_wrap=True)
-    table.add_column("fired", justify="right")
-    table.add_column(f"{months[0]} to {months[-1]}" if months else "", no_wrap=True)
-    table.add_column("peak", no_wrap=True)
+    table = Table(title="Alerts: executions by month", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("alert", style="bold", overflow="fold")
+    table.add_column("fired", justify="right", min_width=5)
+    table.add_column(f"{months[0]} to {months[-1]}" if months else "", no_wrap=True, min_width=len(months))
+    if wide:
+        table.add_column("peak month", no_wrap=True)
     for alert in alerts:
         peak = max(alert.by_month.items(), key=lambda item: item[1], default=None)
         table.add_row(
             alert.name,
             f"{alert.executions:,}",
             Text(sparkline([alert.by_month.get(month, 0) for month in months]), style="cyan"),
-            f"{peak[0]}: {peak[1]:,}" if peak else "",
+            *([f"{peak[0]}: {peak[1]:,}" if peak else ""] if wide else []),
         )
-    table.add_row("", "", Text(year_axis(months), style="dim"), "")
+    table.add_row("", "", Text(year_axis(months), style="dim"))
     return table
 
 
 def _trigger_panel(trigger: TriggerFacts, actions: Sequence[ActionFacts]) -> Panel:
-    lines: list[Any] = [Text(f"{trigger.checks} checks made, fired {len(trigger.fires)} times")]
+    checks = f"{trigger.checks} checks made, " if trigger.checks else ""
+    lines: list[Any] = [Text(f"{checks}fired {len(trigger.fires)} times")]
     lines.extend(Text.assemble((fire["at"][:10], "bold"), "  ", fire["reason"]) for fire in trigger.fires)
     for action in actions:
         size = f"{action.num_documents or 0:,} documents, {action.num_clusters or 0} clusters"
-        lines.append(Text(f"\n{action.job_id}  {action.status}  {action.error or size}", style="bold"))
+        lines.append(Text(f"\n{action.status}: {action.error or size}  ({action.job_id})", style="bold"))
         for cluster in action.clusters[:3]:
-            title = str(cluster.get("summary") or cluster.get("label") or "")
+            title = " ".join(str(cluster.get("summary") or "").split())
             lines.append(
-                Padding(Text(f"{cluster['num_members']:>6,}  {cluster.get('label') or ''}: {title}"[:140]), (0, 2))
+                Text(
+                    f"  {cluster['num_members']:>6,}  {cluster.get('label') or ''}: {title}",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                )
             )
     return Panel(
         Group(*lines),

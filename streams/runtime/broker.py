@@ -18,6 +18,9 @@ from streams.settings import Settings
 
 HeaderList = list[tuple[str, bytes]]
 
+_REPLICATION = 3
+"""Copies of a new topic's records where nothing else is set; fewer on a smaller cluster."""
+
 
 class Broker:
     """Makes clients for one cluster. Holds no connection itself."""
@@ -85,7 +88,9 @@ class Broker:
             missing = [topic for topic in TOPICS if self.topic(topic) not in existing]
             if not missing:
                 return []
-            response = await admin.create_topics([self._new_topic(topic) for topic in missing])
+            brokers = len((await admin.describe_cluster())["brokers"])
+            replication = self.settings.replication or min(_REPLICATION, brokers)
+            response = await admin.create_topics([self._new_topic(topic, replication) for topic in missing])
             for name, code, message in response.topic_errors:
                 # Another worker may create the same topic at the same moment.
                 if code not in (0, TopicAlreadyExistsError.errno):
@@ -94,14 +99,14 @@ class Broker:
         finally:
             await admin.close()
 
-    def _new_topic(self, topic: Topic) -> NewTopic:
+    def _new_topic(self, topic: Topic, replication: int) -> NewTopic:
         configs: dict[str, str] = {"cleanup.policy": topic.cleanup}
         if topic.retention is not None:
             configs["retention.ms"] = str(int(topic.retention.total_seconds() * 1000))
         partitions = topic.partitions
         if self.settings.partitions is not None and partitions > 1:
             partitions = self.settings.partitions
-        return NewTopic(self.topic(topic), partitions, self.settings.replication, topic_configs=configs)
+        return NewTopic(self.topic(topic), partitions, replication, topic_configs=configs)
 
 
 class Sends:

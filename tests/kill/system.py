@@ -47,7 +47,6 @@ class System:
             "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(self.settings.kafka_fetch_max_wait_ms),
             "TIDEWATCH_TOPIC_PREFIX": self.settings.topic_prefix,
             "TIDEWATCH_PARTITIONS": str(self.settings.partitions),
-            "TIDEWATCH_REPLICATION": "1",
             "TIDEWATCH_DATABASE": self.settings.database,
             "TIDEWATCH_SECRET_KEY": secret.get_secret_value() if secret else "",
             "TIDEWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
