@@ -31,7 +31,7 @@ class NotifyState:
 
     last_fired_at: datetime | None = None
     suppressed: int = 0
-    """Executions held back by the cooldown so far."""
+    """Executions held back by the cooldown so far. They leave no row, so a repeat is counted again."""
 
 
 @dataclass(frozen=True, slots=True)

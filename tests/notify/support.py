@@ -88,7 +88,7 @@ class Receiver:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Keep the request, then answer."""
-        received = Received(request.path, dict(request.headers), await request.read())
+        received = Received(request.path, {k.lower(): v for k, v in request.headers.items()}, await request.read())
         self.requests.append(received)
         return web.Response() if self.answer is None else await self.answer(received)
 
@@ -128,9 +128,12 @@ async def receiving() -> AsyncIterator[Receiver]:
         await runner.cleanup()
 
 
-def allowing(context: Context, clock: TurnedClock | None = None, *, private: bool = True) -> Context:
-    """The context with private webhooks allowed (or not) and perhaps another clock."""
-    settings = context.settings.model_copy(update={"allow_private_webhooks": private})
+def allowing(
+    context: Context, clock: TurnedClock | None = None, *, private: bool = True, instance: str | None = None
+) -> Context:
+    """The context with private webhooks allowed (or not) and perhaps another clock. With the ``instance``
+    of a worker that died, the group takes it in again at once."""
+    settings = context.settings.model_copy(update={"allow_private_webhooks": private, "instance": instance})
     return dataclasses.replace(context, settings=settings, clock=clock or context.clock)
 
 

@@ -27,7 +27,7 @@ async def test_what_is_sent() -> None:
     assert outcome == Outcome(200)
     (received,) = receiver.requests
     assert received.body == b'{"a":1}'
-    assert received.headers["Content-Type"] == "application/json"
+    assert received.headers["content-type"] == "application/json"
     assert received.headers["x-team"] == "a"
     assert received.headers["webhook-id"] == "exec_1_0"
     assert received.headers["webhook-timestamp"] == str(int(AT.timestamp()))
