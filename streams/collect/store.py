@@ -185,8 +185,8 @@ async def _insert_vectors(connection: Connection, versions: Iterable[Version]) -
     )
 
 
-_DELETE_VECTORS = """
--- The features of a collection one index probe each: the key leads with the feature, and DISTINCT would read all.
+_FEATURES = """
+-- One index probe per feature: the key leads with it, and DISTINCT would read every vector of the collection.
 WITH RECURSIVE features AS (
     (SELECT feature_uri FROM document_vectors
      WHERE namespace_id = %(ns)s AND collection_id = %(collection)s ORDER BY feature_uri LIMIT 1)
@@ -196,9 +196,7 @@ WITH RECURSIVE features AS (
             ORDER BY v.feature_uri LIMIT 1)
     FROM features f WHERE f.feature_uri IS NOT NULL
 )
-DELETE FROM document_vectors d USING features f, unnest(%(documents)s::text[]) AS k (document_id)
-WHERE d.namespace_id = %(ns)s AND d.collection_id = %(collection)s
-  AND d.feature_uri = f.feature_uri AND d.document_id = k.document_id
+SELECT feature_uri FROM features WHERE feature_uri IS NOT NULL
 """
 
 
@@ -207,9 +205,14 @@ async def _delete_vectors(connection: Connection, keys: Iterable[Key]) -> None:
     for namespace_id, collection_id, document_id in keys:
         documents.setdefault((namespace_id, collection_id), []).append(document_id)
     for (namespace_id, collection_id), ids in documents.items():
-        await connection.execute(
-            _DELETE_VECTORS.encode(), {"ns": namespace_id, "collection": collection_id, "documents": ids}
-        )
+        cursor = await connection.execute(_FEATURES.encode(), {"ns": namespace_id, "collection": collection_id})
+        features = [row[0] for row in await cursor.fetchall()]
+        if features:
+            await connection.execute(
+                "DELETE FROM document_vectors WHERE namespace_id = %s AND collection_id = %s"
+                " AND feature_uri = ANY(%s) AND document_id = ANY(%s)",
+                (namespace_id, collection_id, features, ids),
+            )
 
 
 async def write_tallies(connection: Connection, tallies: Mapping[Scope, Tally]) -> None:

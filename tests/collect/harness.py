@@ -307,7 +307,8 @@ def plain_sketches(truth: Truth, feature: str, *, width_hours: int = 24, collect
         hours = (event.occurred_at - DAY) // timedelta(hours=width_hours) * width_hours
         place = (partition, DAY + timedelta(hours=hours))
         if feature == HashingEmbedder.URI:
-            text = event.text if event.text is not None else (event.payload or {}).get("text", "")
+            fields = event.payload if isinstance(event.payload, dict) else {}
+            text = event.text if event.text is not None else fields.get("text", "")
             vectors[place].append(embedder.embed([text])[0])
         elif feature in event.features:
             vectors[place].append(event.features[feature])

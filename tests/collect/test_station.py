@@ -1,5 +1,6 @@
 """The station on a real broker and a real PostgreSQL: what it stores equals a plain recomputation of the topic."""
 
+import asyncio
 import random
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,8 @@ from schemas.topics import DOCUMENTS
 from streams.collect.station import Collect
 from streams.engines.retrieval.embedder import HashingEmbedder
 from streams.runtime.agent import Context
-from streams.runtime.failure import PositionLostError
+from streams.runtime.database import Database
+from streams.runtime.failure import LogMismatchError, PositionLostError
 from tests.collect.harness import (
     DAY,
     DRIFT,
@@ -212,7 +214,8 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
         sent(
             upsert(
                 f"d{number}",
-                text=WORDS[number % 12] + " " + WORDS[number % 5],
+                text=WORDS[number % 12] + " " + WORDS[number % 5] if number % 2 else None,
+                payload={"text": WORDS[number % 7]} if number % 3 else [number],
                 hours=number,
                 features={FEATURE: np.array([number, 1, 2], dtype=np.float32)},
             )
@@ -399,3 +402,61 @@ async def test_the_database_decides_where_to_begin_not_the_group(context: Contex
     async with collecting(context):
         await caught_up(context)
     assert await fetch(context, "SELECT count(*) FROM documents") == [(20,)]
+
+
+async def test_an_event_id_counts_again_after_its_window(context: Context) -> None:
+    context = with_settings(context, event_id_window_seconds=60)
+    start = to_millis(context.clock() - timedelta(days=1))
+    for second in (0, 59, 60, 100, 130):
+        await publish(context, [sent(upsert("d", event_id="e"), timestamp_ms=start + second * 1_000)])
+    async with collecting(context):
+        await caught_up(context)
+    rows = await fetch(
+        context, "SELECT sum(added)::int, sum(updated)::int, sum(duplicates)::int FROM collection_counters"
+    )
+    assert rows == [(1, 2, 2)]
+    seen = await fetch(context, "SELECT seen_at FROM seen_events")
+    assert [to_millis(row[0]) - start for row in seen] == [130_000]
+
+
+async def test_event_ids_no_record_in_the_log_can_repeat_are_forgotten(context: Context) -> None:
+    now = context.clock()
+    ages = {"old": timedelta(days=15), "within the window of a record still there": timedelta(days=13)}
+    async with context.database.connection() as connection:
+        for event_id, age in ages.items():
+            await connection.execute("INSERT INTO seen_events VALUES (%s, %s, %s)", (NS, event_id, now - age))
+    async with collecting(context):
+
+        async def forgotten() -> bool:
+            return len(await fetch(context, "SELECT event_id FROM seen_events")) < 2
+
+        await eventually(forgotten)
+    assert await fetch(context, "SELECT event_id FROM seen_events WHERE event_id LIKE 'within%'") != []
+
+
+async def test_the_ends_of_the_calendar_are_stored_wherever_the_server_stands(context: Context) -> None:
+    async with context.database.connection() as connection:
+        name = connection.info.dbname
+        await connection.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'".encode())
+    moments = ("0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z")
+    event = {"namespace_id": NS, "collection_id": "col_a", "document_id": "d"}
+    async with Database(context.settings) as database:
+        fresh = Context(context.settings, context.broker, database, context.clock)
+        async with collecting(fresh):
+            for moment in moments:
+                await publish(fresh, [Sent(None, dumps(event | {"occurred_at": moment}), partition=0)])
+                await caught_up(fresh)
+        assert await dead_letters(fresh) == []
+        await assert_equal_to_recomputation(fresh)
+
+
+async def test_a_topic_that_is_not_the_one_we_read_stops_the_station(context: Context) -> None:
+    await publish(context, [sent(upsert("d"), partition=0)])
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO positions (station, topic, partition, next_offset) VALUES ('collect', %s, 0, 50)",
+            (context.broker.topic(DOCUMENTS),),
+        )
+    with pytest.raises(LogMismatchError, match="records up to 50 were processed"):
+        await asyncio.wait_for(Collect(context).run(), 30)
+    assert await fetch(context, "SELECT count(*) FROM documents") == [(0,)]
