@@ -58,6 +58,8 @@ class Database:
 
 
 async def _configure(connection: Connection) -> None:
+    # The first and last days of the calendar cannot be read back in another zone.
+    await connection.execute("SET TIME ZONE 'UTC'")
     # The extension exists only after the first migration.
     if await (await connection.execute("SELECT to_regtype('vector')")).fetchone() != (None,):
         await register_vector_async(connection)
