@@ -6,8 +6,8 @@ from streams.engines.retrieval.stem import stem
 from streams.engines.retrieval.words import stems, tokens
 
 # Examples of Porter's paper.
-PORTER = """caresses caress, ponies poni, ties ti, caress caress, cats cat, feed feed, agreed agre, plastered plaster,
-bled bled, motoring motor, sing sing, conflated conflat, troubled troubl, sized size, hopping hop, tanned tan,
+PORTER = """caresses caress, ponies poni, ties ti, caress caress, cats cat, feed feed, agreed agre,
+plastered plaster, bled bled, motoring motor, sing sing, conflated conflat, troubled troubl, sized size, hopping hop, tanned tan,
 falling fall, hissing hiss, fizzed fizz, failing fail, filing file, happy happi, sky sky, relational relat,
 conditional condit, rational ration, valenci valenc, hesitanci hesit, digitizer digit, conformabli conform,
 radicalli radic, differentli differ, vileli vile, analogousli analog, vietnamization vietnam, predication
