@@ -166,7 +166,7 @@ def test_every_operator_on_every_value() -> None:
         False,
     ]
     pool += ["2024-01-01", "2024-01-01T01:00:00+02:00", "2023-12-31", "2024-01-01T00:00:00.5Z"]
-    operands: dict[str, list[Any]] = {name: pool for name in NAMES}
+    operands: dict[str, list[Any]] = dict.fromkeys(NAMES, pool)
     operands |= {name: [*pool, ["a", 1]] for name in ("eq", "ne", "contains")}
     operands |= {name: [[], ["A"], [1, "ab"], [None], [["a", 1]], pool] for name in ("in", "nin")}
     operands |= {name: [True, False] for name in ("exists", "is_null")}
