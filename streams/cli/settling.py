@@ -5,11 +5,11 @@ The demo waits for it before it tells what happened.
 
 from collections.abc import AsyncIterator, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from schemas.topics import ALERT_RESULTS, DOCUMENTS, NOTIFICATIONS, TRIGGER_RESULTS, Topic
 from streams.engines.rules.grid import after as next_check
-from streams.runtime.broker import Broker
+from streams.runtime.broker import Broker, end_offsets
 from streams.runtime.database import Connection
 
 _OPEN = {
@@ -22,10 +22,10 @@ _OPEN = {
 async def documents_open(connection: Connection, consumer: AIOKafkaConsumer, broker: Broker) -> list[str]:
     """What is still to be done before every document is stored, checked, and its executions visible."""
     waiting = []
-    ends = await _ends(consumer, broker, DOCUMENTS)
+    ends = await end_offsets(consumer, broker.topic(DOCUMENTS))
     cursor = await connection.execute("SELECT partition, max(next_offset) FROM match_progress GROUP BY partition")
     checked: dict[int, int] = dict(await cursor.fetchall())
-    short = sum(checked.get(tp.partition, 0) < end for tp, end in ends.items())
+    short = sum(checked.get(partition, 0) < end for partition, end in ends.items())
     if short:
         waiting.append(f"match is behind in {short} partitions")
     waiting += [item async for item in _behind(connection, consumer, broker, "collect", (DOCUMENTS,))]
@@ -76,12 +76,6 @@ async def _behind(
             (station, broker.topic(topic)),
         )
         positions: dict[int, int] = dict(await cursor.fetchall())
-        ends = await _ends(consumer, broker, topic)
-        if any(positions.get(tp.partition, 0) < end for tp, end in ends.items()):
+        ends = await end_offsets(consumer, broker.topic(topic))
+        if any(positions.get(partition, 0) < end for partition, end in ends.items()):
             yield f"{station} is behind on {topic.name}"
-
-
-async def _ends(consumer: AIOKafkaConsumer, broker: Broker, topic: Topic) -> dict[TopicPartition, int]:
-    name = broker.topic(topic)
-    known = consumer.partitions_for_topic(name) or set()
-    return dict(await consumer.end_offsets([TopicPartition(name, partition) for partition in known]))

@@ -6,7 +6,6 @@ it: a :class:`Sends` collects the futures of a batch and :meth:`Sends.acknowledg
 
 import asyncio
 import ssl
-from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -137,7 +136,18 @@ class Sends:
                 raise outcome
 
 
-async def end_offsets(consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-    """The offset after the last record of each partition, asked of the broker now."""
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    """The partitions of an existing topic; the client learns of a topic when it is first asked about it."""
+    known = consumer.partitions_for_topic(topic)
+    if not known:
+        # Makes the client fetch the topic's metadata, all partitions included.
+        await consumer.end_offsets([TopicPartition(topic, 0)])
+        known = consumer.partitions_for_topic(topic) or {0}
+    return sorted(known)
+
+
+async def end_offsets(consumer: AIOKafkaConsumer, topic: str) -> dict[int, int]:
+    """The offset after the last record of each partition of a topic, asked of the broker now."""
+    partitions = await partitions_of(consumer, topic)
     ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {tp.partition: offset for tp, offset in ends.items()}

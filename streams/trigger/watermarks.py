@@ -78,9 +78,8 @@ class Watermarks:
         been read before this is called."""
         async with asyncio.timeout(self._timeout_seconds):
             consumer = await self._open()
-            partitions = sorted((consumer.partitions_for_topic(self._topic) or set()) | {0})
-            ends = await end_offsets(consumer, self._topic, partitions)
-            unread = [TopicPartition(self._topic, p) for p in partitions if p not in collected.next_offsets]
+            ends = await end_offsets(consumer, self._topic)
+            unread = [TopicPartition(self._topic, p) for p in ends if p not in collected.next_offsets]
             begins = {tp.partition: at for tp, at in (await consumer.beginning_offsets(unread)).items()}
         return {
             partition: watermark.lags(collected.next_offsets.get(partition), begins.get(partition, 0), end)
@@ -99,8 +98,6 @@ class Watermarks:
             consumer = self._broker.consumer(metadata_max_age_ms=30_000)
             try:
                 await consumer.start()
-                # Makes the client learn about the topic and all its partitions.
-                await end_offsets(consumer, self._topic, [0])
             except BaseException:
                 await consumer.stop()
                 raise

@@ -15,7 +15,7 @@ from schemas.events.document import DocumentEvent
 from schemas.headers import DefinitionsVersion
 from schemas.topics import Topic
 from streams.cli.settling import documents_open, effects_open
-from streams.runtime.broker import Broker
+from streams.runtime.broker import Broker, end_offsets
 from streams.runtime.dev.process import Child, free_port
 from streams.runtime.faults import VARIABLE
 from streams.runtime.publisher import Publisher
@@ -164,8 +164,9 @@ class System:
         await consumer.start()
         try:
             name = self.broker.topic(topic)
-            partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
-            ends = await consumer.end_offsets(partitions)
+            ends = {
+                TopicPartition(name, number): end for number, end in (await end_offsets(consumer, name)).items()
+            }
             consumer.assign(sorted(ends))
             await consumer.seek_to_beginning(*ends)
             records: list[ConsumerRecord] = []

@@ -61,7 +61,7 @@ schedule_config:
   condition_type: drift
   time_domain: event_time
   check_interval_seconds: 86400
-  window_seconds: 172800
+  window_seconds: 86400
   threshold: 0.5
   min_sample: 50
   collection_id: news
