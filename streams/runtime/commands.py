@@ -9,6 +9,7 @@ fixes the fetch wait at 1.5 s. Its producer is not started.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 STATION = "commands"
 """The consumer group of the command topics."""
+STOP_SECONDS = 1.0
 
 
 class _App(faust.App):  # type: ignore[misc,unused-ignore]
@@ -38,10 +40,20 @@ class _ConsumerOnly(BootStrategy):  # type: ignore[misc,unused-ignore]
     enable_web = False
 
 
-def _transport(broker: Broker) -> type[driver.Transport]:
-    """Faust's Kafka transport over consumers of ``broker``."""
+def _transport(broker: Broker, consuming: asyncio.Event) -> type[driver.Transport]:
+    """Faust's Kafka transport over consumers of ``broker``; ``consuming`` is set when its thread is up."""
 
     class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc,unused-ignore]
+        async def on_thread_started(self) -> None:
+            await super().on_thread_started()
+            self.parent_loop.call_soon_threadsafe(consuming.set)
+
+        async def on_thread_stop(self) -> None:
+            # Leaving a group waits for a join that is under way, which takes some brokers many seconds.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await super().on_thread_stop()
+
         def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
             self._assignor = RoundRobinPartitionAssignor
             return broker.consumer(
@@ -67,8 +79,9 @@ def _agent_function(receive: Callable[[bytes | None], Awaitable[None]]) -> Calla
     return agent
 
 
-def command_app(broker: Broker, agents: Sequence[CommandAgent]) -> faust.App:
-    """A Faust application with one plain function per agent. Made inside a running event loop."""
+def command_app(broker: Broker, agents: Sequence[CommandAgent], consuming: asyncio.Event) -> faust.App:
+    """A Faust application with one plain function per agent. Made inside a running event loop; ``consuming``
+    is set when it has reached the broker."""
     app = _App(
         broker.group(STATION),
         broker="kafka://",  # The scheme chooses the transport below; addresses come from our own consumer.
@@ -81,7 +94,7 @@ def command_app(broker: Broker, agents: Sequence[CommandAgent]) -> faust.App:
         stream_wait_empty=False,
     )
     app.boot_strategy = _ConsumerOnly(app)
-    app.transport = _transport(broker)(app.conf.broker_consumer, app)
+    app.transport = _transport(broker, consuming)(app.conf.broker_consumer, app)
     for agent in agents:
         topic = app.topic(broker.topic(agent.listens), value_type=bytes, value_serializer="raw", internal=False)
         app.agent(topic, name=agent.name, concurrency=1)(_agent_function(agent.receive))
@@ -104,17 +117,20 @@ class Commands:
 
     async def run(self) -> None:
         """Receive until :meth:`stop`. Raises what crashed Faust."""
-        app = command_app(self._broker, self._agents)
+        consuming = asyncio.Event()
+        app = command_app(self._broker, self._agents, consuming)
         starting = asyncio.create_task(app.start(), name="faust")
         stopping = asyncio.create_task(self._stopping.wait())
         crashed = asyncio.create_task(app._crashed.wait())
+        up = asyncio.create_task(consuming.wait())
         try:
             await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            crashed.cancel()
+            # A thread of Faust that is stopped while it starts is left behind.
+            await asyncio.wait({up, crashed}, timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             await app.stop()
-            starting.cancel()
+            for task in (starting, stopping, crashed, up):
+                task.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         if app.crash_reason is not None:
             raise app.crash_reason
