@@ -1,7 +1,7 @@
 """Processes that run actions: started when first needed, kept warm, killed when a time limit passes.
 
 Not ``ProcessPoolExecutor``: it cannot stop a running call, and every process it starts imports the worker's
-main module again (docs/decisions/action-processes.md).
+main module again (docs/decisions/005-action-processes.md).
 """
 
 import asyncio
