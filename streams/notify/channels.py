@@ -43,6 +43,12 @@ class Endpoint:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
     @property
+    def secrets(self) -> tuple[SecretRef, ...]:
+        """The secrets an attempt needs."""
+        values = (self.url, self.signing_secret, *(value for _, value in self.headers))
+        return tuple(value for value in values if isinstance(value, SecretRef))
+
+    @property
     def host(self) -> str:
         """What endpoints share when one server is behind them; a secret address counts as its own host."""
         return self.url.secret_id if isinstance(self.url, SecretRef) else urlsplit(self.url).netloc.lower()

@@ -11,7 +11,7 @@ after it is recorded                   nothing
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,8 +19,9 @@ import structlog
 
 from schemas.events.notification import DeliveryRecord
 from streams.notify.aim import GoneError, aim
-from streams.notify.channels import LONGEST_TIMEOUT_SECONDS, Endpoint, NotConfiguredError, Value
+from streams.notify.channels import LONGEST_TIMEOUT_SECONDS, Endpoint, NotConfiguredError, SecretRef, Value
 from streams.notify.leases import Claimed, Due, claim, due_deliveries, forget_old, record_attempt
+from streams.notify.plan import AlertKey
 from streams.notify.policy import Policy
 from streams.notify.retry import Outcome, Verdict, judge
 from streams.notify.slots import Slots
@@ -113,7 +114,7 @@ class Sender:
             async with self._context.database.connection() as connection:
                 due = await due_deliveries(connection, now, excluded, LOOKED_AT)
                 policies = await load_policies(connection, {item.alert for item in due})
-                aimed = {item: _aimed(policies, item) for item in due}
+                aimed = _aim_all(policies, due)
                 chosen = self._choose(aimed, excluded)
                 leases = {item: now + _lease(aimed[item]) for item in chosen}
                 claimed = await claim(connection, leases, now) if leases else []
@@ -176,23 +177,30 @@ class Sender:
         return await self._webhooks.post(target, claimed.webhook_id, claimed.payload, self._context.clock())
 
     async def _target(self, namespace_id: str, endpoint: Endpoint) -> Target:
-        key = self._context.settings.secret_key
+        secrets = await self._secrets(namespace_id, endpoint.secrets)
+
+        def plain(value: Value) -> str:
+            return value if isinstance(value, str) else secrets[value]
+
+        return Target(
+            url=plain(endpoint.url),
+            headers={name: plain(value) for name, value in endpoint.headers},
+            signing_secret=None if endpoint.signing_secret is None else plain(endpoint.signing_secret),
+            timeout_seconds=endpoint.timeout_seconds,
+        )
+
+    async def _secrets(self, namespace_id: str, wanted: Collection[SecretRef]) -> dict[SecretRef, str]:
+        if not wanted:
+            return {}
+        found: dict[SecretRef, str] = {}
         async with self._context.database.connection() as connection:
-
-            async def plain(value: Value) -> str:
-                if isinstance(value, str):
-                    return value
-                found = await read_secret(connection, key, namespace_id, value.secret_id)
-                if found is None:
+            for ref in wanted:
+                key = self._context.settings.secret_key
+                plain = await read_secret(connection, key, namespace_id, ref.secret_id)
+                if plain is None:
                     raise NotConfiguredError("a secret of the channel no longer exists; set it again")
-                return found
-
-            return Target(
-                url=await plain(endpoint.url),
-                headers={name: await plain(value) for name, value in endpoint.headers},
-                signing_secret=None if endpoint.signing_secret is None else await plain(endpoint.signing_secret),
-                timeout_seconds=endpoint.timeout_seconds,
-            )
+                found[ref] = plain
+        return found
 
     async def _record(self, claimed: Claimed, verdict: Verdict, outcome: Outcome, now: datetime) -> bool:
         notice = DeliveryRecord(
@@ -218,14 +226,21 @@ class Sender:
         return False
 
 
-def _aimed(policies: Mapping[tuple[str, str], Policy], due: Due) -> Endpoint | Outcome:
-    """Where to, or the outcome of having nowhere to send to."""
-    try:
-        return aim(policies, due.alert, due.channel_index, due.channel_type)
-    except GoneError as error:
-        return Outcome(error=str(error), final="failed")
-    except NotConfiguredError as error:
-        return Outcome(error=str(error), final="not_configured")
+def _aim_all(policies: Mapping[AlertKey, Policy], due: Sequence[Due]) -> dict[Due, Endpoint | Outcome]:
+    """Where each goes, or the outcome of having nowhere to send to; worked out once per channel."""
+    known: dict[tuple[_Address, str], Endpoint | Outcome] = {}
+    for item in due:
+        if (item.address, item.channel_type) in known:
+            continue
+        where: Endpoint | Outcome
+        try:
+            where = aim(policies, item.alert, item.channel_index, item.channel_type)
+        except GoneError as error:
+            where = Outcome(error=str(error), final="failed")
+        except NotConfiguredError as error:
+            where = Outcome(error=str(error), final="not_configured")
+        known[item.address, item.channel_type] = where
+    return {item: known[item.address, item.channel_type] for item in due}
 
 
 def _host(aimed: Endpoint | Outcome) -> str:
