@@ -1,0 +1,165 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from schemas.manifest import ManifestError
+from streams.api.namespaces import ensure_namespace
+from streams.cli.apply import apply_manifest, read_manifest
+from streams.cli.client import ApiClient
+from streams.cli.manifests import parse_manifest
+from streams.cli.reconcile import ApplyError, Result
+from streams.runtime.agent import Context
+from streams.runtime.broker import Broker
+from streams.runtime.database import Database
+from streams.settings import Settings
+from tests.api.conftest import application
+
+HEALTH = Path(__file__).parents[2] / "examples" / "health"
+NEWS = """
+kind: collection
+collection_name: news
+---
+kind: alert
+name: Ebola
+filter: {field: text, operator: text, value: ebola}
+collections: [news]
+notification_config:
+  channels:
+    - channel_type: webhook
+      config: {url: "https://a.example", signing_secret: s3cret}
+---
+kind: cluster
+cluster_name: topics
+collection_ids: [news]
+vector_config: {clustering_method: kmeans, kmeans_parameters: {n_clusters: 3}}
+---
+kind: trigger
+name: nightly
+action_type: cluster
+action_config: {cluster_id: topics}
+trigger_type: cron
+schedule_config: {cron_expression: "0 2 * * *"}
+"""
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[ApiClient]:
+    """A client of a served API."""
+    known = settings.model_copy(update={"api_key": SecretStr("sk_test")})
+    async with Database(known) as database:
+        await ensure_namespace(database, known.namespace)
+        app = application(Context(known, Broker(known), database))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            assert not serving.done()
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with ApiClient(f"http://127.0.0.1:{port}", "sk_test") as api:
+            yield api
+        server.should_exit = True
+        await serving
+
+
+async def applied(client: ApiClient, text: str, **options: Any) -> list[tuple[str, str, str]]:
+    results = await apply_manifest(parse_manifest(text, "m.yaml"), client, **options)
+    return [(result.action, result.kind, result.name) for result in results]
+
+
+async def test_the_example_applies_once_and_then_changes_nothing(client: ApiClient) -> None:
+    manifest = read_manifest([HEALTH])
+    first = await apply_manifest(manifest, client)
+    assert {result.action for result in first} == {"created"}
+    second = await apply_manifest(manifest, client)
+    assert [Result("created", result.kind, result.name, result.id) for result in second] == first
+    assert {result.action for result in second} == {"unchanged"}
+    collection = (await client.get("v1", "collections", "health-news")).body
+    alerts = [result.id for result in first if result.kind == "alert"]
+    assert [item["alert_id"] for item in collection["alert_applications"]] == alerts
+
+
+async def test_what_differs_is_changed_and_what_is_fixed_is_refused(client: ApiClient) -> None:
+    await applied(client, NEWS)
+    changed = (
+        NEWS.replace("ebola}", "zika}").replace("n_clusters: 3", "n_clusters: 5").replace('"0 2', '"0 3')
+        + "description: at night\n"
+    )
+    assert [item for item in await applied(client, changed) if item[0] != "unchanged"] == [
+        ("changed", "retriever", "Ebola retriever"),
+        ("changed", "cluster", "topics"),
+        ("changed", "trigger", "nightly"),
+    ]
+    assert {item[0] for item in await applied(client, changed)} == {"unchanged"}
+    retriever = (await client.get("v1", "retrievers", "Ebola retriever")).body
+    assert retriever["stages"][0]["parameters"]["conditions"]["value"] == "zika"
+    with pytest.raises(ApplyError, match=r"m\.yaml: object 1 .*source cannot be changed"):
+        await applied(client, "kind: collection\ncollection_name: news\nsource: {type: none}")
+
+
+async def test_secrets_are_sent_again_only_when_asked(client: ApiClient) -> None:
+    await applied(client, NEWS)
+    rotated = NEWS.replace("s3cret", "other")
+    assert {item[0] for item in await applied(client, rotated)} == {"unchanged"}
+    again = await applied(client, rotated, resend_secrets=True)
+    assert [item for item in again if item[0] != "unchanged"] == [("changed", "alert", "Ebola")]
+    moved = await applied(client, rotated.replace("a.example", "b.example"))
+    assert [item for item in moved if item[0] != "unchanged"] == [("changed", "alert", "Ebola")]
+
+
+async def test_an_error_names_the_object_and_the_server_and_keeps_what_was_before(client: ApiClient) -> None:
+    text = (
+        "kind: collection\ncollection_name: news\n---\n"
+        "kind: alert\nname: A\nretriever: {stages: [{stage_name: s, config: {stage_id: limit}}]}\n"
+        "collections: [news]\n"
+    )
+    with pytest.raises(ApplyError, match=r"m\.yaml: object 2 \(line 4\): attachment 'news': .*every document"):
+        await applied(client, text)
+    assert (await client.get("v1", "collections", "news")).body["alert_applications"] is None
+    with pytest.raises(ApplyError, match="there is no retriever 'nope'"):
+        await applied(client, "kind: alert\nname: B\nretriever_id: nope")
+
+
+async def test_a_deleted_trigger_is_made_anew(client: ApiClient) -> None:
+    await applied(client, NEWS)
+    (first,) = (await client.call("POST", "/v1/triggers/list", {})).body["results"]
+    await client.call("DELETE", f"/v1/triggers/{first['trigger_id']}")
+    assert ("created", "trigger", "nightly") in await applied(client, NEWS)
+    results = (await client.call("POST", "/v1/triggers/list", {"status": "active"})).body["results"]
+    assert [item["trigger_id"] for item in results] != [first["trigger_id"]]
+
+
+def test_files_of_every_shape(tmp_path: Path) -> None:
+    one, two = {"kind": "collection", "collection_name": "one"}, {"kind": "collection", "collection_name": "two"}
+    (tmp_path / "a.yaml").write_text("---\n" + NEWS.split("---")[0] + "---\n\n---\nkind: x\nday: 2014-10-01\n")
+    (tmp_path / "b.jsonl").write_bytes(orjson.dumps(one) + b"\n\n" + orjson.dumps(two) + b"\n")
+    (tmp_path / "c.json").write_bytes(orjson.dumps([one, two]))
+    (tmp_path / "readme.md").write_text("not a manifest")
+    found = read_manifest([str(tmp_path)])
+    assert [item.content.get("collection_name") for item in found] == ["news", None, "one", "two", "one", "two"]
+    # A date is text, as it would be in JSON.
+    assert found[1].content["day"] == "2014-10-01"
+    places = [(Path(item.place.file).name, item.place.number) for item in found]
+    assert places == [("a.yaml", 1), ("a.yaml", 2), ("b.jsonl", 1), ("b.jsonl", 2), ("c.json", 1), ("c.json", 2)]
+    assert found[3].place.line == 3
+    with pytest.raises(FileNotFoundError):
+        read_manifest([tmp_path / "missing.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("kind: a\n---\nkind: [\n", "line 4"),
+        ("kind: a\nkind: b\n", "line 2"),
+        ('{"kind": 1}\n{"kind"\n', "line 2"),
+        ("!!python/object:os.system {}\n", "line 1"),
+    ],
+)
+def test_a_text_that_is_no_manifest_names_the_line(text: str, where: str) -> None:
+    with pytest.raises(ManifestError, match=where):
+        parse_manifest(text, "m")
