@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+import shutil
 import socket
 import sys
 import tempfile
@@ -72,11 +73,15 @@ async def run_stack(
     partitions: int | None = None,
     progress: Progress = lambda _: None,
 ) -> AsyncIterator[Stack]:
-    """Start everything and yield when it answers; stop it all at the end. Raises :class:`ChildFailedError`."""
+    """Start everything and yield when it answers; stop it all at the end.
+
+    Raises :class:`ChildFailedError`; then the logs are kept.
+    """
     port = free_port() if port is None else _check_port(port)
     api_key = api_key or f"sk_{secrets.token_urlsafe(24)}"
     logs = Path(tempfile.mkdtemp(prefix="tidewatch-"))
     async with contextlib.AsyncExitStack() as stack:
+        stack.push(_remove_unless_failed(logs))
         progress("database")
         dsn = await stack.enter_async_context(embedded_database(logs))
         progress("Kafka" if broker == "kafka" else "broker")
@@ -99,10 +104,12 @@ async def run_stack(
             environment["TIDEWATCH_PARTITIONS"] = str(partitions)
         progress("worker and query service")
         metrics_port = free_port()
+        processes: list[Child] = []
+        stack.push_async_callback(_stop_all, processes)
         worker = await _start("worker", {**environment, "TIDEWATCH_METRICS_PORT": str(metrics_port)}, logs)
-        stack.push_async_callback(worker.stop)
+        processes.append(worker)
         query = await _start("query", environment, logs)
-        stack.push_async_callback(query.stop)
+        processes.append(query)
         await _wait_until_ready(worker, f"http://127.0.0.1:{metrics_port}/metrics", _WORKER_GROUPS)
         await _wait_until_ready(query, f"http://127.0.0.1:{port}/metrics", _QUERY_GROUPS)
         yield Stack(
@@ -134,6 +141,18 @@ async def _start(command: str, environment: dict[str, str], logs: Path) -> Child
         log=logs / f"{command}.log",
         environment={**environment, "TIDEWATCH_LOG_FORMAT": "json"},
     )
+
+
+def _remove_unless_failed(logs: Path) -> Callable[[object, BaseException | None, object], None]:
+    def leave(_: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception):
+            shutil.rmtree(logs, ignore_errors=True)
+
+    return leave
+
+
+async def _stop_all(children: list[Child]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
 
 
 async def _wait_until_ready(child: Child, metrics: str, groups: frozenset[str]) -> None:
