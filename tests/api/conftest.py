@@ -1,17 +1,21 @@
 """The definitions API as a real application on a real database, and a caller with the configured key."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from streams.api.namespaces import ensure_namespace
 from streams.api.routes import routers
 from streams.runtime.agent import Context
+from streams.runtime.broker import Broker
 from streams.runtime.database import Database
 from streams.runtime.http.errors import install_error_handlers
 from streams.settings import Settings
@@ -23,17 +27,9 @@ NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 @pytest.fixture
 async def here(settings: Settings) -> AsyncIterator[Context]:
     """A context whose time stands still. The definitions API never talks to the broker itself."""
-    from streams.runtime.broker import Broker
-
-    known = settings.model_copy(update={"api_key": settings.api_key or _secret(KEY)})
+    known = settings.model_copy(update={"api_key": SecretStr(KEY)})
     async with Database(known) as database:
         yield Context(known, Broker(known), database, clock=lambda: NOW)
-
-
-def _secret(text: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(text)
 
 
 def application(context: Context) -> FastAPI:
@@ -65,7 +61,20 @@ async def api(here: Context) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-Make = Callable[..., Awaitable[dict[str, Any]]]
+@asynccontextmanager
+async def served(context: Context) -> AsyncIterator[str]:
+    """The application on a port of its own; gives its address."""
+    config = uvicorn.Config(application(context), port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from schemas.manifest import ManifestError
@@ -18,7 +16,7 @@ from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
 from streams.runtime.database import Database
 from streams.settings import Settings
-from tests.api.conftest import application
+from tests.api.conftest import served
 
 HEALTH = Path(__file__).parents[2] / "examples" / "health"
 NEWS = """
@@ -54,17 +52,8 @@ async def client(settings: Settings) -> AsyncIterator[ApiClient]:
     known = settings.model_copy(update={"api_key": SecretStr("sk_test")})
     async with Database(known) as database:
         await ensure_namespace(database, known.namespace)
-        app = application(Context(known, Broker(known), database))
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            assert not serving.done()
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with ApiClient(f"http://127.0.0.1:{port}", "sk_test") as api:
+        async with served(Context(known, Broker(known), database)) as url, ApiClient(url, "sk_test") as api:
             yield api
-        server.should_exit = True
-        await serving
 
 
 async def applied(client: ApiClient, text: str, **options: Any) -> list[tuple[str, str, str]]:
