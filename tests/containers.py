@@ -109,7 +109,7 @@ async def kafka_container() -> AsyncIterator[str]:
 @asynccontextmanager
 async def postgres_container() -> AsyncIterator[str]:
     """Address of a PostgreSQL with pgvector that lives as long as the context."""
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     container = PostgresContainer(POSTGRES_IMAGE, driver=None)
     await asyncio.to_thread(container.start)

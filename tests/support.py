@@ -98,11 +98,11 @@ async def chosen_broker(folder: Path) -> AsyncIterator[TestBroker]:
 
 @asynccontextmanager
 async def chosen_database(folder: Path) -> AsyncIterator[str]:
-    """``TIDEWATCH_TEST_DATABASE`` if set, else the wheel's PostgreSQL, else a container."""
+    """``TIDEWATCH_TEST_DATABASE`` if set, else a container, else the wheel's PostgreSQL."""
     given = os.environ.get("TIDEWATCH_TEST_DATABASE")
     if given:
         yield given
-    elif os.environ.get("TIDEWATCH_TEST_POSTGRES") == "container":
+    elif docker_answers() is None:
         async with postgres_container() as dsn:
             yield dsn
     else:
