@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
 from schemas.headers import DefinitionsVersion
-from schemas.topics import DOCUMENTS
 from streams.cli.bar import progress_bar, say
 from streams.cli.client import ApiClient, server_url
 from streams.cli.documents import Target
@@ -74,8 +73,6 @@ def ingest(
                 problem = "interrupted"
             except (CommandError, PublishError, OSError, LineTooLongError) as error:
                 problem = str(error)
-            except (UnknownTopicOrPartitionError, KafkaTimeoutError):
-                problem = f"the broker has no topic {broker.topic(DOCUMENTS)}; run `tidewatch topics create` first"
             except KafkaError as error:
                 problem = f"the broker failed: {error!r}"
         say(work, problem)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from schemas.events.document import WATERMARK as WATERMARK_EVENT
 from schemas.events.document import DocumentEvent, encode_document_event
@@ -28,6 +28,8 @@ from streams.runtime.broker import Broker
 WATERMARK_SECONDS = 1.0
 """How often partitions that a collection's documents may not reach are told its watermark."""
 LINGER_MS = 5
+TOPIC_SECONDS = 5.0
+"""How long a topic may take to show up that was created just now."""
 
 
 class PublishError(RuntimeError):
@@ -85,7 +87,13 @@ class Publisher:
     async def __aenter__(self) -> "Publisher":
         await self._client.start()
         try:
-            self._partitions = sorted(await self._client.partitions_for(self._topic))
+            async with asyncio.timeout(TOPIC_SECONDS):
+                self._partitions = sorted(await self._client.partitions_for(self._topic))
+        except (TimeoutError, UnknownTopicOrPartitionError) as error:
+            await self._client.stop()
+            raise PublishError(
+                f"the broker has no topic {self._topic}; run `tidewatch topics create` first"
+            ) from error
         except BaseException:
             await self._client.stop()
             raise

@@ -14,17 +14,17 @@ from streams.settings import Settings
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The variables that give a process the settings of a test."""
     assert settings.secret_key is not None
-    return {
-        "TIDEWATCH_KAFKA": settings.kafka,
-        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence).lower(),
-        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
-        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
-        "TIDEWATCH_PARTITIONS": str(settings.partitions),
-        "TIDEWATCH_REPLICATION": str(settings.replication),
-        "TIDEWATCH_DATABASE": settings.database,
-        "TIDEWATCH_SECRET_KEY": settings.secret_key.get_secret_value(),
-        **more,
+    given = {
+        "kafka": settings.kafka,
+        "kafka_idempotence": settings.kafka_idempotence,
+        "kafka_fetch_max_wait_ms": settings.kafka_fetch_max_wait_ms,
+        "topic_prefix": settings.topic_prefix,
+        "partitions": settings.partitions,
+        "replication": settings.replication,
+        "database": settings.database,
+        "secret_key": settings.secret_key.get_secret_value(),
     }
+    return {f"TIDEWATCH_{name.upper()}": str(value) for name, value in given.items() if value is not None} | more
 
 
 def tidewatch(
