@@ -20,13 +20,13 @@ from schemas.events.alert_result import AlertResultRecord
 from schemas.events.definition import DefinitionRecord
 from schemas.events.document import UPSERTED
 from schemas.ids import ExecutionHasher
-from schemas.topics import ALERT_RESULTS, DOCUMENTS, MATCH_PROGRESS, Topic
+from schemas.topics import DOCUMENTS, MATCH_PROGRESS, Topic
 from streams.engines.retrieval.percolator import Percolator
 from streams.match.alerts import StandingAlert, standing_alerts
 from streams.match.arrivals import Arrival, read_arrival
 from streams.match.progress import progress
 from streams.match.results import Checked, compose
-from streams.match.sending import BATCH_BYTES, ResultSender
+from streams.match.sending import ResultSender
 from streams.match.versions import VersionGate
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
@@ -65,8 +65,7 @@ class Match:
         self._progress_topic = context.broker.topic(MATCH_PROGRESS)
         self._hasher = ExecutionHasher("")
         self._producer: Any = None
-        self._results_topic = context.broker.topic(ALERT_RESULTS)
-        self._results_partitions = 0
+        self._sender = ResultSender(context.broker)
         self._dead_letters: DeadLetters | None = None
         self._loop: StationLoop | None = None
         self._stopping = False
@@ -78,10 +77,11 @@ class Match:
             await self._tail.start()
             stack.push_async_callback(self._tail.stop)
             self._hasher = ExecutionHasher(self._tail.catalog.epoch)
-            producer = self._producer = broker.producer(max_batch_size=BATCH_BYTES)
+            producer = self._producer = broker.producer()
             await producer.start()
             stack.push_async_callback(producer.stop)
-            self._results_partitions = len(await producer.partitions_for(self._results_topic))
+            stack.push_async_callback(self._sender.stop)
+            await self._sender.start()
             self._dead_letters = DeadLetters(broker, producer, self.name)
             self._loop = StationLoop(broker, self, batch_records=self._context.settings.batch_documents)
             if self._stopping:
@@ -104,16 +104,15 @@ class Match:
         arrivals = await self._read(batch)
         await self._gate.reach({arrival.version for arrival in arrivals if arrival.version is not None})
         version = self._tail.catalog.version
-        # One sender per batch: what is left of one that failed is no concern of its repetition.
-        sender = ResultSender(self._producer, self._results_topic, self._results_partitions)
+        self._sender.begin()
         executions = 0
         documents = (arrival for arrival in arrivals if arrival.event.type == UPSERTED)
         while chunk := list(islice(documents, CHUNK)):
             records = self._match(chunk, version)
             executions += sum(len(record.hits) for record in records)
-            await sender.send(records)
+            await self._sender.send(records)
             await asyncio.sleep(0)
-        await sender.acknowledged()
+        await self._sender.acknowledged()
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(executions)
         sends = Sends(self._producer)

@@ -64,6 +64,7 @@ class VersionGate:
 
     async def _wait(self, number: int) -> None:
         version = DefinitionsVersion(self._tail.catalog.epoch, number)
+        metrics.VERSION_WAITS.labels("begun").inc()
         if await self._tail.wait_for(version, self._wait_seconds):
             metrics.VERSION_WAITS.labels("reached").inc()
             return

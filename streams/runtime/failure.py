@@ -38,6 +38,8 @@ _FATAL_KAFKA = (
     kafka.UnsupportedVersionError,
     kafka.MessageSizeTooLargeError,
     kafka.InvalidTopicError,
+    # A batch was refused before: the producer has numbered past it and is of no use for the partition any more.
+    kafka.OutOfOrderSequenceNumber,
 )
 
 
