@@ -12,14 +12,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import structlog
-from psycopg.errors import UniqueViolation
 
-from schemas.ids import new_id
 from streams.runtime.agent import CommandAgent, Context, StreamAgent
 from streams.runtime.broker import Broker
 from streams.runtime.commands import Commands
 from streams.runtime.database import Database, migrate
-from streams.runtime.definitions import find_definition, put_definition
 from streams.runtime.signals import stop_event
 from streams.settings import Settings
 
@@ -46,20 +43,6 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         log.info("prepared", migrations=applied, topics=created)
     async with Database(settings) as database:
         yield Context(settings, broker, database)
-
-
-async def ensure_namespace(context: Context) -> None:
-    """Make the namespace of requests that name none, if it is missing."""
-    name = context.settings.namespace
-    # Another process may make it between the look and the insert; then it is there.
-    with contextlib.suppress(UniqueViolation):
-        async with context.database.transaction() as connection:
-            if await find_definition(connection, "namespace", "", name) is not None:
-                return
-            identifier = new_id("namespace")
-            body = {"namespace_id": identifier, "namespace_name": name, "description": None}
-            await put_definition(connection, "namespace", "", identifier, name, body)
-            log.info("namespace_created", namespace=name, id=identifier)
 
 
 async def run_agents(context: Context, agents: Sequence[StreamAgent]) -> None:

@@ -113,9 +113,9 @@ async def test_unknown_paths_and_methods_have_the_envelope(client: httpx.AsyncCl
 
 async def test_literal_routes_come_before_identifiers(client: httpx.AsyncClient, context: Context) -> None:
     # An alert called "executions" does not exist: the identifier route would answer 404.
-    from streams.worker import ensure_namespace
+    from streams.api.namespaces import ensure_namespace
 
-    await ensure_namespace(context)
+    await ensure_namespace(context.database, context.settings.namespace)
     assert (await client.get("/v1/alerts/executions", headers=KEY)).status_code == 200
 
 

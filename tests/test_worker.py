@@ -8,10 +8,11 @@ import pytest
 
 from schemas.topics import TRIGGER_COMMANDS, Topic
 from streams import worker
+from streams.api.namespaces import ensure_namespace
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
 from streams.runtime.definitions import list_definitions
-from streams.worker import WorkerFailedError, ensure_namespace, open_context, run_agents
+from streams.worker import WorkerFailedError, open_context, run_agents
 from tests.support import eventually
 
 
@@ -122,7 +123,7 @@ async def test_a_command_agent_hears_its_topic_and_the_others_do_not_wait_for_it
 async def test_preparing_is_safe_when_several_processes_start_at_once(context: Context) -> None:
     async def start() -> None:
         async with open_context(context.settings) as fresh:
-            await ensure_namespace(fresh)
+            await ensure_namespace(fresh.database, fresh.settings.namespace)
 
     await asyncio.gather(*(start() for _ in range(5)))
     async with context.database.connection() as connection:

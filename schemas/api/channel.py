@@ -1,6 +1,7 @@
 """Notification channels of an alert (contract 4.2)."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -85,3 +86,8 @@ class NotificationConfig(ApiRequest):
 
 UNCONFIGURED: JsonObject = {"channels": [{"channel_type": "webhook"}]}
 """The notification config of an alert that delivers nothing (docs/decisions/001)."""
+
+
+def is_unconfigured(channel: Mapping[str, Any]) -> bool:
+    """Whether a stored channel names neither an address nor a configured channel: it is there to tell nobody."""
+    return not channel.get("channel_id") and not channel.get("config")

@@ -11,7 +11,7 @@ from schemas.api.trigger import AVAILABLE_ACTIONS, CreateTriggerRequest, Status,
 from streams.api.clusters import check_filters
 from streams.api.names import not_enabled
 from streams.engines.drift.metrics import find_metric
-from streams.engines.rules.schedule import initial_state
+from streams.engines.rules.schedule import initial_state, is_overdue
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 
@@ -66,11 +66,6 @@ def next_time(
         return initial_state(trigger_type, config, now)["next_scheduled_at"]
     except ValueError as error:
         raise invalid(str(error), "body", "schedule_config") from error
-
-
-def is_overdue(status: str, next_scheduled_at: datetime | None, now: datetime) -> bool:
-    """Active, scheduled by time (a trigger that is not has no next time), and that time has passed."""
-    return status == "active" and next_scheduled_at is not None and next_scheduled_at < now
 
 
 def measures_otherwise(old: JsonObject, new: JsonObject) -> bool:
@@ -129,7 +124,7 @@ def trigger_response(
         baseline_snapshot=state.baseline_snapshot,
         last_drift_measurement=state.last_drift_measurement,
         last_volume_measurement=state.last_volume_measurement,
-        is_overdue=is_overdue(state.status, state.next_scheduled_at, now),
+        is_overdue=is_overdue(state.status, stored.body["trigger_type"], state.next_scheduled_at, now),
     )
 
 

@@ -14,8 +14,9 @@ from streams.cli.ingest_run import IngestRun
 
 @contextlib.contextmanager
 def progress_bar(work: IngestRun) -> Iterator[None]:
-    """A bar with the rate on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
+    """A bar with the rate on a terminal, nothing elsewhere; warnings on standard error."""
+    console = Console(stderr=True, highlight=False)
+    work.warn = lambda line: console.print(line, soft_wrap=True)
     if not console.is_terminal:
         yield
         return

@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
 from rich.markup import escape
 
 from schemas.errors import DecodeError
@@ -42,6 +40,8 @@ class IngestRun:
     seconds: float = 0.0
     advanced: Callable[[], None] = lambda: None
     """Called whenever the counts have moved."""
+    warn: Callable[[str], None] = lambda _: None
+    """Shows a line of rich markup to whoever watches."""
     position: Callable[[], int] = lambda: 0
     """Bytes of the source that have been read."""
 
@@ -54,7 +54,7 @@ class IngestRun:
         """Send every line. Raises :class:`CommandError` for a bad line, :class:`PublishError`, ``OSError``."""
         started = time.monotonic()
         with open_source(self.source) as source, self._bad_lines() as put_bad:
-            self.position = _position_of(source)
+            self.position = source.position
             publisher = Publisher(
                 broker, definitions=version, producer=f"ingest:{self.name}"[:200], lateness=lateness
             )
@@ -89,7 +89,6 @@ class IngestRun:
     @contextlib.contextmanager
     def _bad_lines(self) -> Iterator[Callable[[int, bytes, DecodeError], None]]:
         """What is done with a bad line: the run ends, or it goes to the file, made with the first one."""
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
         with contextlib.ExitStack() as files:
             output: IO[bytes] | None = None
 
@@ -103,21 +102,8 @@ class IngestRun:
                     output = files.enter_context(self.skip_bad.open("wb"))
                 output.write(line + b"\n")
                 if self.bad <= SHOWN_ERRORS:
-                    console.print(f"[yellow]skipped[/] {escape(message)}")
+                    self.warn(f"[yellow]skipped[/] {escape(message)}")
                 elif self.bad == SHOWN_ERRORS + 1:
-                    console.print(f"[yellow]skipped[/] more; all of them are in {self.skip_bad}")
+                    self.warn(f"[yellow]skipped[/] more; all of them are in {escape(str(self.skip_bad))}")
 
             yield put
-
-
-def _position_of(source: BufferedIOBase) -> Callable[[], int]:
-    """Bytes read of the file itself: of an archive the compressed ones."""
-    file = getattr(source, "fileobj", None) or source
-
-    def position() -> int:
-        try:
-            return int(file.tell())
-        except (OSError, ValueError):
-            return 0
-
-    return position

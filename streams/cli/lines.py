@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import gzip
-import sys
+import io
 import threading
-from collections.abc import AsyncIterator, Iterator
-from io import BufferedIOBase
-from pathlib import Path
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
+STDIN: Final = 0
 CHUNK_BYTES = 256 * 1024
+AHEAD = 4
+"""Chunks read before they are asked for."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -18,54 +20,72 @@ class LineTooLongError(ValueError):
     """A line is longer than anything that could be sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes to read: what is there, up to so many; empty at the end."""
+
+    read: Callable[[int], bytes]
+    position: Callable[[], int] = lambda: 0
+    """Bytes that have been read of the file itself: of an archive the compressed ones."""
+
+
 @contextlib.contextmanager
-def open_source(name: str) -> Iterator[BufferedIOBase]:
+def open_source(name: str) -> Iterator[Source]:
     """A file, decompressed when its name ends in ``.gz``, or standard input for ``-``. Raises ``OSError``."""
-    if name == "-":
-        yield cast(BufferedIOBase, sys.stdin.buffer)
-    elif name.endswith(".gz"):
-        with gzip.open(name, "rb") as compressed:
-            yield compressed
-    else:
-        with Path(name).open("rb") as plain:
-            yield plain
+    # Unbuffered: a buffered stream's lock, held by a thread that waits for input, is fatal at exit.
+    with io.FileIO(STDIN if name == "-" else name, closefd=name != "-") as file:
+        if name == "-":
+            yield Source(lambda size: file.read(size) or b"")
+        elif name.endswith(".gz"):
+            with gzip.GzipFile(fileobj=file, mode="rb") as archive:
+                yield Source(archive.read1, file.tell)
+        else:
+            yield Source(lambda size: file.read(size) or b"", file.tell)
 
 
-async def numbered_lines(source: BufferedIOBase) -> AsyncIterator[list[tuple[int, bytes]]]:
+async def numbered_lines(source: Source) -> AsyncIterator[list[tuple[int, bytes]]]:
     """The lines as they come, numbered from 1, several at a time. Blank lines are counted and left out.
 
     Raises ``OSError`` (also for a broken archive) and :class:`LineTooLongError`.
     """
-    chunks: asyncio.Queue[bytes | BaseException] = asyncio.Queue(4)
+    chunks: asyncio.Queue[bytes | Exception] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    free = threading.Semaphore(AHEAD)
+    abandoned = threading.Event()
 
     def read() -> None:
-        def put(item: bytes | BaseException) -> None:
-            asyncio.run_coroutine_threadsafe(chunks.put(item), loop).result()
-
-        # The loop may be gone while this waits for input: then nobody listens any more.
-        with contextlib.suppress(RuntimeError, asyncio.CancelledError):
+        item: bytes | Exception = b"more"
+        while item and not isinstance(item, Exception):
+            free.acquire()
+            if abandoned.is_set():
+                return
             try:
-                while chunk := source.read1(CHUNK_BYTES):
-                    put(chunk)
-                put(b"")
-            except (OSError, EOFError) as error:
-                put(error)
+                item = source.read(CHUNK_BYTES)
+            except (OSError, EOFError, ValueError) as error:
+                item = error
+            # The loop may be gone when input comes at last: then nobody listens any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(chunks.put_nowait, item)
 
     # A daemon: a read of a terminal or a pipe cannot be interrupted, and must not hold the process.
     threading.Thread(target=read, name="reader", daemon=True).start()
     number, rest = 0, b""
-    while True:
-        chunk = await chunks.get()
-        if isinstance(chunk, BaseException):
-            raise OSError(f"after line {number}: {chunk}") from chunk
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop() if chunk else b""
-        if len(rest) > MAX_LINE_BYTES:
-            raise LineTooLongError(f"line {number + len(lines) + 1} is longer than {MAX_LINE_BYTES} bytes")
-        found = [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]
-        number += len(lines)
-        if found:
-            yield found
-        if not chunk:
-            return
+    try:
+        while True:
+            chunk = await chunks.get()
+            free.release()
+            if isinstance(chunk, Exception):
+                raise OSError(f"after line {number}: {chunk}") from chunk
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop() if chunk else b""
+            if len(rest) > MAX_LINE_BYTES:
+                raise LineTooLongError(f"line {number + len(lines) + 1} is longer than {MAX_LINE_BYTES} bytes")
+            found = [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]
+            number += len(lines)
+            if found:
+                yield found
+            if not chunk:
+                return
+    finally:
+        abandoned.set()
+        free.release()

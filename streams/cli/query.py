@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.process import CommandError, load_settings, run
+from streams.cli.process import CommandError, load_settings, run, settle_in
 
 
 def query(
@@ -15,13 +15,15 @@ def query(
     settings = load_settings(host=host, port=port)
 
     async def main() -> None:
+        from streams.api.namespaces import ensure_namespace
         from streams.app import SERVED, choose
         from streams.http_app import HttpServer, build_http
-        from streams.worker import WorkerFailedError, ensure_namespace, open_context, run_agents
+        from streams.worker import WorkerFailedError, open_context, run_agents
 
         async with open_context(settings) as context:
-            await ensure_namespace(context)
+            await ensure_namespace(context.database, settings.namespace)
             materialisers = [station.build(context) for station in choose([SERVED])]
+            settle_in()
             try:
                 await run_agents(context, [*materialisers, HttpServer(context, build_http(context))])
             except WorkerFailedError as error:

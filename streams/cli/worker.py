@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.process import CommandError, load_settings, run
+from streams.cli.process import CommandError, load_settings, run, settle_in
 
 
 def worker(
@@ -21,17 +21,19 @@ def worker(
     async def main() -> None:
         from prometheus_client import start_http_server
 
+        from streams.api.namespaces import ensure_namespace
         from streams.app import choose
-        from streams.worker import WorkerFailedError, ensure_namespace, open_context, run_agents
+        from streams.worker import WorkerFailedError, open_context, run_agents
 
         try:
             chosen = choose(None if stations is None else [name.strip() for name in stations.split(",")])
         except ValueError as error:
             raise CommandError(str(error)) from error
         async with open_context(settings) as context:
-            await ensure_namespace(context)
+            await ensure_namespace(context.database, settings.namespace)
             if settings.metrics_port is not None:
                 start_http_server(settings.metrics_port, settings.host)
+            settle_in()
             try:
                 await run_agents(context, [station.build(context) for station in chosen])
             except WorkerFailedError as error:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.api.channel import is_unconfigured
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -15,7 +17,7 @@ class Policy:
     enabled: bool
     cooldown_seconds: int
     channels: Sequence[Mapping[str, Any]]
-    """Empty when the alert has no ``notification_config``: it fires, nobody is told."""
+    """Those that are there to deliver. Empty when the alert tells nobody (docs/decisions/001)."""
     include_matches: bool = True
     include_scores: bool = True
 
@@ -29,7 +31,7 @@ def policy(namespace_id: str, alert_id: str, body: Mapping[str, Any]) -> Policy:
         name=body.get("name") or alert_id,
         enabled=body.get("enabled", True) is not False,
         cooldown_seconds=body.get("cooldown_seconds") or 0,
-        channels=tuple(config.get("channels") or ()),
+        channels=tuple(item for item in config.get("channels") or () if not is_unconfigured(item)),
         include_matches=config.get("include_matches", True) is not False,
         include_scores=config.get("include_scores", True) is not False,
     )

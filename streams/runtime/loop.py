@@ -32,16 +32,24 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+)
 
 from schemas.events.dead_letter import DeadLetter
 from schemas.times import from_millis
 from schemas.topics import DEAD_LETTERS, Topic
 from streams.runtime import metrics
-from streams.runtime.broker import Broker, Sends
+from streams.runtime.broker import Broker, HeaderList, Sends
 from streams.runtime.failure import Disposition, PositionLostError, classify
 
 log = structlog.get_logger(__name__)
+
+_CUT_BYTES = 64 * 1024
+"""What is kept of the value of a dead letter that the broker finds too large."""
 
 Batch = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -77,12 +85,17 @@ class DeadLetters:
     """Puts records away. A dead letter is acknowledged before the batch it came from is committed."""
 
     def __init__(self, broker: Broker, producer: AIOKafkaProducer, station: str) -> None:
+        self._broker = broker
         self._topic = broker.topic(DEAD_LETTERS)
         self._producer = producer
         self._station = station
 
     async def put(self, record: ConsumerRecord, error: BaseException, attempts: int = 1) -> None:
-        """Write one record to ``dead-letters`` and wait for the acknowledgement."""
+        """Write one record to ``dead-letters`` and wait for the acknowledgement.
+
+        A record that the broker took and that only our headers make too large is cut; the header
+        ``x-dead-truncated`` then holds its full size.
+        """
         letter = DeadLetter(
             topic=record.topic,
             partition=record.partition,
@@ -93,9 +106,13 @@ class DeadLetters:
             message=str(error),
             attempts=attempts,
         )
-        sends = Sends(self._producer)
-        await sends.send(self._topic, record.key, record.value, letter.headers(tuple(record.headers)))
-        await sends.acknowledged()
+        headers = letter.headers(tuple(record.headers))
+        try:
+            await self._send(self._producer, record.key, record.value, headers)
+        except (MessageSizeTooLargeError, OutOfOrderSequenceNumber):
+            # A refusal leaves the idempotent producer out of step: the rest goes through one of its own.
+            async with self._broker.producer() as producer:
+                await self._send_cut(producer, record, headers)
         metrics.DEAD_LETTERS.labels(self._station).inc()
         log.warning(
             "dead_letter",
@@ -105,6 +122,23 @@ class DeadLetters:
             offset=record.offset,
             error=str(error),
         )
+
+    async def _send(
+        self, producer: AIOKafkaProducer, key: bytes | None, value: bytes | None, headers: HeaderList
+    ) -> None:
+        sends = Sends(producer)
+        await sends.send(self._topic, key, value, headers)
+        await sends.acknowledged()
+
+    async def _send_cut(self, producer: AIOKafkaProducer, record: ConsumerRecord, headers: HeaderList) -> None:
+        try:
+            await self._send(producer, record.key, record.value, headers)
+            return
+        except MessageSizeTooLargeError:
+            value = record.value or b""
+        async with self._broker.producer() as fresh:
+            cut = [*headers, ("x-dead-truncated", str(len(value)).encode())]
+            await self._send(fresh, (record.key or b"")[:_CUT_BYTES], value[:_CUT_BYTES], cut)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -42,14 +42,16 @@ def tidewatch(
 
 
 @contextmanager
-def running(*arguments: str, variables: Mapping[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def running(
+    *arguments: str, variables: Mapping[str, str], log: Path, stdin: int = subprocess.DEVNULL
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a command until the block ends; its output goes to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "streams.cli.main", *arguments],
             env={**clean(), **variables},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

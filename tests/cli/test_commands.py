@@ -1,6 +1,7 @@
 """The commands as processes, against the run's broker and database."""
 
 import gzip
+import os
 import signal
 import time
 from pathlib import Path
@@ -100,6 +101,27 @@ def test_rate_is_a_limit(context: Context) -> None:
     answer = tidewatch(*INGEST, "-", "--rate", "20", variables=environment(context.settings), stdin=stdin)
     assert answer.returncode == 0
     assert time.monotonic() - started > 1.4
+
+
+async def test_an_interrupted_ingest_says_what_was_acknowledged(context: Context, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    log = tmp_path / "ingest.log"
+    arguments, variables = (*INGEST, "-"), environment(context.settings)
+    with running(*arguments, variables=variables, log=log, stdin=reading) as process:
+        os.write(writing, b'{"id":1}\n{"id":2}\n{"id":')
+
+        async def both_are_there() -> bool:
+            found = await everything(context.broker)
+            return sum(map(len, found.values())) == 2
+
+        await eventually(both_are_there, timeout=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    os.close(reading)
+    os.close(writing)
+    assert log.read_text().splitlines()[0] == "error: interrupted"
+    assert "2 documents acknowledged in" in log.read_text().splitlines()[1]
+    assert len(log.read_text().splitlines()) == 2
 
 
 async def test_names_are_resolved_through_the_api_and_the_version_goes_along(

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from streams.cli import lines
-from streams.cli.lines import LineTooLongError, numbered_lines, open_source
+from streams.cli.lines import LineTooLongError, Source, numbered_lines, open_source
 
 
-async def read(source: io.BufferedIOBase) -> list[tuple[int, bytes]]:
+def in_memory(text: bytes) -> Source:
+    return Source(io.BytesIO(text).read1)
+
+
+async def read(source: Source) -> list[tuple[int, bytes]]:
     return [item async for batch in numbered_lines(source) for item in batch]
 
 
@@ -21,8 +25,8 @@ async def test_lines_are_numbered_as_an_editor_numbers_them(monkeypatch: pytest.
     wanted = [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
     for size in (1, 3, 64, 100_000):
         monkeypatch.setattr(lines, "CHUNK_BYTES", size)
-        assert await read(io.BytesIO(text)) == wanted
-        assert await read(io.BytesIO(text + b"\n")) == wanted
+        assert await read(in_memory(text)) == wanted
+        assert await read(in_memory(text + b"\n")) == wanted
 
 
 async def test_an_archive_is_decompressed_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
@@ -39,12 +43,13 @@ async def test_an_archive_is_decompressed_and_a_broken_one_is_an_error(tmp_path:
 async def test_an_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     with pytest.raises(LineTooLongError, match="line 2 is longer"):
-        await read(io.BytesIO(b"a\n" + b"x" * 1_000_000))
+        await read(in_memory(b"a\n" + b"x" * 1_000_000))
 
 
-async def test_a_line_of_a_pipe_comes_before_the_pipe_is_closed() -> None:
+async def test_a_line_of_a_pipe_comes_before_the_pipe_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as sink:
+    monkeypatch.setattr(lines, "STDIN", reading)
+    with os.fdopen(writing, "wb", buffering=0) as sink, open_source("-") as source:
         stream = numbered_lines(source)
         sink.write(b"first\nsec")
         async with asyncio.timeout(5):
@@ -54,3 +59,4 @@ async def test_a_line_of_a_pipe_comes_before_the_pipe_is_closed() -> None:
             sink.close()
             with pytest.raises(StopAsyncIteration):
                 await anext(stream)
+    os.close(reading)

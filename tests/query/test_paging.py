@@ -34,6 +34,7 @@ def execution(number: int, moment: datetime) -> Execution:
         reason="",
         matched_features=None,
         include_matches=True,
+        channels=[],
         collection_id="col",
         document_id="doc",
         source_topic="documents",

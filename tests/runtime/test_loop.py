@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.topics import DEAD_LETTERS, DOCUMENTS, Topic
 from streams.runtime.agent import Context
+from streams.runtime.broker import Broker
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
-from tests.support import eventually
+from streams.settings import Settings
+from tests.support import TestBroker, eventually
 
 
 class Recorder:
@@ -173,3 +177,42 @@ async def test_a_dead_letter_keeps_bytes_and_headers(context: Context, producer:
     assert headers["x-dead-offset"] == str(sent.offset).encode()
     assert headers["x-dead-message"] == b"no good"
     assert headers["x-dead-attempts"] == b"3"
+
+
+@pytest.fixture
+async def small_dead_letters(settings: Settings, real_kafka: TestBroker) -> None:
+    """A ``dead-letters`` topic that takes no record of 100 kB. Made before the others: a changed configuration
+    comes into force some time after the broker has answered."""
+    broker = Broker(settings)
+    admin = broker.admin()
+    await admin.start()
+    try:
+        limit = {"max.message.bytes": "100000"}
+        await admin.create_topics([NewTopic(broker.topic(DEAD_LETTERS), 1, 1, topic_configs=limit)])
+    finally:
+        await admin.close()
+
+
+@pytest.mark.kafka
+async def test_a_dead_letter_that_only_our_headers_make_too_large_is_cut(
+    small_dead_letters: None, context: Context, producer: AIOKafkaProducer
+) -> None:
+    value = random.Random(1).randbytes(110_000)  # does not compress
+    documents = context.broker.topic(DOCUMENTS)
+    for body in (value, b"small"):
+        await producer.send_and_wait(documents, body, key=b"k")
+    records, letters = context.broker.consumer(DOCUMENTS), context.broker.consumer(DEAD_LETTERS)
+    await records.start()
+    await letters.start()
+    try:
+        dead_letters = DeadLetters(context.broker, producer, "match")
+        for _ in range(2):
+            await dead_letters.put(await asyncio.wait_for(records.getone(), 20), ValueError("no good"))
+        cut, whole = [await asyncio.wait_for(letters.getone(), 20) for _ in range(2)]
+    finally:
+        await records.stop()
+        await letters.stop()
+    assert dict(cut.headers)["x-dead-truncated"] == b"110000"
+    assert value.startswith(cut.value)
+    assert len(cut.value) > 10_000
+    assert (whole.value, dict(whole.headers)["x-dead-message"]) == (b"small", b"no good")

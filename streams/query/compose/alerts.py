@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from schemas.api.channel import is_unconfigured
 from schemas.ids import BASE_BYTES, execution_id
 from schemas.times import format_instant
 from streams.query.compose.rows import Delivery, Execution, Progress, Unfired
@@ -33,7 +34,8 @@ def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, 
         "duration_ms": execution.duration_ms,
         "deliveries": [
             {"channel_type": item.channel_type, "status": item.status, "error": item.error} for item in deliveries
-        ],
+        ]
+        or _undelivered(execution),
         "reason": execution.reason,
         "retriever_id": execution.retriever_id,
         "alert_version": execution.alert_version,
@@ -47,6 +49,15 @@ def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, 
         },
         "truncated": execution.truncated,
     }
+
+
+def _undelivered(execution: Execution) -> list[dict[str, Any]]:
+    """What notify does not write for every execution: that the alert tells nobody (docs/decisions/001)."""
+    return [
+        {"channel_type": channel["channel_type"], "status": "not_configured", "error": "the channel has no config"}
+        for channel in execution.channels
+        if is_unconfigured(channel)
+    ]
 
 
 def derived(alert: Unfired) -> dict[str, Any]:

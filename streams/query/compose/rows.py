@@ -1,6 +1,6 @@
 """What the reads return and the shapes are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ class Execution:
     reason: str
     matched_features: dict[str, Any] | None
     include_matches: bool
+    channels: Sequence[Mapping[str, Any]]
+    """The alert's channels as they are now."""
     collection_id: str
     document_id: str
     source_topic: str
