@@ -1,0 +1,39 @@
+"""Instants as text: read back exactly, milliseconds unless more is needed."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.times import format_instant, from_millis, parse_instant, to_millis
+
+zones = st.builds(lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-14 * 60, 14 * 60))
+moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC) | zones)  # noqa: DTZ001
+
+
+@given(moments)
+def test_round_trip(moment: datetime) -> None:
+    text = format_instant(moment)
+    assert parse_instant(text) == moment
+    plain = moment.astimezone(UTC).replace(tzinfo=None)
+    spec = "microseconds" if plain.microsecond % 1000 else "milliseconds"
+    assert text == plain.isoformat(timespec=spec) + "Z"
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2014, 10, 1, 12, tzinfo=UTC), "2014-10-01T12:00:00.000Z"),
+        (datetime(2014, 10, 1, 12, 0, 0, 120_000, tzinfo=UTC), "2014-10-01T12:00:00.120Z"),
+        (datetime(2014, 10, 1, 12, 0, 0, 120_001, tzinfo=UTC), "2014-10-01T12:00:00.120001Z"),
+        (datetime(33, 1, 1, tzinfo=timezone(timedelta(hours=-2))), "0033-01-01T02:00:00.000Z"),
+    ],
+)
+def test_format(moment: datetime, text: str) -> None:
+    assert format_instant(moment) == text
+
+
+@given(st.integers(-(10**12), 10**13))
+def test_millis_are_exact(millis: int) -> None:
+    assert to_millis(from_millis(millis)) == millis
