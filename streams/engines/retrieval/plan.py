@@ -95,6 +95,8 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
     """
     if not plan.searches:
         return Verdict(1.0, None, plan.reason) if _passes(plan, 1.0) else None
+    if len(plan.searches) == 1:
+        return _judge_one(plan, plan.searches[0], cosines[0])
     rounded = [None if cosine is None else round(cosine, DIGITS) for cosine in cosines]
     found = False
     total = weights = 0.0
@@ -111,13 +113,25 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
         features[search.feature_uri] = max(cosine, features.get(search.feature_uri, cosine))
     if not found or best is None or weights <= 0.0:
         return None
-    raw = best if plan.fusion == "max" or len(plan.searches) == 1 else round(total / weights, DIGITS)
-    score = min(1.0, max(0.0, raw))
-    if not _passes(plan, score):
+    return _verdict(plan, best if plan.fusion == "max" else round(total / weights, DIGITS), features)
+
+
+def _judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | None:
+    """A single search: its cosine is the score, whatever its weight."""
+    if cosine is None:
         return None
-    return Verdict(
-        score, features, f"{plan.reason}; similarity {score:g}" if plan.reason else f"similarity {score:g}"
-    )
+    rounded = round(cosine, DIGITS)
+    if search.min_score is not None and rounded < search.min_score:
+        return None
+    return _verdict(plan, rounded, {search.feature_uri: rounded})
+
+
+def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
+    score = 0.0 if raw <= 0.0 else min(1.0, raw)
+    if plan.score_tests and not _passes(plan, score):
+        return None
+    similarity = f"similarity {score:g}"
+    return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
 
 
 def _passes(plan: Plan, score: float) -> bool:
