@@ -2,6 +2,7 @@
 each execution exactly once, and counters and sketches equal a plain recomputation from the topic."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -155,38 +156,30 @@ async def recompute(
     return executions, counters, Sketch.empty(DIMENSIONS).add(np.stack(vectors)), stored
 
 
+FAULTS = ("match:after-produce@3", "collect:after-commit@4", "collect:before-commit@3", "match:after-produce@2")
+"""Between an acknowledged produce and its commit, and around a database commit."""
+STATIONS = "match,collect,notify"
+RANDOM_KILLS = 5
+
+
 async def test_nothing_is_lost_or_doubled(system: System) -> None:
     chance = random.Random(7)
     collection = (await system.get("/v1/collections/news"))["collection_id"]
-    # The faults kill between an acknowledged produce and its commit, and around a database commit.
-    faults = iter(
-        ["match:after-produce@3", "collect:after-commit@4", "collect:before-commit@3", "match:after-produce@2"]
-    )
-    for name in ("one", "two"):
-        await system.start_worker(name, "match,collect,notify", fault=next(faults))
-    publishing = asyncio.create_task(
-        system.publish(events(system, collection, 12_000, seed=3), pause_every=100, pause=0.1)
-    )
-    died_of_fault = random_kills = 0
-    while not publishing.done() or random_kills < 4:
-        await asyncio.sleep(chance.uniform(0.5, 2.0))
-        for name in ("one", "two"):
-            ended = system.children[name].process.returncode
-            if ended is not None:
-                assert ended == -9, system.children[name].tail(40)
-                died_of_fault += 1
-                await system.start_worker(name, "match,collect,notify", fault=next(faults, None))
-        if random_kills < 6 and chance.random() < 0.5:
-            victim = chance.choice(["one", "two"])
-            await system.kill(victim)
-            random_kills += 1
-            await system.start_worker(victim, "match,collect,notify", fault=next(faults, None))
+    enough = asyncio.Event()
+    stream = itertools.takewhile(lambda _: not enough.is_set(), events(system, collection, 100_000, seed=3))
+    await system.start_worker("one", STATIONS)
+    publishing = asyncio.create_task(system.publish(stream, pause_every=50, pause=0.05))
+    for fault in FAULTS:
+        await system.died_of_its_fault(await system.start_worker("two", STATIONS, fault))
+    await system.start_worker("two", STATIONS)
+    for _ in range(RANDOM_KILLS):
+        await asyncio.sleep(chance.uniform(1.0, 3.0))
+        victim = chance.choice(["one", "two"])
+        await system.kill(victim)
+        await system.start_worker(victim, STATIONS)
+    enough.set()
     await publishing
-    for name in ("one", "two"):  # no fault may be left waiting
-        await system.kill(name)
-        await system.start_worker(name, "match,collect,notify")
     await system.settled()
-    assert died_of_fault >= 2
 
     (epoch,) = system.row("SELECT epoch::text FROM stream_identity")
     executions, counters, sketch, stored = await recompute(system, epoch)
