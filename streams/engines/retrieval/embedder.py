@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
 
 
 def document_text(text: str | None, payload: Any) -> str:
@@ -30,12 +29,17 @@ class HashingEmbedder:
     DIMENSIONS: Final = 1024
 
     def __init__(self) -> None:
-        self._vectorizer = HashingVectorizer(n_features=self.DIMENSIONS, norm="l2", alternate_sign=True)
+        self._vectorizer: Any = None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of texts, shape ``(len(texts), DIMENSIONS)``, rows of length 1; a text without words (two or
         more letters or digits) gives the zero vector."""
         if not texts:
             return np.zeros((0, self.DIMENSIONS), dtype=np.float32)
+        if self._vectorizer is None:
+            # Loading scikit-learn takes more than a second; processes that embed nothing do without.
+            from sklearn.feature_extraction.text import HashingVectorizer
+
+            self._vectorizer = HashingVectorizer(n_features=self.DIMENSIONS, norm="l2", alternate_sign=True)
         vectors: NDArray[np.float32] = self._vectorizer.transform(texts).astype(np.float32).toarray()
         return vectors
