@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from schemas.events.document import DocumentEvent, decode_document_event
-from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION, Headers, header, parse_causes
+from schemas.headers import CAUSED_BY, Headers, header, parse_causes
 from schemas.times import from_millis
+
+# Many records of a batch were appended in the same millisecond.
+_instant = lru_cache(1_024)(from_millis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,6 @@ class Arrival:
     event: DocumentEvent
     causes: tuple[str, ...] = ()
     """Ids of the alerts and triggers whose effect this write is: they never fire on it."""
-    version: str | None = None
-    """The ``x-definitions-version`` header, unread."""
 
 
 def read_arrival(
@@ -33,9 +35,8 @@ def read_arrival(
     headers: Headers,
 ) -> Arrival:
     """Read one record; ``timestamp`` in milliseconds. Raises :class:`DecodeError`."""
-    appended_at = from_millis(timestamp)
+    appended_at = _instant(timestamp)
     event = decode_document_event(key, value, headers, appended_at=appended_at)
     if not headers:
         return Arrival(topic, partition, offset, appended_at, event)
-    causes = parse_causes(header(headers, CAUSED_BY))
-    return Arrival(topic, partition, offset, appended_at, event, causes, header(headers, DEFINITIONS_VERSION))
+    return Arrival(topic, partition, offset, appended_at, event, parse_causes(header(headers, CAUSED_BY)))

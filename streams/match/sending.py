@@ -9,9 +9,8 @@ batch before it is accepted, so after one refusal every later batch to that part
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -26,7 +25,6 @@ from streams.runtime.broker import Broker
 
 log = structlog.get_logger(__name__)
 
-BATCH_BYTES: Final = 256 * 1024
 _RECORD_OVERHEAD: Final = 32
 _LEAST: Final = 256
 
@@ -42,11 +40,25 @@ class _Outgoing:
         return len(self.key) + len(self.value) + _RECORD_OVERHEAD
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
+    """Records of one partition for one produce request."""
+
     partition: int
-    outgoing: list[_Outgoing]
-    outcome: asyncio.Future[Any]
+    builder: Any
+    room: int
+    outgoing: list[_Outgoing] = field(default_factory=list)
+    outcome: asyncio.Future[Any] | None = None
+
+    def take(self, item: _Outgoing) -> bool:
+        """Append a record if it fits; the first always does."""
+        if self.outgoing and item.size > self.room:
+            return False
+        if self.builder.append(key=item.key, value=item.value, timestamp=None) is None:
+            return False
+        self.room -= item.size
+        self.outgoing.append(item)
+        return True
 
 
 class ResultSender:
@@ -60,11 +72,13 @@ class ResultSender:
         self._partitions = 0
         self._limit = MAX_BYTES
         """Most bytes of one record; lowered when the broker refuses, until the next start."""
-        self._open: list[_Batch] = []
+        self._filling: dict[int, _Batch] = {}
+        """Per partition the batch that still has room."""
+        self._sent: list[_Batch] = []
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = self._broker.producer(max_batch_size=BATCH_BYTES)
+        self._producer = self._broker.producer(max_batch_size=MAX_BYTES)
         await self._producer.start()
         self._partitions = len(await self._producer.partitions_for(self._topic))
 
@@ -75,22 +89,33 @@ class ResultSender:
 
     def begin(self) -> None:
         """Begin a batch of documents: what is left of one that failed is no concern of its repetition."""
-        self._open.clear()
+        self._filling.clear()
+        self._sent.clear()
 
-    async def send(self, records: Iterable[AlertResultRecord]) -> None:
-        """Queue records. Returns when they are in the client's hands, not when they are acknowledged."""
-        by_partition: defaultdict[int, list[AlertResultRecord]] = defaultdict(list)
+    async def add(self, records: Iterable[AlertResultRecord]) -> None:
+        """Take records in. Full batches are sent at once, the others by :meth:`acknowledged`, so that a batch of
+        documents costs one round trip, not one for each of its chunks."""
         for record in records:
-            by_partition[record.source_partition % self._partitions].append(record)
-        for partition, group in by_partition.items():
-            await self._send(partition, group)
+            partition = record.source_partition % self._partitions
+            key = document_key(record.namespace_id, record.collection_id, record.document_id)
+            for part, value in encode_within(record, self._limit):
+                item = _Outgoing(part, key, value)
+                filling = self._filling.get(partition)
+                if filling is None or not filling.take(item):
+                    if filling is not None:
+                        await self._send(filling)
+                    self._filling[partition] = _Batch(partition, self._producer.create_batch(), self._limit)
+                    self._filling[partition].take(item)
 
     async def acknowledged(self) -> None:
-        """Wait until the broker has acknowledged every record. Raises the first failure, among them
-        ``MessageSizeTooLargeError`` for a record that cannot be cut any further."""
-        while self._open:
-            batches, self._open = self._open, []
-            outcomes = await asyncio.gather(*(batch.outcome for batch in batches), return_exceptions=True)
+        """Send what is left and wait until the broker has acknowledged every record. Raises the first failure,
+        among them ``MessageSizeTooLargeError`` for a record that cannot be cut any further."""
+        while self._filling or self._sent:
+            filling, self._filling = self._filling, {}
+            for batch in filling.values():
+                await self._send(batch)
+            batches, self._sent = self._sent, []
+            outcomes = await asyncio.gather(*(_outcome(batch) for batch in batches), return_exceptions=True)
             failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
             if not failures:
                 return
@@ -105,29 +130,12 @@ class ResultSender:
             ]
             self._lower(refused, failures[0])
             for batch in refused:
-                await self._send(batch.partition, [item.record for item in batch.outgoing])
+                await self.add(item.record for item in batch.outgoing)
 
-    async def _send(self, partition: int, records: Iterable[AlertResultRecord]) -> None:
-        outgoing = [
-            _Outgoing(part, document_key(part.namespace_id, part.collection_id, part.document_id), value)
-            for record in records
-            for part, value in encode_within(record, self._limit)
-        ]
-        start = 0
-        while start < len(outgoing):
-            batch = self._producer.create_batch()
-            end, room = start, self._limit
-            # The first record always fits; None says that the batch is full.
-            while end < len(outgoing) and (end == start or outgoing[end].size <= room):
-                item = outgoing[end]
-                if batch.append(key=item.key, value=item.value, timestamp=None) is None:
-                    break
-                room -= item.size
-                end += 1
-            batch.close()
-            outcome = await self._producer.send_batch(batch, self._topic, partition=partition)
-            self._open.append(_Batch(partition, outgoing[start:end], outcome))
-            start = end
+    async def _send(self, batch: _Batch) -> None:
+        batch.builder.close()
+        batch.outcome = await self._producer.send_batch(batch.builder, self._topic, partition=batch.partition)
+        self._sent.append(batch)
 
     def _lower(self, refused: list[_Batch], error: BaseException) -> None:
         """Expect less of the broker after it refused batches; raises when nothing in them can be cut."""
@@ -141,3 +149,8 @@ class ResultSender:
     async def _renew(self) -> None:
         await self.stop()
         await self.start()
+
+
+def _outcome(batch: _Batch) -> asyncio.Future[Any]:
+    assert batch.outcome is not None
+    return batch.outcome

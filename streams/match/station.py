@@ -5,27 +5,21 @@ Kafka: a crash anywhere in between makes the same records again, with the same i
 """
 
 import asyncio
-import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-import structlog
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
-from schemas.events.alert_result import AlertResultRecord
-from schemas.events.definition import DefinitionRecord
 from schemas.events.document import UPSERTED
+from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
 from schemas.topics import DOCUMENTS, MATCH_PROGRESS, Topic
-from streams.engines.retrieval.percolator import Percolator
-from streams.match.alerts import StandingAlert, standing_alerts
 from streams.match.arrivals import Arrival, read_arrival
+from streams.match.matching import Matcher
 from streams.match.progress import progress
-from streams.match.results import Checked, compose
 from streams.match.sending import ResultSender
 from streams.match.versions import VersionGate
 from streams.runtime import metrics
@@ -36,10 +30,8 @@ from streams.runtime.failure import LogMismatchError
 from streams.runtime.faults import fault
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 
-log = structlog.get_logger(__name__)
-
 CHUNK = 512
-"""Documents matched between two turns of the event loop; also what one matrix product takes."""
+"""Documents between two turns of the event loop; also what one matrix product takes."""
 
 
 def build(context: Context) -> StreamAgent:
@@ -59,13 +51,13 @@ class Match:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._tail = DefinitionsTail(context.broker, context.database, self._changed)
+        self._tail = DefinitionsTail(context.broker, context.database, lambda record: self._matcher.forget(record))
+        self._matcher = Matcher(lambda: self._tail.catalog, context.clock)
         self._gate = VersionGate(self._tail, context.database, context.settings.definitions_wait_seconds)
-        self._percolators: dict[tuple[str, str], Percolator[StandingAlert] | None] = {}
         self._progress_topic = context.broker.topic(MATCH_PROGRESS)
+        self._sender = ResultSender(context.broker)
         self._hasher = ExecutionHasher("")
         self._producer: Any = None
-        self._sender = ResultSender(context.broker)
         self._dead_letters: DeadLetters | None = None
         self._loop: StationLoop | None = None
         self._stopping = False
@@ -101,84 +93,50 @@ class Match:
     async def handle(self, batch: Batch) -> None:
         """Match a batch. When this returns, its results and its progress are with the broker."""
         self._check_tail()
-        arrivals = await self._read(batch)
-        await self._gate.reach({arrival.version for arrival in arrivals if arrival.version is not None})
+        await self._gate.reach(_versions(batch))
         version = self._tail.catalog.version
         self._sender.begin()
+        arrivals: list[Arrival] = []
         executions = 0
-        documents = (arrival for arrival in arrivals if arrival.event.type == UPSERTED)
-        while chunk := list(islice(documents, CHUNK)):
-            records = self._match(chunk, version)
+        for chunk in _chunks(batch):
+            decoded = await self._read(chunk)
+            arrivals += decoded
+            records = self._matcher.match((item for item in decoded if item.event.type == UPSERTED), self._hasher)
             executions += sum(len(record.hits) for record in records)
-            await self._sender.send(records)
+            await self._sender.add(records)
             await asyncio.sleep(0)
         await self._sender.acknowledged()
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(executions)
-        sends = Sends(self._producer)
+        await self._tell_progress(batch, arrivals, version)
+
+    async def _read(self, records: Sequence[ConsumerRecord]) -> list[Arrival]:
+        """Decode records; those that can never be decoded become dead letters."""
+        assert self._dead_letters is not None
+        arrivals: list[Arrival] = []
+        for record in records:
+            try:
+                arrivals.append(
+                    read_arrival(
+                        record.topic,
+                        record.partition,
+                        record.offset,
+                        record.timestamp,
+                        record.key,
+                        record.value,
+                        record.headers,
+                    )
+                )
+            except DecodeError as error:
+                await self._dead_letters.put(record, error)
+        return arrivals
+
+    async def _tell_progress(self, batch: Batch, arrivals: Sequence[Arrival], version: int) -> None:
         ends = {tp.partition: records[-1].offset + 1 for tp, records in batch.items()}
+        sends = Sends(self._producer)
         for reached in progress(arrivals, ends, version):
             await sends.send(self._progress_topic, reached.key, reached.encode())
         await sends.acknowledged()
-
-    async def _read(self, batch: Batch) -> list[Arrival]:
-        assert self._dead_letters is not None
-        arrivals: list[Arrival] = []
-        for tp, records in batch.items():
-            for record in records:
-                try:
-                    arrivals.append(
-                        read_arrival(
-                            tp.topic,
-                            tp.partition,
-                            record.offset,
-                            record.timestamp,
-                            record.key,
-                            record.value,
-                            record.headers,
-                        )
-                    )
-                except DecodeError as error:
-                    await self._dead_letters.put(record, error)
-        await asyncio.sleep(0)
-        return arrivals
-
-    def _match(self, arrivals: Sequence[Arrival], version: int) -> list[AlertResultRecord]:
-        """The records of a chunk of documents, those of one collection together."""
-        started, executed_at = time.monotonic(), self._context.clock()
-        collections: defaultdict[tuple[str, str], list[Arrival]] = defaultdict(list)
-        for arrival in arrivals:
-            collections[arrival.event.namespace_id, arrival.event.collection_id].append(arrival)
-        found = [
-            (arrival, hits)
-            for key, group in collections.items()
-            if (percolator := self._percolator(*key)) is not None
-            for arrival, hits in zip(group, percolator.match([item.event for item in group]), strict=True)
-            if hits
-        ]
-        checked = Checked(executed_at, int((time.monotonic() - started) * 1_000), version)
-        records = (compose(arrival, hits, checked, self._hasher) for arrival, hits in found)
-        return [record for record in records if record is not None]
-
-    def _percolator(self, namespace_id: str, collection_id: str) -> Percolator[StandingAlert] | None:
-        """The compiled alerts of a collection; ``None`` when it has none or is unknown."""
-        key = (namespace_id, collection_id)
-        if key not in self._percolators:
-            if self._tail.catalog.get("collection", namespace_id, collection_id) is None:
-                # Not remembered: anybody may write any name into the topic.
-                return None
-            standing = standing_alerts(self._tail.catalog, namespace_id, collection_id)
-            for alert_id, reason in standing.refused:
-                log.warning("alert_not_checked", alert=alert_id, collection=collection_id, reason=reason)
-            alerts = standing.alerts
-            self._percolators[key] = Percolator(alerts, lambda alert: alert.plan) if alerts else None
-        return self._percolators[key]
-
-    def _changed(self, record: DefinitionRecord) -> None:
-        """Compile a namespace's alerts again when something they depend on has changed."""
-        if record.kind in ("collection", "retriever", "alert"):
-            for key in [key for key in self._percolators if key[0] == record.namespace_id]:
-                del self._percolators[key]
 
     def _check_tail(self) -> None:
         failure = self._tail.failure
@@ -186,3 +144,21 @@ class Match:
             raise failure
         if failure is not None:
             raise DefinitionsTailError("the definitions could not be followed any longer") from failure
+
+
+def _chunks(batch: Batch) -> Iterator[list[ConsumerRecord]]:
+    records = chain.from_iterable(batch.values())
+    while chunk := list(islice(records, CHUNK)):
+        yield chunk
+
+
+def _versions(batch: Batch) -> set[str]:
+    """What the writers of a batch's records say they saw."""
+    found = {
+        value
+        for records in batch.values()
+        for record in records
+        for name, value in record.headers
+        if name == DEFINITIONS_VERSION and value is not None
+    }
+    return {value.decode(errors="replace") for value in found}

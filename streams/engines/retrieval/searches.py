@@ -1,6 +1,5 @@
 """The searches of a ``feature_search`` whose queries are constants (contract section 6, Search)."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -107,15 +106,21 @@ def _vector(value: Any, uri: str, place: str) -> NDArray[np.float64]:
         raise PlanError(f"{place}: a vector query is a list of 1 to {MAX_DIMENSIONS} numbers")
     if isinstance(value[0], list):
         raise PlanError(f"{place}: several vectors in one query are not supported; use one search for each")
-    if not all(type(item) in (int, float) and math.isfinite(item) for item in value):
-        raise PlanError(f"{place}: a vector query holds finite numbers only")
+    if not set(map(type, value)) <= {int, float}:
+        raise PlanError(f"{place}: a vector query holds numbers only")
     if uri == HashingEmbedder.URI and len(value) != HashingEmbedder.DIMENSIONS:
         raise PlanError(
             f"{place}: vectors of {uri} have {HashingEmbedder.DIMENSIONS} dimensions, not {len(value)}"
         )
-    # Numbers may be huge: scale before squaring.
-    largest = max(abs(item) for item in value)
+    try:
+        vector = np.array(value, dtype=np.float64)
+    except OverflowError as error:
+        raise PlanError(f"{place}: a vector query holds a number too large") from error
+    largest = np.abs(vector).max()
+    if not np.isfinite(largest):
+        raise PlanError(f"{place}: a vector query holds finite numbers only")
     if largest == 0:
         raise PlanError(f"{place}: the query vector is zero and has no direction")
-    query: NDArray[np.float64] = unit_rows(np.array([[item / largest for item in value]], dtype=np.float64))[0]
+    # Numbers may be huge or tiny: scale before squaring.
+    query: NDArray[np.float64] = unit_rows((vector / largest)[None, :])[0]
     return query
