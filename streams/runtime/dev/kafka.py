@@ -94,7 +94,8 @@ async def fetch_jars() -> Path:
 
 
 async def start_kafka(folder: Path, port: int) -> BrokerAddress:
-    """Format an empty log folder and start one KRaft node on ``port``. Raises :class:`ChildFailedError`."""
+    """Start one KRaft node on ``port`` over the logs in ``folder``, which is formatted when it is empty. Raises
+    :class:`ChildFailedError`."""
     reason = unavailable()
     if reason is not None:
         raise ChildFailedError(f"Kafka cannot run here: {reason}")
@@ -125,17 +126,8 @@ async def start_kafka(folder: Path, port: int) -> BrokerAddress:
         )
     )
     classpath = str(jars / "*")
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    formatted = await asyncio.create_subprocess_exec(
-        *("java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)),
-        "--ignore-formatted",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await formatted.communicate()
-    if formatted.returncode != 0:
-        raise ChildFailedError(f"Kafka's storage could not be formatted:\n{output.decode()[-2000:]}")
+    if not (folder / "kafka-logs").exists():
+        await _format(classpath, settings)
     child = await Child.start(
         "kafka",
         ["java", "-Xmx384m", "-Xms128m", "-cp", classpath, "kafka.Kafka", str(settings)],
@@ -149,6 +141,20 @@ async def start_kafka(folder: Path, port: int) -> BrokerAddress:
         await child.stop()
         raise
     return BrokerAddress(bootstrap, idempotence=True, fetch_max_wait_ms=500, child=child)
+
+
+async def _format(classpath: str, settings: Path) -> None:
+    """Prepare an empty log folder for a cluster of its own."""
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    formatted = await asyncio.create_subprocess_exec(
+        *("java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await formatted.communicate()
+    if formatted.returncode != 0:
+        raise ChildFailedError(f"Kafka's storage could not be formatted:\n{output.decode()[-2000:]}")
 
 
 async def _wait_until_it_answers(child: Child, bootstrap: str, timeout_seconds: float = 60.0) -> None:

@@ -1,0 +1,1 @@
+"""One file per claim of the README; the last line each prints is one JSON object."""
