@@ -109,24 +109,26 @@ class Collect:
     async def handle(self, batch: Batch) -> None:
         """Store a batch. Records that can never be stored become dead letters."""
         await self._refresh()
-        entries = [
-            await self._read(tp, record)
-            for tp, records in sorted(batch.items())
-            for record in records
-            # A fetch that was under way when the position was set may begin before it.
-            if record.offset >= self._positions[tp]
-        ]
+        entries: list[Entry] = []
+        bad: list[tuple[ConsumerRecord, DecodeError]] = []
+        for tp, records in sorted(batch.items()):
+            for record in records:
+                # A fetch that was under way when the position was set may begin before it.
+                if record.offset < self._positions[tp]:
+                    continue
+                arrival = None
+                try:
+                    arrival = read_arrival(
+                        tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+                    )
+                except DecodeError as error:
+                    bad.append((record, error))
+                entries.append(Entry(tp, record, arrival))
+        if bad:
+            assert self._dead_letters is not None
+            await self._dead_letters.put_all(bad)
         if entries:
             await self._store(entries)
-
-    async def _read(self, tp: TopicPartition, record: ConsumerRecord) -> Entry:
-        try:
-            arrival = read_arrival(
-                tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
-            )
-        except DecodeError as error:
-            return await self._put_away(tp, record, error)
-        return Entry(tp, record, arrival)
 
     async def _put_away(self, tp: TopicPartition, record: ConsumerRecord, error: Exception) -> Entry:
         assert self._dead_letters is not None

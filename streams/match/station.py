@@ -114,6 +114,7 @@ class Match:
         """Decode records; those that can never be decoded become dead letters."""
         assert self._dead_letters is not None
         arrivals: list[Arrival] = []
+        bad: list[tuple[ConsumerRecord, DecodeError]] = []
         for record in records:
             try:
                 arrivals.append(
@@ -128,7 +129,9 @@ class Match:
                     )
                 )
             except DecodeError as error:
-                await self._dead_letters.put(record, error)
+                bad.append((record, error))
+        if bad:
+            await self._dead_letters.put_all(bad)
         return arrivals
 
     async def _tell_progress(self, batch: Batch, arrivals: Sequence[Arrival], version: int) -> None:

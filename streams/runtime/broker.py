@@ -129,11 +129,15 @@ class Sends:
 
     async def acknowledged(self) -> None:
         """Wait until the broker has acknowledged every record. Raises the first failure."""
+        for failure in await self.failures():
+            if failure is not None:
+                raise failure
+
+    async def failures(self) -> list[BaseException | None]:
+        """Wait for every record's outcome; per record why the broker does not have it, ``None`` if it has."""
         futures, self._futures = self._futures, []
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        return [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

@@ -41,8 +41,6 @@ _FATAL_KAFKA = (
     # After a refused record an idempotent producer's numbering is out of step for good: only a new one helps.
     kafka.OutOfOrderSequenceNumber,
     kafka.InvalidTopicError,
-    # A batch was refused before: the producer has numbered past it and is of no use for the partition any more.
-    kafka.OutOfOrderSequenceNumber,
 )
 
 

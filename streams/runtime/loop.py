@@ -21,7 +21,8 @@ rebalance happened inside ``getmany``        5      generation changed: the batc
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import structlog
@@ -43,6 +44,7 @@ from schemas.events.dead_letter import DeadLetter
 from schemas.times import from_millis
 from schemas.topics import DEAD_LETTERS, Topic
 from streams.runtime import metrics
+from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.broker import Broker, HeaderList, Sends
 from streams.runtime.failure import Disposition, PositionLostError, classify
 
@@ -81,6 +83,15 @@ class IdleHandler(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A record to put away, why, and its headers as a dead letter."""
+
+    record: ConsumerRecord
+    error: BaseException
+    headers: HeaderList
+
+
 class DeadLetters:
     """Puts records away. A dead letter is acknowledged before the batch it came from is committed."""
 
@@ -91,11 +102,19 @@ class DeadLetters:
         self._station = station
 
     async def put(self, record: ConsumerRecord, error: BaseException, attempts: int = 1) -> None:
-        """Write one record to ``dead-letters`` and wait for the acknowledgement.
+        """Write one record to ``dead-letters`` and wait for the acknowledgement; as :meth:`put_all`."""
+        await self._put([_Letter(record, error, self._headers(record, error, attempts))])
+
+    async def put_all(self, failed: Iterable[tuple[ConsumerRecord, BaseException]]) -> None:
+        """Write records, each with its error, to ``dead-letters`` in one round trip and wait until all of them
+        are acknowledged.
 
         A record that the broker took and that only our headers make too large is cut; the header
         ``x-dead-truncated`` then holds its full size.
         """
+        await self._put([_Letter(record, error, self._headers(record, error, 1)) for record, error in failed])
+
+    def _headers(self, record: ConsumerRecord, error: BaseException, attempts: int) -> HeaderList:
         letter = DeadLetter(
             topic=record.topic,
             partition=record.partition,
@@ -106,22 +125,43 @@ class DeadLetters:
             message=str(error),
             attempts=attempts,
         )
-        headers = letter.headers(tuple(record.headers))
-        try:
-            await self._send(self._producer, record.key, record.value, headers)
-        except (MessageSizeTooLargeError, OutOfOrderSequenceNumber):
-            # A refusal leaves the idempotent producer out of step: the rest goes through one of its own.
+        return letter.headers(tuple(record.headers))
+
+    async def _put(self, letters: Sequence[_Letter]) -> None:
+        for letter in await self._refused(letters):
+            # A refusal leaves the idempotent producer out of step: each of the rest gets one of its own.
             async with self._broker.producer() as producer:
-                await self._send_cut(producer, record, headers)
-        metrics.DEAD_LETTERS.labels(self._station).inc()
-        log.warning(
-            "dead_letter",
-            station=self._station,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            error=str(error),
-        )
+                await self._send_cut(producer, letter.record, letter.headers)
+        for letter in letters:
+            metrics.DEAD_LETTERS.labels(self._station).inc()
+            log.warning(
+                "dead_letter",
+                station=self._station,
+                topic=letter.record.topic,
+                partition=letter.record.partition,
+                offset=letter.record.offset,
+                error=str(letter.error),
+            )
+
+    async def _refused(self, letters: Sequence[_Letter]) -> list[_Letter]:
+        """Send letters together; returns those that the client or the broker finds too large, and those that
+        were sent with or after them."""
+        sends = Sends(self._producer)
+        sent: list[_Letter] = []
+        refused: list[_Letter] = []
+        for letter in letters:
+            try:
+                await sends.send(self._topic, letter.record.key, letter.record.value, letter.headers)
+            except MessageSizeTooLargeError:
+                refused.append(letter)
+            else:
+                sent.append(letter)
+        for letter, failure in zip(sent, await sends.failures(), strict=True):
+            if isinstance(failure, MessageSizeTooLargeError | OutOfOrderSequenceNumber):
+                refused.append(letter)
+            elif failure is not None:
+                raise failure
+        return refused
 
     async def _send(
         self, producer: AIOKafkaProducer, key: bytes | None, value: bytes | None, headers: HeaderList
@@ -204,7 +244,7 @@ class StationLoop:
             else:
                 log.warning("seek_retried", station=self._handler.name, error=str(error))
                 self._reseek = True
-                await asyncio.sleep(1.0)
+                await pause(self._stopping, 1.0)
 
     async def _turn(self) -> None:
         generation = self.generation
@@ -272,8 +312,4 @@ class StationLoop:
                 if partition in assigned:
                     self._consumer.seek(partition, records[0].offset)
         # aiokafka's heartbeat runs apart from polling; only max_poll_interval bounds this wait.
-        try:
-            async with asyncio.timeout(min(0.1 * 2 ** min(self._failures, 8), 10.0)):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+        await pause(self._stopping, backoff_seconds(self._failures))

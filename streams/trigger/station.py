@@ -13,6 +13,7 @@ import structlog
 from streams.engines.rules import grid
 from streams.runtime import metrics
 from streams.runtime.agent import Context
+from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
 from streams.trigger import store
 from streams.trigger.conditions import check_due, parse_condition
@@ -20,8 +21,6 @@ from streams.trigger.schedules import CLAIM, fire_due
 from streams.trigger.watermarks import Watermarks
 
 log = structlog.get_logger(__name__)
-
-MAX_PAUSE_SECONDS = 10.0
 
 
 class TriggerStation:
@@ -61,7 +60,7 @@ class TriggerStation:
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
         failures = 0
         while not self._stopping.is_set():
-            pause = self._context.settings.clock_seconds
+            seconds = self._context.settings.clock_seconds
             try:
                 await work(self._context.clock())
                 failures = 0
@@ -69,14 +68,10 @@ class TriggerStation:
                 if classify(error) is not Disposition.RETRY:
                     raise
                 failures += 1
-                pause = min(MAX_PAUSE_SECONDS, pause * 2**failures)
+                seconds = backoff_seconds(failures)
                 metrics.RETRIES.labels(self.name).inc()
-                log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=pause)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._stopping.wait()
-            except TimeoutError:
-                continue
+                log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=seconds)
+            await pause(self._stopping, seconds)
 
     async def _schedules(self, now: datetime) -> None:
         while not self._stopping.is_set():

@@ -216,3 +216,57 @@ async def test_a_dead_letter_that_only_our_headers_make_too_large_is_cut(
     assert value.startswith(cut.value)
     assert len(cut.value) > 10_000
     assert (whole.value, dict(whole.headers)["x-dead-message"]) == (b"small", b"no good")
+
+
+async def test_several_dead_letters_take_one_round_trip(context: Context, producer: AIOKafkaProducer) -> None:
+    values = [b"\xff%d" % number for number in range(200)]
+    await publish(context, producer, values)
+    records = context.broker.consumer(DOCUMENTS)
+    letters = context.broker.consumer(DEAD_LETTERS)
+    await records.start()
+    await letters.start()
+    try:
+        read = [await asyncio.wait_for(records.getone(), 20) for _ in values]
+        before = requests(producer)
+        await DeadLetters(context.broker, producer, "match").put_all(
+            [(record, ValueError(f"no good: {record.offset}")) for record in read]
+        )
+        asked = requests(producer) - before
+        found = [await asyncio.wait_for(letters.getone(), 20) for _ in values]
+    finally:
+        await records.stop()
+        await letters.stop()
+    assert 0 < asked < 20
+    said = {letter.value: dict(letter.headers)["x-dead-message"] for letter in found}
+    assert said == {record.value: b"no good: %d" % record.offset for record in read}
+
+
+def requests(producer: AIOKafkaProducer) -> int:
+    """How many requests a producer has made of its brokers."""
+    return int(sum(connection._correlation_id for connection in producer.client._conns.values()))
+
+
+@pytest.mark.kafka
+async def test_of_several_dead_letters_only_what_is_too_large_is_cut(
+    small_dead_letters: None, context: Context, producer: AIOKafkaProducer
+) -> None:
+    noise = random.Random(2)
+    sizes = {b"a": 10, b"b": 110_000, b"c": 60_000, b"d": 120_000, b"e": 10}
+    documents = context.broker.topic(DOCUMENTS)
+    for key, size in sizes.items():
+        await producer.send_and_wait(documents, noise.randbytes(size), key=key)
+    records, letters = context.broker.consumer(DOCUMENTS), context.broker.consumer(DEAD_LETTERS)
+    await records.start()
+    await letters.start()
+    try:
+        dead_letters = DeadLetters(context.broker, producer, "match")
+        read = [await asyncio.wait_for(records.getone(), 20) for _ in sizes]
+        await dead_letters.put_all([(record, ValueError("no good")) for record in read])
+        await dead_letters.put_all([(read[0], ValueError("again"))])
+        found = [await asyncio.wait_for(letters.getone(), 20) for _ in range(len(sizes) + 1)]
+    finally:
+        await records.stop()
+        await letters.stop()
+    assert sorted(letter.key for letter in found) == sorted([*sizes, read[0].key])
+    cut = {letter.key: dict(letter.headers).get("x-dead-truncated") for letter in found}
+    assert cut == {b"a": None, b"b": b"110000", b"c": None, b"d": b"120000", b"e": None}
