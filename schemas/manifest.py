@@ -23,8 +23,8 @@ from schemas.api.cluster_trigger import CreateClusterTriggerRequest
 from schemas.api.collection import AlertApplication, CreateCollectionRequest
 from schemas.api.namespace import CreateNamespaceRequest
 from schemas.api.retriever import CreateRetrieverRequest
-from schemas.api.schedule import HASHING
 from schemas.api.trigger import CreateTriggerRequest
+from schemas.features import HASHING
 
 StepKind = Literal[
     "namespace", "collection", "retriever", "cluster", "alert", "attachment", "trigger", "cluster_trigger"

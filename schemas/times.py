@@ -1,10 +1,14 @@
 """Instants on the wire: ISO 8601 in UTC with ``Z`` (contract 1.5), milliseconds inside records' timestamps."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import orjson
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TimeDomain = Literal["processing_time", "event_time"]
+"""Which time of a document counts: when it was appended, or when it occurred."""
 
 
 def parse_instant(text: str) -> datetime:

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.features import HASHING
+from schemas.times import TimeDomain
 
 TriggerType = Literal["cron", "interval", "event", "conditional"]
-HASHING: Final = "mixpeek://hashing@v1/words"
-"""The built-in embedding of a document's words."""
 
 _YEAR: Final = 366 * 86_400
 Seconds = Annotated[int, Field(ge=0, le=_YEAR)]
@@ -66,7 +66,7 @@ class ConditionalSchedule(ApiRequest):
     collection_id: str | None = Field(None, min_length=1)
     cooldown_seconds: Seconds = 0
     feature_uri: str = Field(HASHING, min_length=1, max_length=512)
-    time_domain: Literal["processing_time", "event_time"] = "processing_time"
+    time_domain: TimeDomain = "processing_time"
     window_seconds: int | None = Field(None, ge=1, le=_YEAR)
     min_sample: int = Field(100, ge=2, le=2**31)
     allowed_lateness_seconds: float = Field(0, ge=0, le=_YEAR)

@@ -16,6 +16,7 @@ import pybase64
 from numpy.typing import NDArray
 
 from schemas.errors import DecodeError
+from schemas.features import MAX_DIMENSIONS
 from schemas.headers import Headers
 from schemas.ids import document_key
 from schemas.times import format_instant, parse_instant
@@ -28,7 +29,6 @@ DELETED: Final = "document.deleted"
 WATERMARK: Final = "watermark"
 EVENT_TYPES: Final = frozenset((UPSERTED, DELETED, WATERMARK))
 
-MAX_DIMENSIONS: Final = 65_536
 MAX_ID_LENGTH: Final = 1_024
 _KNOWN: Final = frozenset(
     (

@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_DIMENSIONS: Final = 65_536
+from schemas.features import MAX_DIMENSIONS
+
 _MAGIC: Final = b"TWSK"
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<4sHIQd")

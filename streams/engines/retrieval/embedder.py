@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.features import HASHING
+
 
 def document_text(text: str | None, payload: Any) -> str:
     """What of a document is embedded: its ``text``, else a string ``text`` in its payload, else nothing."""
@@ -25,7 +27,7 @@ class HashingEmbedder:
     No state and no training: the same text has the same bytes in every process and every batch cut.
     """
 
-    URI: Final = "mixpeek://hashing@v1/words"
+    URI: Final = HASHING
     DIMENSIONS: Final = 1024
 
     def __init__(self) -> None:

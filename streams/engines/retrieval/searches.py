@@ -6,12 +6,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.features import MAX_DIMENSIONS
 from streams.engines.retrieval.cosine import unit_rows
 from streams.engines.retrieval.embedder import HashingEmbedder
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.plan import Search
 
-MAX_DIMENSIONS: Final = 65_536
 MAX_SEARCHES: Final = 10
 
 

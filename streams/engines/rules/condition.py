@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from schemas.times import format_instant
+from schemas.features import HASHING
+from schemas.times import TimeDomain, format_instant
 from streams.engines.rules import cooldown
 from streams.engines.rules.decision import Decision
 from streams.engines.rules.errors import ScheduleError
 
-DEFAULT_FEATURE = "mixpeek://hashing@v1/words"
 MAX_SECONDS = 100 * 366 * 86_400
-
-TimeDomain = Literal["processing_time", "event_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Condition:
             condition_type=cast(Literal["drift", "volume"], _word(config, "condition_type", "drift", "volume")),
             threshold=_threshold(config.get("threshold")),
             metric=_text(config, "metric", "cosine_drift"),
-            feature_uri=_text(config, "feature_uri", DEFAULT_FEATURE),
+            feature_uri=_text(config, "feature_uri", HASHING),
             time_domain=cast(
                 TimeDomain, _word(config, "time_domain", "processing_time", "event_time", absent="processing_time")
             ),
