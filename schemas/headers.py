@@ -19,9 +19,10 @@ WATERMARK: Final = "x-watermark"
 """ISO 8601 instant: everything of this source that occurred before it was acknowledged before this record
 was sent. Lets event time advance exactly where a producer keeps several records in flight."""
 PRODUCER: Final = "x-producer"
-"""A name of the producer, for quarantine and metrics; optional."""
+"""A name of the producer, for whoever reads its dead letters; optional."""
 
 MAX_CAUSE_DEPTH: Final = 4
+"""Causes a write may have. A longer chain is a loop of alerts and triggers that set each other off."""
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -58,5 +59,9 @@ class DefinitionsVersion:
 
 
 def parse_causes(text: str | None) -> tuple[str, ...]:
-    """The chain of causes of a write, oldest first; empty for a producer's own write."""
-    return tuple(part for part in (text or "").split(",") if part)
+    """The chain of causes of a write, oldest first; empty for a producer's own write. Raises
+    :class:`DecodeError` for more than :data:`MAX_CAUSE_DEPTH`."""
+    causes = tuple(part for part in (text or "").split(",") if part)
+    if len(causes) > MAX_CAUSE_DEPTH:
+        raise DecodeError(f"header {CAUSED_BY} names {len(causes)} causes, allowed are {MAX_CAUSE_DEPTH}")
+    return causes

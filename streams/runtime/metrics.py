@@ -1,6 +1,6 @@
 """Every metric of the system: one list, each with its meaning. Labels never hold a tenant's name."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 RECORDS = Counter("tidewatch_records_total", "Records a station has finished", ["station", "topic"])
 BATCH_SECONDS = Histogram(
@@ -21,4 +21,3 @@ TRIGGER_FIRES = Counter("tidewatch_trigger_fires_total", "Fires published", ["tr
 JOBS = Counter("tidewatch_jobs_total", "Actions that ended", ["action_type", "status"])
 DELIVERIES = Counter("tidewatch_deliveries_total", "Delivery attempts", ["channel", "status"])
 OUTBOX = Counter("tidewatch_outbox_published_total", "Outbox rows published", ["topic"])
-QUARANTINED = Gauge("tidewatch_quarantined_sources", "Sources whose records go to dead letters unread")

@@ -60,7 +60,7 @@ class Publisher:
         lateness: timedelta = timedelta(0),
     ) -> None:
         """``definitions`` is the version the source saw: alerts of it apply to every record (design section 3).
-        ``producer`` names the source in metrics and quarantine."""
+        ``producer`` names the source in the records' headers."""
         self._topic = broker.topic(DOCUMENTS)
         self._client = broker.producer(linger_ms=LINGER_MS)
         self._lateness = lateness

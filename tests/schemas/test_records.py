@@ -16,7 +16,7 @@ from schemas.events.notification import DeliveryRecord
 from schemas.events.progress import MatchProgress
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.events.trigger import TriggerCommand, TriggerResult
-from schemas.headers import DefinitionsVersion, header, parse_causes
+from schemas.headers import MAX_CAUSE_DEPTH, DefinitionsVersion, header, parse_causes
 from schemas.times import format_instant, from_millis, parse_instant, to_millis
 
 AT = datetime(2014, 10, 1, 12, 30, tzinfo=UTC)
@@ -233,6 +233,9 @@ def test_headers() -> None:
             DefinitionsVersion.parse(text)
     assert parse_causes("a,b") == ("a", "b")
     assert parse_causes(None) == ()
+    assert len(parse_causes(",".join(["alt_1"] * MAX_CAUSE_DEPTH))) == MAX_CAUSE_DEPTH
+    with pytest.raises(DecodeError, match="x-caused-by"):
+        parse_causes(",".join(["alt_1"] * (MAX_CAUSE_DEPTH + 1)))
 
 
 def test_instants() -> None:
