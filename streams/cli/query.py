@@ -1,4 +1,4 @@
-"""``tidewatch query``: the HTTP API, the dashboard, and the station that fills the read view behind them."""
+"""``tidewatch query``: the HTTP API, and the station that fills the read view behind them."""
 
 from typing import Annotated
 
