@@ -22,6 +22,7 @@ from sklearn.cluster import (
 from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture
 
+from schemas.api.clustering import PARAMETERS
 from streams.act.clustering.algorithms import METHODS, parameters_of
 from streams.act.clustering.plan import Plan, plan_of_cluster, plan_of_execution
 from streams.act.clustering.points import Points, sample
@@ -314,3 +315,10 @@ def test_many_sparse_rows_are_grouped_as_dense_ones_are() -> None:
     assert np.allclose(found.centroids, direct.cluster_centers_[[renumbered[n] for n in range(3)]], atol=1e-3)
     for cluster in found.clusters:
         assert any(set(cluster.keywords[:3]) <= set(topic) for topic in topics)
+
+
+def test_the_api_accepts_what_the_action_runs() -> None:
+    """Methods and their parameters stand in two tables: the wire's, which has no algorithms, and the action's."""
+    assert {name: set(keys) for name, keys in PARAMETERS.items()} == {
+        name: set(method.defaults) for name, method in METHODS.items()
+    }
