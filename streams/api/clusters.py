@@ -7,9 +7,12 @@ from datetime import datetime
 from schemas.api.base import JsonObject
 from schemas.api.cluster import ClusterResponse, CreateClusterRequest, PatchClusterRequest, PatchClusterResponse
 from schemas.api.clustering import PARAMETERS, VectorConfig, check_parameters, parameters_of
-from schemas.api.schedule import HASHING
+from schemas.features import HASHING
 from streams.api.names import not_enabled
+from streams.engines.retrieval.errors import FilterError
+from streams.engines.retrieval.filters import parse_filter
 from streams.runtime.definitions import StoredDefinition
+from streams.runtime.http.errors import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,21 @@ def check_enabled(request: CreateClusterRequest) -> None:
         raise not_enabled("Clustering over several features", "one feature")
     if config.hierarchical or [step for step in config.preprocessing_steps or () if step not in ("none", None)]:
         raise not_enabled("hierarchical clustering and preprocessing", "plain clustering")
-    check_filters(request.filters)
+    check_filters(request.filters, "filters")
     if request.auto_execute_on_batch or request.enrich_source_collection or request.llm_labeling:
         raise not_enabled(
             "auto_execute_on_batch, enrich_source_collection and llm_labeling", "a trigger that runs the cluster"
         )
 
 
-def check_filters(filters: JsonObject | None) -> None:
-    """Refuse (403) a clustering of a part of a collection."""
-    if filters:
-        raise not_enabled("Clustering with filters", "clustering of whole collections")
+def check_filters(filters: JsonObject | None, *location: str) -> None:
+    """Refuse (422) filters that cannot be read; ``location`` is their place in the body."""
+    if filters is None:
+        return
+    try:
+        parse_filter(filters, place=location[-1])
+    except FilterError as error:
+        raise invalid(str(error), "body", *location) from error
 
 
 def new_body(request: CreateClusterRequest, cluster_id: str, collection_ids: Sequence[str]) -> JsonObject:
@@ -59,13 +66,14 @@ def new_body(request: CreateClusterRequest, cluster_id: str, collection_ids: Seq
 
 
 def patched_body(body: JsonObject, request: PatchClusterRequest) -> JsonObject:
-    """``body`` with what the request changes. Raises 403 for what nothing here would do, and
-    ``ValidationError`` for a parameter the method has not."""
-    for name in ("source_cluster_ids", "llm_labeling", "face_cluster_merge", "filters"):
+    """``body`` with what the request changes. Raises 403 for what nothing here would do, 422 for filters that
+    cannot be read, and ``ValidationError`` for a parameter the method has not."""
+    kept = ("cluster_name", "description", "metadata", "filters")
+    for name in ("source_cluster_ids", "llm_labeling", "face_cluster_merge"):
         if getattr(request, name):
-            raise not_enabled(name, "cluster_name, description, metadata, sample_size, algorithm_params")
+            raise not_enabled(name, ", ".join((*kept, "sample_size", "algorithm_params")))
+    check_filters(request.filters, "filters")
     given = request.given()
-    kept = ("cluster_name", "description", "metadata")
     changed = {**body, **{name: given[name] for name in kept if name in given}}
     config = {**body["vector_config"], **{k: given[k] for k in ("sample_size", "algorithm_params") if k in given}}
     check_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")

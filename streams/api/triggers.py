@@ -43,7 +43,7 @@ class TriggerState:
 
 
 def check_action(request: CreateTriggerRequest) -> None:
-    """Refuse (403) an action nothing here would run as asked."""
+    """Refuse (403) an action nothing here would run as asked, and (422) filters that cannot be read."""
     if request.action_type not in AVAILABLE_ACTIONS:
         raise not_enabled(f"action_type {request.action_type!r}", ", ".join(AVAILABLE_ACTIONS))
     config = request.action_config
@@ -51,7 +51,7 @@ def check_action(request: CreateTriggerRequest) -> None:
         raise not_enabled(f"mode {config['mode']!r}", "full")
     if config.get("output_collection_ids"):
         raise not_enabled("output_collection_ids", "reading the result from the cluster's executions")
-    check_filters(config.get("filters"))
+    check_filters(config.get("filters"), "action_config", "filters")
 
 
 def next_time(

@@ -96,6 +96,14 @@ async def test_what_nothing_would_evaluate_is_refused(api: httpx.AsyncClient) ->
         "notification_config": make.UNCONFIGURED,
     }
     refused(await api.post("/v1/alerts", json=body), 403, "NotEnabledError")
+    # Sweeps are not built; on ingest each matching document is an event of its own.
+    await make.retriever(api)
+    one = {"name": "R", "retriever_id": "ebola", "notification_config": make.UNCONFIGURED}
+    again = {"renotify_interval_seconds": 3600}
+    refused(await api.post("/v1/alerts", json={**one, **again}), 403, "NotEnabledError")
+    await make.alert(api, "ebola")
+    refused(await api.patch("/v1/alerts/Ebola", json=again), 403, "NotEnabledError")
+    assert (await api.get("/v1/alerts/Ebola")).json()["renotify_interval_seconds"] is None
 
 
 async def test_secrets_are_stored_encrypted_masked_and_kept_when_the_mask_returns(
@@ -126,6 +134,18 @@ async def test_secrets_are_stored_encrypted_masked_and_kept_when_the_mask_return
     assert answer.json()["notification_config"]["channels"] == [MASKED]
     assert answer.json()["notification_config"]["include_scores"] is False
     assert await stored() == ("t0ken", "s3cret")
+
+    async def held() -> int:
+        async with here.database.connection() as connection:
+            cursor = await connection.execute("SELECT count(*)::int FROM secrets")
+            return int((await cursor.fetchall())[0][0])
+
+    assert await held() == 2
+    config = {**MASKED["config"], "signing_secret": "an0ther"}  # type: ignore[dict-item]
+    fresh = {"notification_config": {"channels": [{**MASKED, "config": config}]}}
+    assert (await api.patch(path, json=fresh)).status_code == 200
+    assert await stored() == ("t0ken", "an0ther")
+    assert await held() == 2, "the secret that was replaced is forgotten"
     # A mask never sends a stored secret to another address.
     moved = {**MASKED, "config": {**MASKED["config"], "url": "https://evil.example"}}  # type: ignore[dict-item]
     refused(await api.patch(path, json={"notification_config": {"channels": [moved]}}), 422, "ValidationError")
@@ -197,7 +217,8 @@ async def test_delete_detaches_and_keeps_the_retriever(api: httpx.AsyncClient, h
 async def test_lists_page_search_sort_and_count(api: httpx.AsyncClient) -> None:
     await make.retriever(api)
     for number in range(5):
-        await make.alert(api, "ebola", f"A{number}", enabled=number != 3, description="50% of it")
+        # A space, so that no random id matches a search.
+        await make.alert(api, "ebola", f"A {number}", enabled=number != 3, description="50% of it")
     seen: list[str] = []
     query: dict[str, Any] = {"limit": 2, "include_total": True}
     while True:
@@ -209,7 +230,7 @@ async def test_lists_page_search_sort_and_count(api: httpx.AsyncClient) -> None:
         if page["pagination"]["next_cursor"] is None:
             break
         query["cursor"] = page["pagination"]["next_cursor"]
-    assert seen == ["A4", "A3", "A2", "A1", "A0"]
+    assert seen == ["A 4", "A 3", "A 2", "A 1", "A 0"]
     assert page["stats"] == {
         "total_alerts": 5,
         "enabled_alerts": 4,
@@ -218,12 +239,12 @@ async def test_lists_page_search_sort_and_count(api: httpx.AsyncClient) -> None:
     }
     ascending = {"sort": {"field": "name"}, "limit": 2, "offset": 1}
     page = (await api.post("/v1/alerts/list", json=ascending)).json()
-    assert [item["name"] for item in page["results"]] == ["A1", "A2"]
+    assert [item["name"] for item in page["results"]] == ["A 1", "A 2"]
     assert page["pagination"]["total"] is None
     # The query wins over the body (contract 1.1).
     page = (await api.post("/v1/alerts/list", json=ascending, params={"limit": 1})).json()
-    assert [item["name"] for item in page["results"]] == ["A1"]
-    for search, found in (("a3", 1), ("A*", 5), ("*3", 1), ("50%", 5), ("%", 5), ("5_", 0), ("0% of", 5)):
+    assert [item["name"] for item in page["results"]] == ["A 1"]
+    for search, found in (("a 3", 1), ("A*", 5), ("* 3", 1), ("50%", 5), ("%", 5), ("5_", 0), ("0% of", 5)):
         page = (await api.get("/v1/alerts", params={"search": search})).json()
         assert page["total_count"] == found, search
     refused(await api.get("/v1/alerts", params={"limit": 1001}), 422, "ValidationError")

@@ -67,7 +67,8 @@ async def test_one_without_a_name_gets_one(api: httpx.AsyncClient) -> None:
         ({"vector_config": {**CONFIG, "sample_size": 1_000_001}}, 422, "ValidationError"),
         ({"vector_config": {**CONFIG, "clustering_method": "leiden"}}, 403, "NotEnabledError"),
         ({"cluster_type": "attribute", "attribute_config": {"attributes": ["a"]}}, 403, "NotEnabledError"),
-        ({"filters": {"a": 1}}, 403, "NotEnabledError"),
+        ({"filters": {"a": {"bigger_than": 1}}}, 422, "ValidationError"),
+        ({"filters": {"field": "a", "operator": "regex"}}, 422, "ValidationError"),
         ({"auto_execute_on_batch": True}, 403, "NotEnabledError"),
     ],
 )
@@ -77,3 +78,16 @@ async def test_a_wrong_cluster_is_refused(
     await make.collection(api)
     body = {"cluster_name": "c", "collection_ids": ["news"], "vector_config": CONFIG, **change}
     refused(await api.post("/v1/clusters", json=body), status, kind)
+
+
+async def test_filters_are_kept_shown_and_changed(api: httpx.AsyncClient) -> None:
+    await make.collection(api)
+    wanted = {"AND": [{"field": "lang", "operator": "eq", "value": "en"}, {"score": {"gte": 1}}]}
+    body = {"cluster_name": "c", "collection_ids": ["news"], "vector_config": CONFIG, "filters": wanted}
+    one = await make.made(api, "/v1/clusters", body)
+    assert one["filters"] == wanted
+    changed = await api.patch("/v1/clusters/c", json={"filters": {"lang": "de"}})
+    assert (changed.status_code, changed.json()["filters"]) == (200, {"lang": "de"})
+    bad = await api.patch("/v1/clusters/c", json={"filters": {"OR": 1}})
+    assert make.places(refused(bad, 422, "ValidationError")) == [("value_error", ["body", "filters"])]
+    assert (await api.get("/v1/clusters/c")).json()["filters"] == {"lang": "de"}

@@ -154,6 +154,16 @@ async def test_rename_list_delete(api: httpx.AsyncClient, here: Context) -> None
             ("collection_counters", "partition, added, deleted", "0, 5, 1"),
             ("collection_counters", "partition, added, deleted", "1, 2, 0"),
             (
+                "drift_sketches",
+                "feature, time_domain, width_seconds, partition, bucket_start, documents, sketch",
+                "'f', 'event_time', 60, 0, now(), 1, ''",
+            ),
+            (
+                "drift_seeds",
+                "feature, time_domain, width_seconds, partition, up_to_offset",
+                "'f', 'event_time', 60, 0, 1",
+            ),
+            (
                 "documents",
                 "document_id, occurred_at, appended_at, created_at, partition, record_offset",
                 "'d', now(), now(), now(), 0, 0",
@@ -168,4 +178,6 @@ async def test_rename_list_delete(api: httpx.AsyncClient, here: Context) -> None
     assert (await api.delete("/v1/collections/third")).status_code == 200
     refused(await api.get("/v1/collections/third"), 404, "NotFoundError")
     async with here.database.connection() as connection:
-        assert await (await connection.execute("SELECT count(*) FROM documents")).fetchone() == (0,)
+        for table in ("documents", "collection_counters", "drift_sketches", "drift_seeds"):
+            cursor = await connection.execute(f"SELECT count(*) FROM {table}".encode())
+            assert await cursor.fetchone() == (0,), table

@@ -304,3 +304,16 @@ async def test_cluster_trigger_by_execution_config(api: httpx.AsyncClient, news:
         error = refused(await api.post(path, json={**body, **wrong}), 422, "ValidationError")
         if place is not None:
             assert places(error)[0][1] == place
+
+
+async def test_a_trigger_may_cluster_a_part_of_a_collection(api: httpx.AsyncClient, news: dict[str, Any]) -> None:
+    one = await trigger(api, action_config={"cluster_id": "topics", "filters": {"lang": "en"}})
+    assert one["action_config"]["filters"] == {"lang": "en"}
+    body = {
+        "action_type": "cluster",
+        "action_config": {"cluster_id": "topics", "filters": {"NOT": 1}},
+        "trigger_type": "interval",
+        "schedule_config": SCHEDULES["interval"],
+    }
+    error = refused(await api.post("/v1/triggers", json=body), 422, "ValidationError")
+    assert places(error) == [("value_error", ["body", "action_config", "filters"])]

@@ -14,7 +14,7 @@ from schemas.api.alert import (
 from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
 from schemas.ids import new_id
-from streams.api.alerts import check_scope, new_body, patched_body, response
+from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
 from streams.api.body import JsonRoute
 from streams.api.listing import list_page, page_of
@@ -49,7 +49,7 @@ async def create_alert(
 ) -> AlertResponse:
     """Create an alert."""
     namespace_id = access.namespace_id
-    check_scope(body.source, body.namespace_selector, namespace_id)
+    check_enabled(body, body.source, namespace_id)
     async with change(context, answer) as connection:
         await require_name(connection, "alert", namespace_id, body.name, "name")
         retriever_id = await _retriever_id(connection, namespace_id, body.retriever_id)
@@ -80,7 +80,7 @@ async def patch_alert(
     async with change(context, answer) as connection:
         stored = await require(connection, "alert", namespace_id, alert_identifier)
         old, alert_id = stored.body, stored.record.id
-        check_scope("system" if body.system_condition else old["source"], body.namespace_selector, namespace_id)
+        check_enabled(body, "system" if body.system_condition else old["source"], namespace_id)
         if body.name is not None and body.name != old["name"]:
             await require_name(connection, "alert", namespace_id, body.name, "name")
         retriever_id = await _retriever_id(connection, namespace_id, body.retriever_id)
@@ -92,6 +92,9 @@ async def patch_alert(
         retriever = await require(connection, "retriever", namespace_id, changed["retriever_id"])
         await check_change(connection, namespace_id, alert_id, changed, retriever.body)
         stored = await save(connection, "alert", namespace_id, alert_id, changed["name"], changed)
+        kept = set(references(changed["notification_config"]))
+        replaced = [item for item in references(old["notification_config"]) if item not in kept]
+        await forget(connection, namespace_id, replaced)
         fired = await _last_fired(connection, namespace_id, [alert_id])
     return response(stored, fired.get(alert_id))
 

@@ -24,6 +24,9 @@ from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 
+_OWNED = ("documents", "document_vectors", "collection_counters", "drift_sketches", "drift_seeds")
+"""Tables whose rows go with their collection."""
+
 
 @router.post("")
 async def create_collection(
@@ -80,12 +83,12 @@ async def patch_collection(
 async def delete_collection(
     collection_identifier: str, access: AccessDep, context: ContextDep, answer: Response
 ) -> DeletedResponse:
-    """Delete a collection and its documents."""
+    """Delete a collection with its documents, counts and sketches."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
         await delete_definition(connection, "collection", namespace_id, stored.record.id)
-        for table in ("documents", "document_vectors", "drift_sketches", "drift_seeds"):
+        for table in _OWNED:
             await connection.execute(
                 f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
                 (namespace_id, stored.record.id),
