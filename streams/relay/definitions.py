@@ -16,22 +16,19 @@ What it noted is a row of ``positions`` with the first record's timestamp, writt
 acknowledged. Definitions whose records still wait in the outbox are left to it.
 """
 
-import asyncio
 from typing import Final
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from schemas.errors import DecodeError
-from schemas.events.definition import DefinitionRecord, decode_definition, encode_definition, stream_record
+from schemas.events.definition import DefinitionRecord, encode_definition, stream_record
 from schemas.topics import DEFINITIONS
 from streams.runtime.broker import Broker, Sends
 from streams.runtime.database import Connection, stored_positions
-from streams.runtime.definitions import every_record
+from streams.runtime.definitions import check_stream, every_record, first_record
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
 
 _STATION: Final = "relay"
-_READ_SECONDS: Final = 30.0
 _CHUNK: Final = 1_000
 
 
@@ -48,7 +45,7 @@ async def open_definitions(connection: Connection, broker: Broker, producer: AIO
         first = await first_record(broker)
         if first is None:
             raise LogMismatchError(f"{topic} is empty although its first record was acknowledged")
-    _check_epoch(topic, first, epoch)
+    check_stream(topic, first, epoch)
     known = (await stored_positions(connection, _STATION, topic)).get(0)
     if known is not None and (known.last_timestamp, known.last_key) == (first.timestamp, first.key):
         return 0
@@ -57,40 +54,6 @@ async def open_definitions(connection: Connection, broker: Broker, producer: AIO
         await _publish(producer, topic, missing[start : start + _CHUNK])
     await _note(connection, topic, first)
     return len(missing)
-
-
-async def first_record(broker: Broker) -> ConsumerRecord | None:
-    """The first record of the topic, ``None`` when it is empty. Raises ``TimeoutError``."""
-    consumer = broker.consumer()
-    await consumer.start()
-    try:
-        partition = TopicPartition(broker.topic(DEFINITIONS), 0)
-        begin = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
-        consumer.assign([partition])
-        consumer.seek(partition, begin)
-        async with asyncio.timeout(_READ_SECONDS):
-            # Compaction leaves gaps, so a log that is not empty by its offsets may hold no record.
-            while begin < end and await consumer.position(partition) < end:
-                found = await consumer.getmany(partition, timeout_ms=500, max_records=1)
-                if records := found.get(partition):
-                    return records[0]
-        return None
-    finally:
-        await consumer.stop()
-
-
-def _check_epoch(topic: str, first: ConsumerRecord, epoch: str) -> None:
-    try:
-        found = decode_definition(first.value).version.epoch
-    except DecodeError as error:
-        raise LogMismatchError(f"the first record of {topic} is not of this system: {error}") from error
-    if found != epoch:
-        raise LogMismatchError(
-            f"{topic} belongs to stream {found}, the database to {epoch}. Point TIDEWATCH_DATABASE and "
-            "TIDEWATCH_KAFKA at a pair that belong together, or set TIDEWATCH_TOPIC_PREFIX to start new topics "
-            "for this database."
-        )
 
 
 async def _not_waiting(connection: Connection) -> list[DefinitionRecord]:

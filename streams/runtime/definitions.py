@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from psycopg.types.json import Jsonb
 
 from schemas.errors import DecodeError
@@ -22,6 +22,8 @@ from streams.runtime.identity import stream_epoch
 from streams.runtime.outbox import enqueue
 
 log = structlog.get_logger(__name__)
+
+_READ_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,46 @@ async def snapshot(database: Database) -> Catalog:
     return Catalog(epoch, version.number, records)
 
 
+async def first_record(broker: Broker) -> ConsumerRecord | None:
+    """The first record of the topic, which names the stream; ``None`` when it is empty. Raises
+    ``TimeoutError``."""
+    consumer = broker.consumer()
+    await consumer.start()
+    try:
+        partition = TopicPartition(broker.topic(DEFINITIONS), 0)
+        begin = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        consumer.assign([partition])
+        consumer.seek(partition, begin)
+        async with asyncio.timeout(_READ_SECONDS):
+            # Compaction leaves gaps, so a log that is not empty by its offsets may hold no record.
+            while begin < end and await consumer.position(partition) < end:
+                found = await consumer.getmany(partition, timeout_ms=500, max_records=1)
+                if records := found.get(partition):
+                    return records[0]
+        return None
+    finally:
+        await consumer.stop()
+
+
+def check_stream(topic: str, first: ConsumerRecord, epoch: str) -> None:
+    """Raise :class:`LogMismatchError` unless the first record of ``topic`` is of the stream ``epoch``."""
+    try:
+        found = decode_definition(first.value).version.epoch
+    except DecodeError as error:
+        raise LogMismatchError(f"the first record of {topic} is not of this system: {error}") from error
+    _same_stream(topic, found, epoch)
+
+
+def _same_stream(topic: str, found: str, epoch: str) -> None:
+    if found != epoch:
+        raise LogMismatchError(
+            f"{topic} belongs to stream {found}, the database to {epoch}. Point TIDEWATCH_DATABASE and "
+            "TIDEWATCH_KAFKA at a pair that belong together, or set TIDEWATCH_TOPIC_PREFIX to start new topics "
+            "for this database."
+        )
+
+
 class DefinitionsTail:
     """Keeps a catalog fresh: boots from a snapshot, then tails the ``definitions`` topic.
 
@@ -194,6 +236,7 @@ class DefinitionsTail:
         on_change: Callable[[DefinitionRecord], None] = lambda _: None,
     ) -> None:
         self._broker = broker
+        self._topic = broker.topic(DEFINITIONS)
         self._database = database
         self._on_change = on_change
         self._changed = asyncio.Condition()
@@ -204,10 +247,14 @@ class DefinitionsTail:
         """Read the snapshot and begin to tail. Raises :class:`LogMismatchError` when the topic belongs to
         another database."""
         self.catalog = await snapshot(self._database)
+        first = await first_record(self._broker)
+        # Without a first record the relay has not opened the topic yet; what comes is checked as it comes.
+        if first is not None:
+            check_stream(self._topic, first, self.catalog.epoch)
         consumer = self._broker.consumer()
         await consumer.start()
         try:
-            partition = TopicPartition(self._broker.topic(DEFINITIONS), 0)
+            partition = TopicPartition(self._topic, 0)
             consumer.assign([partition])
             await consumer.seek_to_beginning(partition)
         except BaseException:
@@ -260,11 +307,6 @@ class DefinitionsTail:
             # Only the relay writes here; a foreign record is not a reason to stop every station.
             log.warning("definitions_record_ignored", error=str(error))
             return
-        if record.version.epoch != self.catalog.epoch:
-            raise LogMismatchError(
-                f"the definitions topic belongs to stream {record.version.epoch}, the database to "
-                f"{self.catalog.epoch}. Point TIDEWATCH_DATABASE and TIDEWATCH_KAFKA at a pair that belong "
-                "together, or set TIDEWATCH_TOPIC_PREFIX to start new topics for this database."
-            )
+        _same_stream(self._topic, record.version.epoch, self.catalog.epoch)
         if self.catalog.fold(record):
             self._on_change(record)

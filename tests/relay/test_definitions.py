@@ -7,11 +7,11 @@ import pytest
 from schemas.events.definition import DefinitionRecord, decode_definition, encode_definition, stream_record
 from schemas.headers import DefinitionsVersion
 from schemas.topics import DEFINITIONS, TRIGGER_RESULTS
-from streams.relay.definitions import _note, first_record
+from streams.relay.definitions import _note
 from streams.relay.station import Relay
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
-from streams.runtime.definitions import delete_definition, put_definition
+from streams.runtime.definitions import delete_definition, first_record, put_definition
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
 from tests.relay.support import fill, read_topic, relaying, until_empty, waiting_rows

@@ -136,6 +136,22 @@ async def test_a_topic_of_another_stream_ends_the_tail(context: Context, produce
         await tail.stop()
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(encode_definition(stream_record("foreign")), "belongs to stream foreign"), (b"?", "not of this system")],
+)
+async def test_the_tail_does_not_start_on_a_topic_of_another_stream(
+    context: Context, producer: AIOKafkaProducer, value: bytes, says: str
+) -> None:
+    await producer.send_and_wait(context.broker.topic(DEFINITIONS), value, key=b"k")
+    tail = DefinitionsTail(context.broker, context.database)
+    try:
+        with pytest.raises(LogMismatchError, match=says):
+            await tail.start()
+    finally:
+        await tail.stop()
+
+
 async def test_the_log_must_hold_what_was_read_from_it(context: Context, producer: AIOKafkaProducer) -> None:
     topic = context.broker.topic(DOCUMENTS)
     sent = await producer.send_and_wait(topic, b"v", key=b"k", partition=0)
