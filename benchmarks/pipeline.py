@@ -241,7 +241,10 @@ async def measure(name: str, settings: Settings, count: int) -> float:
     process = spawn.Process(target=child, args=(name, settings.model_dump(), count, sender))
     process.start()
     sender.close()
-    seconds = await asyncio.to_thread(receiver.recv)
+    try:
+        seconds = await asyncio.to_thread(receiver.recv)
+    except EOFError:
+        sys.exit(f"the measuring process of {name!r} failed; its traceback is above")
     await asyncio.to_thread(process.join)
     rate = count / float(seconds)
     print(f"{name:>6}: {rate:>9,.0f} documents/s", file=sys.stderr, flush=True)
