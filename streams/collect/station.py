@@ -26,12 +26,12 @@ from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.embedder import HashingEmbedder, document_text
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
-from streams.runtime.database import Advance, Connection, advance_positions, stored_positions
+from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
 from streams.runtime.faults import fault
-from streams.runtime.identity import check_log
 from streams.runtime.jobs import queue_job
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
+from streams.runtime.positions import Positions
 
 _FORGET_EVERY = timedelta(minutes=10)
 _LOG_KEPT = DOCUMENTS.retention or timedelta(0)
@@ -63,8 +63,7 @@ class Collect:
         self._embedder = HashingEmbedder()
         self._watched = Watched()
         self._version: tuple[str, int] | None = None
-        self._positions: dict[TopicPartition, int] = {}
-        """Where each assigned partition stands."""
+        self._positions = Positions(context, self.name)
         self._reconciled = False
         self._forgot_at = datetime.min.replace(tzinfo=UTC)
         self._dead_letters: DeadLetters | None = None
@@ -91,16 +90,10 @@ class Collect:
             self._loop.stop()
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The stored positions. A partition without one is read from its beginning, whatever the consumer group
-        remembers: the database is the truth about what was collected."""
-        topic = self._context.broker.topic(DOCUMENTS)
-        async with self._context.database.connection() as connection:
-            stored = await stored_positions(connection, self.name, topic)
-        known = {tp: stored[tp.partition] for tp in partitions if tp.partition in stored}
-        await check_log(self._context.broker, self.name, partitions, known)
-        self._positions = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
+        """The stored positions; sketches are seen to before the next batch."""
+        found = await self._positions.assign(partitions)
         self._reconciled = False
-        return dict(self._positions)
+        return found
 
     async def idle(self) -> None:
         """Between batches: follow the trigger definitions."""
@@ -111,11 +104,8 @@ class Collect:
         await self._refresh()
         entries: list[Entry] = []
         bad: list[tuple[ConsumerRecord, DecodeError]] = []
-        for tp, records in sorted(batch.items()):
+        for tp, records in sorted(self._positions.unread(batch).items()):
             for record in records:
-                # A fetch that was under way when the position was set may begin before it.
-                if record.offset < self._positions[tp]:
-                    continue
                 arrival = None
                 try:
                     arrival = read_arrival(
@@ -152,22 +142,15 @@ class Collect:
             await self._commit([await self._put_away(entries[0].partition, entries[0].record, error)])
 
     async def _commit(self, entries: list[Entry]) -> None:
-        last = {entry.partition: entry.record for entry in entries}
-        moves = [
-            Advance(tp, self._positions[tp], record.offset + 1, record.timestamp, record.key)
-            for tp, record in last.items()
-        ]
         parts: dict[int, list[Arrival]] = {}
         for entry in entries:
             if entry.arrival is not None:
                 parts.setdefault(entry.arrival.partition, []).append(entry.arrival)
-        async with self._context.database.transaction() as connection:
-            # First: a worker that lost the partition is refused before it does any work.
-            await advance_positions(connection, self.name, moves)
+        last = {entry.partition: entry.record for entry in entries}
+        async with self._positions.transaction(last) as connection:
             fires = await self._write(connection, list(interleave(parts.values()))) if parts else 0
             await fault("collect:before-commit")
         await fault("collect:after-commit")
-        self._positions.update({move.partition: move.next_offset for move in moves})
         if fires:
             metrics.TRIGGER_FIRES.labels("event").inc(fires)
 

@@ -17,10 +17,10 @@ from streams.notify.sender import Sender
 from streams.notify.store import load_policies, lock_states, planned_executions, write_plan
 from streams.notify.webhook import Webhooks
 from streams.runtime.agent import Context, StreamAgent
-from streams.runtime.database import Advance, Connection, advance_positions, stored_positions
+from streams.runtime.database import Connection
 from streams.runtime.faults import fault
-from streams.runtime.identity import check_log
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
+from streams.runtime.positions import Positions
 
 NAME = "notify"
 
@@ -35,37 +35,28 @@ class Decider:
         self._context = context
         self._dead_letters = dead_letters
         self._sender = sender
-        self._positions: dict[TopicPartition, int] = {}
+        self._positions = Positions(context, NAME)
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Behind what was decided; the beginning of a log nothing was decided of, whatever the group committed."""
-        topic = self._context.broker.topic(ALERT_RESULTS)
-        async with self._context.database.connection() as connection:
-            stored = await stored_positions(connection, NAME, topic)
-        known = {TopicPartition(topic, number): position for number, position in stored.items()}
-        await check_log(self._context.broker, NAME, partitions, known)
-        self._positions = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
-        return self._positions
+        return await self._positions.assign(partitions)
 
     async def handle(self, batch: Batch) -> None:
         """Put bad records away, then commit rows, states and positions together."""
+        unread = self._positions.unread(batch)
+        if not unread:
+            return
         results: list[AlertResultRecord] = []
-        moves: list[Advance] = []
-        for partition, records in batch.items():
+        for records in unread.values():
             for record in records:
                 try:
                     results.append(_result(record.value))
                 except DecodeError as error:
                     await self._dead_letters.put(record, error)
-            last = records[-1]
-            expected = self._positions.get(partition, 0)
-            moves.append(Advance(partition, expected, last.offset + 1, last.timestamp, last.key))
-        async with self._context.database.transaction() as connection:
-            await advance_positions(connection, NAME, moves)
+        async with self._positions.transaction({tp: records[-1] for tp, records in unread.items()}) as connection:
             if results:
                 await self._decide(connection, results)
             await fault("notify:before-commit")
-        self._positions.update({move.partition: move.next_offset for move in moves})
         self._sender.wake()
 
     async def _decide(self, connection: Connection, results: Sequence[AlertResultRecord]) -> None:

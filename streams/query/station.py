@@ -21,10 +21,9 @@ from schemas.topics import (
 from streams.query.rows import Rows
 from streams.query.store import write
 from streams.runtime.agent import Context, StreamAgent
-from streams.runtime.database import Advance, StoredPosition, advance_positions, stored_positions
 from streams.runtime.faults import fault
-from streams.runtime.identity import check_log
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
+from streams.runtime.positions import Positions
 
 NAME = "query"
 TOPICS = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
@@ -37,41 +36,30 @@ class ViewWriter:
     topics: tuple[Topic, ...] = TOPICS
 
     def __init__(self, context: Context, dead_letters: DeadLetters) -> None:
-        self._context = context
         self._dead_letters = dead_letters
         self._logical = {context.broker.topic(topic): topic.name for topic in TOPICS}
-        self._positions: dict[TopicPartition, int] = {}
+        self._positions = Positions(context, NAME)
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Behind what the view holds; the beginning of a log it holds nothing of, whatever the group committed."""
-        known: dict[TopicPartition, StoredPosition] = {}
-        async with self._context.database.connection() as connection:
-            for topic in {partition.topic for partition in partitions}:
-                for number, position in (await stored_positions(connection, NAME, topic)).items():
-                    known[TopicPartition(topic, number)] = position
-        await check_log(self._context.broker, NAME, partitions, known)
-        self._positions = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
-        return self._positions
+        return await self._positions.assign(partitions)
 
     async def handle(self, batch: Batch) -> None:
         """Put bad records away, then commit all rows and positions together."""
+        unread = self._positions.unread(batch)
+        if not unread:
+            return
         rows = Rows()
-        moves: list[Advance] = []
-        for partition, records in batch.items():
+        for records in unread.values():
             for record in records:
                 try:
                     rows.add(self._logical[record.topic], record.value)
                 except DecodeError as error:
                     await self._dead_letters.put(record, error)
-            last = records[-1]
-            expected = self._positions.get(partition, 0)
-            moves.append(Advance(partition, expected, last.offset + 1, last.timestamp, last.key))
-        async with self._context.database.transaction() as connection:
-            await advance_positions(connection, NAME, moves)
+        async with self._positions.transaction({tp: records[-1] for tp, records in unread.items()}) as connection:
             await write(connection, rows)
             await fault("query:before-commit")
         await fault("query:after-commit")
-        self._positions.update({move.partition: move.next_offset for move in moves})
 
 
 class QueryStation:

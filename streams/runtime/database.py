@@ -113,9 +113,14 @@ async def advance_positions(connection: Connection, station: str, moves: Iterabl
     """Move positions inside the caller's transaction.
 
     Raises :class:`PositionLostError` when one does not stand where it was read, that is when another worker
-    has taken the partition over; the caller's transaction then rolls back with all its rows.
+    has taken the partition over, and when a move does not go forward: its records were done before. The
+    caller's transaction then rolls back with all its rows.
     """
     for move in sorted(moves, key=lambda m: (m.partition.topic, m.partition.partition)):
+        if move.next_offset <= move.expected:
+            raise PositionLostError(
+                f"{station}: {move.partition} is at {move.expected}, which a move to {move.next_offset} would undo"
+            )
         parameters = {
             "station": station,
             "topic": move.partition.topic,

@@ -12,12 +12,18 @@ from datetime import timedelta
 import orjson
 import pytest
 from aiohttp import web
+from aiokafka import ConsumerRecord, TopicPartition
 
+from schemas.events.alert_result import encode_alert_result
 from schemas.topics import ALERT_RESULTS, DEAD_LETTERS
 from streams.notify.retry import delay_seconds
+from streams.notify.sender import Sender
+from streams.notify.station import NAME, Decider
+from streams.notify.webhook import Webhooks
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
 from streams.runtime.faults import VARIABLE
+from streams.runtime.loop import DeadLetters
 from streams.runtime.secrets import store_secret
 from tests.notify.support import (
     AT,
@@ -31,6 +37,7 @@ from tests.notify.support import (
     id_of,
     notices,
     notifying,
+    position,
     publish,
     put_alert,
     receiving,
@@ -292,6 +299,25 @@ async def test_a_deleted_alert_is_not_retried(context: Context) -> None:
     assert (await deliveries(context))[0][4] == "the alert was deleted before this could be delivered"
 
 
+async def test_retries_of_a_removed_channel_never_go_to_the_one_in_its_place(context: Context) -> None:
+    clock = TurnedClock()
+    async with receiving() as gone, receiving() as stays, notifying(allowing(context, clock)):
+        gone.answers((500, {}))
+        stays.answers((500, {}), (200, {}))
+        await put_alert(context, "alt_1", webhook(gone.url), webhook(stays.url))
+        item = result()
+        await publish(context, [item])
+        await until_state(context, "pending", 1, count=2)
+        await put_alert(context, "alt_1", webhook(stays.url))
+        clock.advance(60)
+        await until_state(context, "failed", 2)
+        await until_state(context, "delivered", 2)
+    assert len(gone.requests) == 1
+    assert {received.headers["webhook-id"] for received in stays.requests} == {f"{id_of(item)}_1"}
+    reason = "the webhook channel was removed or changed before this could be delivered"
+    assert [row[2:] for row in await deliveries(context)] == [("failed", 2, reason), ("delivered", 2, None)]
+
+
 async def test_without_the_key_nothing_goes_out_unsigned(context: Context) -> None:
     secret = await _stored_secret(context, SECRET)
     allowed = allowing(context)
@@ -406,3 +432,32 @@ async def test_two_stations_share_the_work_and_send_once(context: Context) -> No
         await eventually(recorded, what="each delivery is recorded")
     sent = [received.headers["webhook-id"] for received in receiver.requests]
     assert sorted(sent) == sorted(f"{id_of(item)}_0" for item in items)
+
+
+async def test_a_batch_handed_over_again_in_smaller_pieces_moves_nothing_back(context: Context) -> None:
+    await put_alert(context, "alt_1", webhook("https://example.com/in"))
+    topic = context.broker.topic(ALERT_RESULTS)
+    async with (
+        context.broker.producer() as producer,
+        context.broker.consumer() as consumer,
+        Webhooks(allow_private=True) as webhooks,
+    ):
+        partition = TopicPartition(topic, 0)
+        sends = Sends(producer)
+        for number in range(4):
+            await sends.send(topic, b"k", encode_alert_result(result(number)), [], 0)
+        await sends.acknowledged()
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        records: list[ConsumerRecord] = []
+        while len(records) < 4:
+            records += (await consumer.getmany(timeout_ms=1_000)).get(partition, [])
+        decider = Decider(context, DeadLetters(context.broker, producer, NAME), Sender(context, webhooks))
+        await decider.start_offsets([partition])
+        await decider.handle({partition: records[:3]})
+        # Kafka did not take the commit: the loop goes back to the first record and polls less this time.
+        await decider.handle({partition: records[:2]})
+        assert await position(context) == 3
+        await decider.handle({partition: records[1:]})
+        assert await position(context) == 4
+    assert len(await deliveries(context)) == 4

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import orjson
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.events.notification import DeliveryRecord
 from schemas.events.retriever_execution import RetrieverExecutionRecord
@@ -22,8 +22,8 @@ from schemas.topics import (
 from streams.query.partitions import ensure_days, stored_days
 from streams.query.station import NAME, ViewWriter
 from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Advance, advance_positions
+from streams.runtime.broker import Broker, Sends
+from streams.runtime.database import Advance, advance_positions, stored_positions
 from streams.runtime.failure import PositionLostError
 from streams.runtime.loop import DeadLetters
 from tests.query.support import (
@@ -230,3 +230,30 @@ async def test_a_worker_that_lost_its_partition_writes_nothing(context: Context)
     finally:
         await producer.stop()
         await consumer.stop()
+
+
+async def test_a_batch_handed_over_again_in_smaller_pieces_moves_nothing_back(context: Context) -> None:
+    alert = await define_alert(context, "a")
+    topic = context.broker.topic(ALERT_RESULTS)
+    async with context.broker.producer() as producer, context.broker.consumer() as consumer:
+        partition = TopicPartition(topic, 0)
+        sends = Sends(producer)
+        for key, value in keyed(*(result(number, hit(alert)) for number in range(4))):
+            await sends.send(topic, key, value, [], 0)
+        await sends.acknowledged()
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        records: list[ConsumerRecord] = []
+        while len(records) < 4:
+            records += (await consumer.getmany(timeout_ms=1_000)).get(partition, [])
+        writer = ViewWriter(context, DeadLetters(context.broker, producer, NAME))
+        await writer.start_offsets([partition])
+        await writer.handle({partition: records[:3]})
+        # Kafka did not take the commit: the loop goes back to the first record and polls less this time.
+        await writer.handle({partition: records[:2]})
+        async with context.database.connection() as connection:
+            assert (await stored_positions(connection, NAME, topic))[0].next_offset == 3
+        await writer.handle({partition: records[1:]})
+        async with context.database.connection() as connection:
+            assert (await stored_positions(connection, NAME, topic))[0].next_offset == 4
+    assert await counts(context) == {"alt_a": 4}

@@ -23,6 +23,18 @@ async def test_a_position_moves_only_from_where_it_stands(context: Context) -> N
     assert held[2].last_timestamp == 1_001
 
 
+@pytest.mark.parametrize("next_offset", [0, 4, 5])
+async def test_a_position_never_moves_backwards_nor_stays(context: Context, next_offset: int) -> None:
+    async with context.database.transaction() as connection:
+        await advance_positions(connection, "s", [Advance(PARTITION, 0, 5, 1_000, b"k")])
+    with pytest.raises(PositionLostError):
+        async with context.database.transaction() as connection:
+            await advance_positions(connection, "s", [Advance(PARTITION, 5, next_offset, 999, None)])
+    async with context.database.connection() as connection:
+        held = await stored_positions(connection, "s", "documents")
+    assert (held[2].next_offset, held[2].last_timestamp) == (5, 1_000)
+
+
 async def test_a_lost_position_takes_the_rows_with_it(context: Context) -> None:
     async with context.database.transaction() as connection:
         await advance_positions(connection, "s", [Advance(PARTITION, 0, 5, 1_000, None)])
