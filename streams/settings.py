@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     instance: str | None = Field(None, description="Stable name of this worker, for static group membership")
     batch_documents: int = Field(2_000, ge=1, description="Most records in one batch of a document station")
     definitions_wait_seconds: float = Field(
-        10.0, gt=0, description="How long match holds an event back for the definitions its writer saw"
+        1.0,
+        gt=0,
+        description="How long match waits for the definitions an event's writer saw before it reads the database",
     )
     event_id_window_seconds: int = Field(7 * 86_400, ge=1, description="How long event ids are remembered")
     allowed_lateness_seconds: float = Field(0.0, ge=0, description="Event time: how far out of order is in time")

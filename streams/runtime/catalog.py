@@ -33,6 +33,14 @@ class Catalog:
         self._records[key] = record
         return True
 
+    def merge(self, other: "Catalog") -> list[DefinitionRecord]:
+        """Take another catalog of the same stream in. Returns the records that changed something."""
+        if other.epoch != self.epoch:
+            return []
+        changed = [record for record in other._records.values() if self.fold(record)]
+        self.version = max(self.version, other.version)
+        return changed
+
     def get(self, kind: Kind, namespace_id: str, identifier: str) -> DefinitionRecord | None:
         """One definition by id; ``None`` when unknown or deleted."""
         record = self._records.get((kind, namespace_id, identifier))

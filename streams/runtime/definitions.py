@@ -173,12 +173,14 @@ async def every_record(connection: Connection) -> list[DefinitionRecord]:
 
 
 async def snapshot(database: Database) -> Catalog:
-    """The catalog as of one instant of the database."""
+    """The catalog as of one instant of the database.
+
+    With its tombstones: else an older record of a deleted definition, still in the topic, would bring it back.
+    """
     async with database.transaction(snapshot=True) as connection:
         epoch = await stream_epoch(connection)
         version = await current_version(connection)
-        cursor = await connection.execute(f"SELECT {_COLUMNS} FROM definitions AS d WHERE deleted_at IS NULL")
-        records = [_stored(row).record for row in await cursor.fetchall()]
+        records = await every_record(connection)
     return Catalog(epoch, version.number, records)
 
 
@@ -287,6 +289,19 @@ class DefinitionsTail:
         except TimeoutError:
             return False
         return True
+
+    async def refresh(self) -> None:
+        """Fold in what the database holds now, ahead of the topic.
+
+        Raises ``psycopg.OperationalError`` when the database is away, :class:`LogMismatchError` when it is
+        another one by now.
+        """
+        fresh = await snapshot(self._database)
+        _same_stream(self._topic, self.catalog.epoch, fresh.epoch)
+        async with self._changed:
+            for record in self.catalog.merge(fresh):
+                self._on_change(record)
+            self._changed.notify_all()
 
     async def _tail(self, consumer: Any) -> None:
         try:

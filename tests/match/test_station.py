@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from aiokafka.admin import NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
+from psycopg.conninfo import make_conninfo
 
 from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
@@ -49,6 +50,15 @@ def vector(*components: float) -> dict[str, np.ndarray]:
 
 def waits(outcome: str) -> float:
     return float(metrics.VERSION_WAITS.labels(outcome)._value.get())
+
+
+async def started(station: Match) -> None:
+    """Wait until a station follows the definitions."""
+
+    async def follows() -> bool:
+        return station._tail.catalog.version > 0
+
+    await eventually(follows, what="the definitions are read")
 
 
 async def test_documents_become_results_and_progress(context: Context) -> None:
@@ -183,12 +193,12 @@ async def test_an_alert_never_fires_on_its_own_effects(context: Context) -> None
 async def test_a_document_waits_for_the_definitions_its_writer_saw(context: Context) -> None:
     definitions = Definitions(context)
     await definitions.collection(COLLECTION, [])
-    async with matching(context) as station:
-
-        async def started() -> bool:
-            return station._tail.catalog.version > 0
-
-        await eventually(started)
+    # Longer than the test: what is awaited here comes over the topic.
+    patient = Context(
+        context.settings.model_copy(update={"definitions_wait_seconds": 60.0}), context.broker, context.database
+    )
+    async with matching(patient) as station:
+        await started(station)
         version = await definitions.alert(
             "alt_new", attribute_filter(field="document_id", operator="exists"), relay=False
         )
@@ -217,42 +227,63 @@ async def test_a_document_waits_for_the_definitions_its_writer_saw(context: Cont
 async def test_a_version_that_cannot_come_is_not_waited_for(context: Context, header: str, outcome: str) -> None:
     definitions = Definitions(context)
     version = await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
-    before = waits(outcome)
+    before, begun = waits(outcome), waits("begun")
     async with matching(context):
         await publish(
             context,
             *(sent(upsert(f"d{n}"), (DEFINITIONS_VERSION, header.format(epoch=version.epoch))) for n in range(3)),
         )
-        # Far less than one wait per document, which is definitions_wait_seconds.
-        await settled(context, timeout=8)
+        await settled(context)
     assert waits(outcome) > before
+    assert waits("begun") == begun
     assert len(await results(context)) == 3
 
 
-async def test_a_version_that_does_not_come_in_time_is_waited_for_once(
+async def test_definitions_that_do_not_come_over_the_topic_are_read_from_the_database(context: Context) -> None:
+    definitions = Definitions(context)
+    await definitions.alert("alt_old", attribute_filter(field="document_id", operator="exists"))
+    before = waits("refreshed")
+    async with matching(context) as station:
+        await started(station)
+        body = {"alert_id": "alt_old", "name": "alt_old", "retriever_id": "ret_alt_old", "enabled": False}
+        await definitions.put("alert", "alt_old", body, relay=False)
+        version = await definitions.alert(
+            "alt_new", attribute_filter(field="document_id", operator="exists"), relay=False
+        )
+        for number in range(3):
+            await publish(context, sent(upsert(f"d{number}"), (DEFINITIONS_VERSION, str(version))))
+            await settled(context)
+    assert waits("refreshed") == before + 1
+    fired = {record.document_id: [hit.alert_id for hit in record.hits] for record in await results(context)}
+    assert fired == {f"d{number}": ["alt_new"] for number in range(3)}
+
+
+async def test_a_batch_is_tried_again_while_the_database_cannot_say_what_its_writers_saw(
     settings: Settings, context: Context
 ) -> None:
-    hasty = Context(
-        settings.model_copy(update={"definitions_wait_seconds": 0.5}),
-        context.broker,
-        context.database,
-        context.clock,
+    definitions = Definitions(context)
+    await definitions.collection(COLLECTION, [])
+    impatient = settings.model_copy(
+        update={"database": make_conninfo(settings.database, options="-c lock_timeout=100")}
     )
-    definitions = Definitions(hasty)
-    await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
-    before = waits("timeout")
-    async with matching(hasty) as station:
+    retries = metrics.RETRIES.labels("match")
+    async with Database(impatient) as database, matching(Context(impatient, context.broker, database)) as station:
+        await started(station)
+        version = await definitions.alert(
+            "alt_new", attribute_filter(field="document_id", operator="exists"), relay=False
+        )
+        before = retries._value.get()
+        async with context.database.transaction() as connection:
+            await connection.execute("LOCK TABLE stream_identity IN ACCESS EXCLUSIVE MODE")
+            await publish(context, sent(upsert("a"), (DEFINITIONS_VERSION, str(version))))
 
-        async def started() -> bool:
-            return station._tail.catalog.version > 0
+            async def retried() -> bool:
+                return bool(retries._value.get() > before + 1)
 
-        await eventually(started)
-        never = await definitions.put("namespace", "ns_later", {}, relay=False)
-        for number in range(3):
-            await publish(hasty, sent(upsert(f"d{number}"), (DEFINITIONS_VERSION, str(never))))
-            await settled(hasty)
-    assert waits("timeout") == before + 1
-    assert len(await results(hasty)) == 3
+            await eventually(retried, what="the batch is tried again")
+            assert sum((await committed(context)).values()) == 0
+        await settled(context)
+    assert [record.document_id for record in await results(context)] == ["a"]
 
 
 async def test_changes_of_definitions_are_followed(context: Context) -> None:

@@ -136,6 +136,50 @@ async def test_a_topic_of_another_stream_ends_the_tail(context: Context, produce
         await tail.stop()
 
 
+async def test_a_refreshed_tail_is_as_new_as_the_database(context: Context) -> None:
+    async with context.database.transaction() as connection:
+        for name in ("alt_gone", "alt_kept"):
+            await put_definition(connection, "alert", "n", name, name, {})
+    changes: list[tuple[str, bool]] = []
+    tail = DefinitionsTail(
+        context.broker, context.database, lambda changed: changes.append((changed.id, changed.deleted))
+    )
+    await tail.start()
+    try:
+        async with context.database.transaction() as connection:
+            await delete_definition(connection, "alert", "n", "alt_gone")
+            last = await put_definition(connection, "alert", "n", "alt_new", "alt_new", {})
+        waiting = asyncio.create_task(tail.wait_for(last.record.version, 20))
+        await tail.refresh()
+        assert await waiting
+        assert sorted(changes) == [("alt_gone", True), ("alt_new", False)]
+        assert sorted(held.id for held in tail.catalog.of("alert")) == ["alt_kept", "alt_new"]
+        await tail.refresh()
+        assert len(changes) == 2
+    finally:
+        await tail.stop()
+
+
+async def test_an_old_record_does_not_bring_a_deleted_definition_back(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    async with context.database.transaction() as connection:
+        old = await put_definition(connection, "alert", "n", "alt_1", "one", {})
+        await delete_definition(connection, "alert", "n", "alt_1")
+    marker = DefinitionRecord("alert", "n", "alt_2", 2, DefinitionsVersion(old.record.version.epoch, 3))
+    tail = DefinitionsTail(context.broker, context.database)
+    await tail.start()
+    try:
+        for record in (old.record, marker):
+            await producer.send_and_wait(
+                context.broker.topic(DEFINITIONS), encode_definition(record), key=record.key
+            )
+        assert await tail.wait_for(marker.version, 20)
+        assert [held.id for held in tail.catalog.of("alert")] == ["alt_2"]
+    finally:
+        await tail.stop()
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [(encode_definition(stream_record("foreign")), "belongs to stream foreign"), (b"?", "not of this system")],
