@@ -1,11 +1,15 @@
 """Notification channels of an alert (contract 4.2)."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+
+MASK: Final = "********"
+"""What is shown in place of a secret; sent back, it keeps the secret."""
 
 ChannelType = Literal["webhook", "slack", "email", "batch"]
 
@@ -91,3 +95,26 @@ UNCONFIGURED: JsonObject = {"channels": [{"channel_type": "webhook"}]}
 def is_unconfigured(channel: Mapping[str, Any]) -> bool:
     """Whether a stored channel names neither an address nor a configured channel: it is there to tell nobody."""
     return not channel.get("channel_id") and not channel.get("config")
+
+
+def secret_places(channel: JsonObject) -> Iterator[tuple[JsonObject, str]]:
+    """Each place of a channel that holds a secret, as the object and the key in it: a webhook's
+    ``signing_secret`` and every value of its ``headers``, and Slack's ``webhook_url``."""
+    config = channel.get("config") or {}
+    if channel["channel_type"] == "webhook":
+        if "signing_secret" in config:
+            yield config, "signing_secret"
+        headers = config.get("headers") or {}
+        for name in headers:
+            yield headers, name
+    elif channel["channel_type"] == "slack" and "webhook_url" in config:
+        yield config, "webhook_url"
+
+
+def masked(notification_config: JsonObject) -> JsonObject:
+    """The config as a reader may see it."""
+    shown = deepcopy(notification_config)
+    for channel in shown["channels"]:
+        for holder, key in secret_places(channel):
+            holder[key] = MASK
+    return shown

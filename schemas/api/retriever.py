@@ -1,5 +1,6 @@
 """Retrievers (contract 2.2, 4.5)."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -69,6 +70,11 @@ class InputField(ApiRequest):
     description: str | None = None
     examples: list[Any] | None = None
     enum: list[Any] | None = None
+
+
+def input_fields(fields: Mapping[str, InputField] | None) -> JsonObject | None:
+    """The flat map of input fields as stored and shown."""
+    return None if fields is None else {name: field.filled() for name, field in fields.items()}
 
 
 class BudgetLimits(ApiRequest):

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from schemas.api.alert import AlertResponse, CreateAlertRequest, PatchAlertRequest
 from schemas.api.base import JsonObject
+from schemas.api.channel import masked
 from streams.api.names import not_enabled
-from streams.api.secrets import masked
 from streams.runtime.definitions import StoredDefinition
 
 _PATCHED = (

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from schemas.api.base import JsonObject
 from schemas.api.retriever import (
     CreateRetrieverRequest,
-    InputField,
     PatchRetrieverRequest,
     RetrieverResponse,
     StageOutput,
+    input_fields,
 )
-from streams.api.stages import feature_address, feature_uris, fusion, normalised
+from streams.api.stages import feature_address, feature_uris, fusion, stored_stages
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 
@@ -25,19 +25,14 @@ _KEPT = (
 )
 
 
-def input_schema(fields: dict[str, InputField] | None) -> JsonObject | None:
-    """The flat map of input fields as stored."""
-    return None if fields is None else {name: field.filled() for name, field in fields.items()}
-
-
 def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids: Sequence[str]) -> JsonObject:
     """The body of a new retriever; ``collection_ids`` are the resolved ones."""
     body: JsonObject = {
         "retriever_id": retriever_id,
         "retriever_name": request.retriever_name,
         "collection_identifiers": list(collection_ids),
-        "stages": normalised(request.stages),
-        "input_schema": input_schema(request.input_schema),
+        "stages": stored_stages(request.stages),
+        "input_schema": input_fields(request.input_schema),
         "budget_limits": None if request.budget_limits is None else request.budget_limits.filled(),
         "version": 1,
     }
@@ -80,7 +75,7 @@ def patched_body(
     if stages is not None:
         changed["stages"] = stages
     if request.input_schema is not None:
-        changed["input_schema"] = grown(body["input_schema"], input_schema(request.input_schema) or {})
+        changed["input_schema"] = grown(body["input_schema"], input_fields(request.input_schema) or {})
     if changed != body:
         changed["version"] = body["version"] + 1
     return changed

@@ -1,50 +1,28 @@
 """Secrets inside notification channels: stored under an id, shown as a mask, kept when the mask comes back.
 
-Secret are a webhook's ``signing_secret`` and every value of its ``headers``, and Slack's ``webhook_url``. The
-definition holds ``{"$secret": "<id>"}`` in their place.
+Which places are secret says ``schemas.api.channel``. The definition holds ``{"$secret": "<id>"}`` in their place.
 """
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 from pydantic import SecretStr
 
 from schemas.api.base import JsonObject
+from schemas.api.channel import MASK, secret_places
 from streams.runtime.database import Connection
 from streams.runtime.http.errors import invalid
 from streams.runtime.secrets import SecretKeyMissingError, store_secret
 
-MASK = "********"
 REFERENCE = "$secret"
-
-
-def _places(channel: JsonObject) -> Iterator[tuple[JsonObject, str]]:
-    """Each place of a channel that holds a secret: the object and the key in it."""
-    config = channel.get("config") or {}
-    if channel["channel_type"] == "webhook":
-        if "signing_secret" in config:
-            yield config, "signing_secret"
-        headers = config.get("headers") or {}
-        for name in headers:
-            yield headers, name
-    elif channel["channel_type"] == "slack" and "webhook_url" in config:
-        yield config, "webhook_url"
-
-
-def masked(notification_config: JsonObject) -> JsonObject:
-    """The config as a reader may see it."""
-    shown = deepcopy(notification_config)
-    for channel in shown["channels"]:
-        for holder, key in _places(channel):
-            holder[key] = MASK
-    return shown
 
 
 def references(notification_config: JsonObject) -> list[str]:
     """The ids of the stored secrets of a config."""
     return [
-        holder[key][REFERENCE] for channel in notification_config["channels"] for holder, key in _places(channel)
+        holder[key][REFERENCE]
+        for channel in notification_config["channels"]
+        for holder, key in secret_places(channel)
     ]
 
 
@@ -68,8 +46,8 @@ def restored(new: JsonObject, old: JsonObject | None) -> JsonObject:
         candidates = [item for item in before if _same_target(channel, item)]
         same_place = index < len(before) and before[index] in candidates
         source = before[index] if same_place else candidates[0] if len(candidates) == 1 else None
-        held = {} if source is None else {key: holder[key] for holder, key in _places(source)}
-        for holder, key in _places(channel):
+        held = {} if source is None else {key: holder[key] for holder, key in secret_places(source)}
+        for holder, key in secret_places(channel):
             if holder[key] != MASK:
                 continue
             if key not in held:
@@ -89,7 +67,7 @@ async def sealed(
     key to encrypt with."""
     result = deepcopy(notification_config)
     for index, channel in enumerate(result["channels"]):
-        for holder, name in _places(channel):
+        for holder, name in secret_places(channel):
             plain: Any = holder[name]
             if isinstance(plain, str):
                 try:

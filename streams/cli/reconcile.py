@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
+from pydantic import ValidationError
+
 from schemas.api.alert import CreateAlertRequest
-from schemas.api.base import JsonObject
+from schemas.api.base import JsonObject, first_problem
+from schemas.api.channel import masked
 from schemas.api.cluster import CreateClusterRequest
 from schemas.api.cluster_trigger import CreateClusterTriggerRequest
 from schemas.api.clustering import parameters_of
 from schemas.api.collection import AlertApplication, CreateCollectionRequest
 from schemas.api.namespace import CreateNamespaceRequest
-from schemas.api.retriever import CreateRetrieverRequest
+from schemas.api.retriever import CreateRetrieverRequest, input_fields
+from schemas.api.stages import normalised
 from schemas.api.trigger import CreateTriggerRequest
 from schemas.manifest import ManifestObject, Place, Step, StepKind, expand
-from streams.api.retrievers import input_schema
-from streams.api.secrets import masked
-from streams.api.stages import normalised
 from streams.cli.client import ApiClient, ApiRefusedError
 from streams.cli.process import CommandError
-from streams.runtime.http.errors import ApiError
 
 Action = Literal["created", "changed", "unchanged"]
 
@@ -85,8 +85,11 @@ async def apply_steps(
     for step in steps:
         try:
             yield await worker.apply(step)
-        except (ApiRefusedError, ApiError) as error:
+        except ApiRefusedError as error:
             raise ApplyError(step, str(error)) from error
+        except ValidationError as error:
+            where, message = first_problem(error)
+            raise ApplyError(step, f"{'.'.join(map(str, where))}: {message}") from error
 
 
 class _Applier:
@@ -211,7 +214,7 @@ class _Applier:
             {**empty, **stage, "parameters": stage["config"]["parameters"]} for stage in create["stages"]
         ]
         if request.input_schema is not None:
-            changeable["input_schema"] = create["input_schema"] = input_schema(request.input_schema)
+            changeable["input_schema"] = create["input_schema"] = input_fields(request.input_schema)
         fixed = {} if request.budget_limits is None else {"budget_limits": request.budget_limits.filled()}
         return Wish(create, changeable, fixed)
 

@@ -152,3 +152,18 @@ def test_files_of_every_shape(tmp_path: Path) -> None:
 def test_a_text_that_is_no_manifest_names_the_line(text: str, where: str) -> None:
     with pytest.raises(ManifestError, match=where):
         parse_manifest(text, "m")
+
+
+@pytest.mark.parametrize(
+    ("stage_id", "words"),
+    [("rerank", "Stage 'rerank' is not available on this server"), ("nope", "Unknown stage 'nope'")],
+)
+async def test_a_stage_that_cannot_run_is_said_with_its_file(client: ApiClient, stage_id: str, words: str) -> None:
+    text = f"""
+kind: retriever
+retriever_name: r
+stages: [{{stage_name: s, config: {{stage_id: {stage_id}}}}}]
+"""
+    with pytest.raises(ApplyError, match=words) as caught:
+        await applied(client, text)
+    assert str(caught.value).startswith("m.yaml")

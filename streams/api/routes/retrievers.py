@@ -20,7 +20,7 @@ from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.body import JsonRoute
 from streams.api.listing import list_page, page_of
 from streams.api.retrievers import new_body, patched_body, response
-from streams.api.stages import normalised
+from streams.api.stages import stored_stages
 from streams.api.store import change, require, require_name, save
 from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
@@ -89,7 +89,7 @@ async def patch_retriever(
             collection_ids = await _collection_ids(connection, namespace_id, body.collection_identifiers)
         stages = None
         if body.stages is not None:
-            stages = await _with_ids(connection, namespace_id, normalised(body.stages))
+            stages = await _with_ids(connection, namespace_id, stored_stages(body.stages))
         changed = patched_body(stored.body, body, collection_ids, stages)
         await check_retriever_change(connection, namespace_id, changed)
         name = changed["retriever_name"]
