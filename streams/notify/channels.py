@@ -3,10 +3,13 @@
 A channel that cannot deliver does not fail an execution: it shows in ``deliveries`` as ``not_configured``.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import orjson
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord
 from streams.notify.payload import slack_body, webhook_body
@@ -17,6 +20,8 @@ LONGEST_TIMEOUT_SECONDS: Final = 30.0
 _OWN_HEADERS: Final = frozenset(
     {"connection", "content-length", "content-type", "host", "transfer-encoding", "upgrade", "expect"}
 )
+
+_ADDRESSES: Final = {"webhook": "url", "slack": "webhook_url"}
 
 
 class NotConfiguredError(ValueError):
@@ -52,6 +57,16 @@ class Endpoint:
     def host(self) -> str:
         """What endpoints share when one server is behind them; a secret address counts as its own host."""
         return self.url.secret_id if isinstance(self.url, SecretRef) else urlsplit(self.url).netloc.lower()
+
+
+def identity(channel: Mapping[str, Any]) -> bytes:
+    """A digest of what makes a channel the same one: its type and where it leads. How it signs, which headers
+    it sends and how long it waits may change without making it another."""
+    kind, config = channel.get("channel_type"), channel.get("config") or {}
+    address = _ADDRESSES.get(str(kind))
+    leads = config if address is None else config.get(address)
+    text = orjson.dumps([kind, channel.get("channel_id"), leads], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=12, person=b"tw-channel").digest()
 
 
 def endpoint(channel: Mapping[str, Any]) -> Endpoint:

@@ -15,6 +15,9 @@ from streams.runtime.outbox import enqueue
 KEPT: Final = timedelta(days=30)
 """How long finished rows are kept: as long as the results they belong to, so that a repeat is recognised."""
 
+Address = tuple[str, str, bytes]
+"""Namespace, alert and the identity of its channel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -25,6 +28,8 @@ class Due:
     namespace_id: str
     alert_id: str
     channel_type: str
+    channel: bytes
+    """The identity of the channel it was decided for."""
 
     @property
     def alert(self) -> AlertKey:
@@ -32,9 +37,9 @@ class Due:
         return (self.namespace_id, self.alert_id)
 
     @property
-    def address(self) -> tuple[str, str, int]:
+    def address(self) -> Address:
         """What shares one endpoint: a channel of an alert."""
-        return (self.namespace_id, self.alert_id, self.channel_index)
+        return (self.namespace_id, self.alert_id, self.channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,13 @@ _IS_DUE = (
 
 
 async def due_deliveries(
-    connection: Connection, now: datetime, excluded: Collection[tuple[str, str, int]], limit: int
+    connection: Connection, now: datetime, excluded: Collection[Address], limit: int
 ) -> list[Due]:
     """The longest due deliveries, without those of the ``excluded`` endpoints. Nothing is locked."""
     cursor = await connection.execute(
-        "SELECT execution_id, channel_index, namespace_id, alert_id, channel_type FROM deliveries"
-        f" WHERE {_IS_DUE} AND (namespace_id, alert_id, channel_index) NOT IN"
-        " (SELECT * FROM unnest(%(namespaces)s::text[], %(alerts)s::text[], %(channels)s::int[]))"
+        "SELECT execution_id, channel_index, namespace_id, alert_id, channel_type, channel FROM deliveries"
+        f" WHERE {_IS_DUE} AND (namespace_id, alert_id, channel) NOT IN"
+        " (SELECT * FROM unnest(%(namespaces)s::text[], %(alerts)s::text[], %(channels)s::bytea[]))"
         " ORDER BY next_attempt_at LIMIT %(limit)s".encode(),
         {
             "now": now,

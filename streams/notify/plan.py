@@ -14,7 +14,7 @@ from typing import Final
 from schemas.events.alert_result import AlertHit, AlertResultRecord
 from schemas.events.notification import DeliveryRecord, DeliveryStatus
 from streams.engines.rules.cooldown import decide
-from streams.notify.channels import NotConfiguredError, body, endpoint
+from streams.notify.channels import NotConfiguredError, body, endpoint, identity
 from streams.notify.policy import Policy
 
 EXPLAINED_PER_BATCH: Final = 50
@@ -43,6 +43,8 @@ class Delivery:
     namespace_id: str
     alert_id: str
     channel_type: str
+    channel: bytes
+    """The channel's ``identity``: where it leads."""
     payload: bytes
     problem: str | None = None
     """Why the channel cannot deliver as it is configured; then nothing is sent."""
@@ -118,6 +120,7 @@ def _deliver(
                 namespace_id=alert.namespace_id,
                 alert_id=alert.alert_id,
                 channel_type=_type(alert, index),
+                channel=identity(channel),
                 payload=payload,
                 problem=problem,
             )

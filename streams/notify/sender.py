@@ -20,7 +20,7 @@ import structlog
 from schemas.events.notification import DeliveryRecord
 from streams.notify.aim import GoneError, aim
 from streams.notify.channels import LONGEST_TIMEOUT_SECONDS, Endpoint, NotConfiguredError, SecretRef, Value
-from streams.notify.leases import Claimed, Due, claim, due_deliveries, forget_old, record_attempt
+from streams.notify.leases import Address, Claimed, Due, claim, due_deliveries, forget_old, record_attempt
 from streams.notify.plan import AlertKey
 from streams.notify.policy import Policy
 from streams.notify.retry import Outcome, Verdict, judge
@@ -44,7 +44,6 @@ FORGET_EVERY: Final = timedelta(hours=1)
 GRACE_SECONDS: Final = 1.0
 """How long attempts in flight may take after a stop; then they are left to their lease."""
 _RECORD_TRIES: Final = 6
-_Address = tuple[str, str, int]
 
 
 class Sender:
@@ -54,7 +53,7 @@ class Sender:
         self._context = context
         self._webhooks = webhooks
         self._slots = Slots()
-        self._attempts: dict[asyncio.Task[Outcome], tuple[_Address, str]] = {}
+        self._attempts: dict[asyncio.Task[Outcome], tuple[Address, str]] = {}
         self._broken: BaseException | None = None
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
@@ -125,7 +124,7 @@ class Sender:
                 break
         return started
 
-    def _choose(self, aimed: Mapping[Due, Endpoint | Outcome], excluded: set[_Address]) -> list[Due]:
+    def _choose(self, aimed: Mapping[Due, Endpoint | Outcome], excluded: set[Address]) -> list[Due]:
         """Those there is room for, oldest first; the endpoints of the others become ``excluded``."""
         chosen: list[Due] = []
         per_host: Counter[str] = Counter()
@@ -228,19 +227,19 @@ class Sender:
 
 def _aim_all(policies: Mapping[AlertKey, Policy], due: Sequence[Due]) -> dict[Due, Endpoint | Outcome]:
     """Where each goes, or the outcome of having nowhere to send to; worked out once per channel."""
-    known: dict[tuple[_Address, str], Endpoint | Outcome] = {}
+    known: dict[Address, Endpoint | Outcome] = {}
     for item in due:
-        if (item.address, item.channel_type) in known:
+        if item.address in known:
             continue
         where: Endpoint | Outcome
         try:
-            where = aim(policies, item.alert, item.channel_index, item.channel_type)
+            where = aim(policies, item.alert, item.channel, item.channel_type)
         except GoneError as error:
             where = Outcome(error=str(error), final="failed")
         except NotConfiguredError as error:
             where = Outcome(error=str(error), final="not_configured")
-        known[item.address, item.channel_type] = where
-    return {item: known[item.address, item.channel_type] for item in due}
+        known[item.address] = where
+    return {item: known[item.address] for item in due}
 
 
 def _host(aimed: Endpoint | Outcome) -> str:

@@ -61,9 +61,9 @@ async def write_plan(connection: Connection, plan: Plan, now: datetime) -> None:
     """Rows, states and records of one batch, in the caller's transaction."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO deliveries (execution_id, channel_index, namespace_id, alert_id, channel_type,"
+            "INSERT INTO deliveries (execution_id, channel_index, namespace_id, alert_id, channel_type, channel,"
             " webhook_id, payload, state, last_error, next_attempt_at, created_at, updated_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             [_row(delivery, now) for delivery in plan.deliveries],
         )
         await cursor.executemany(
@@ -82,6 +82,7 @@ def _row(delivery: Delivery, now: datetime) -> tuple[object, ...]:
         delivery.namespace_id,
         delivery.alert_id,
         delivery.channel_type,
+        delivery.channel,
         delivery.webhook_id,
         delivery.payload,
         "pending" if delivery.problem is None else "failed",

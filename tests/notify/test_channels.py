@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.notify.aim import GoneError, aim
-from streams.notify.channels import Endpoint, NotConfiguredError, SecretRef, endpoint
+from streams.notify.channels import Endpoint, NotConfiguredError, SecretRef, endpoint, identity
 from streams.notify.policy import Policy, policy
 from tests.notify.support import NAMESPACE, webhook
 
@@ -78,7 +78,29 @@ def _policies(*channels: Any, **fields: Any) -> dict[tuple[str, str], Policy]:
 
 
 def test_aim_follows_the_alert() -> None:
-    assert aim(_policies(webhook(URL), webhook(URL + "2")), KEY, 1, "webhook").url == URL + "2"
+    first, second = webhook(URL), webhook(URL + "2")
+    for standing in ((first, second), (second, first), (second,)):
+        assert aim(_policies(*standing), KEY, identity(second), "webhook").url == URL + "2"
+    repaired = webhook(URL + "2", signing_secret={"$secret": "s3"}, headers={"X-A": "b"}, timeout=3)
+    found = aim(_policies(repaired), KEY, identity(second), "webhook")
+    assert (found.signing_secret, found.headers, found.timeout_seconds) == (SecretRef("s3"), (("X-A", "b"),), 3.0)
+
+
+def test_a_channel_is_what_it_leads_to() -> None:
+    slack = {"channel_type": "slack", "config": {"webhook_url": {"$secret": "s1"}}}
+    others = [
+        webhook(URL),
+        webhook(URL + "2"),
+        {**webhook(URL), "channel_id": "ch_1"},
+        {"channel_type": "webhook", "channel_id": "ch_1"},
+        slack,
+        {"channel_type": "slack", "config": {"webhook_url": {"$secret": "s2"}}},
+        {"channel_type": "slack", "config": {"webhook_url": URL}},
+        {"channel_type": "email", "config": {"to_addresses": ["a@b"]}},
+        {"channel_type": "email", "config": {"to_addresses": ["a@c"]}},
+    ]
+    assert len({identity(channel) for channel in others}) == len(others)
+    assert identity({**slack, "config": {**slack["config"], "channel": "#a"}}) == identity(slack)  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +109,10 @@ def test_aim_follows_the_alert() -> None:
         ({}, "deleted"),
         (_policies(webhook(URL), enabled=False), "disabled"),
         (_policies(), "removed"),
-        (_policies({"channel_type": "slack", "config": {"webhook_url": URL}}), "webhook channel was replaced"),
+        (_policies({"channel_type": "slack", "config": {"webhook_url": URL}}), "webhook channel was removed"),
+        (_policies(webhook(URL + "2")), "webhook channel was removed or changed"),
     ],
 )
 def test_aim_at_what_is_gone(policies: dict[tuple[str, str], Policy], words: str) -> None:
     with pytest.raises(GoneError, match=words):
-        aim(policies, KEY, 0, "webhook")
+        aim(policies, KEY, identity(webhook(URL)), "webhook")

@@ -262,6 +262,7 @@ CREATE TABLE deliveries (
     namespace_id    text        NOT NULL,
     alert_id        text        NOT NULL,
     channel_type    text        NOT NULL,
+    channel         bytea       NOT NULL,   -- digest of where the channel leads: its retries go nowhere else
     webhook_id      text        NOT NULL,   -- stable over retries
     payload         bytea       NOT NULL,
     state           text        NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
