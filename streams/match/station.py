@@ -2,6 +2,10 @@
 
 Results are produced and acknowledged before progress is, and progress before the position is committed to
 Kafka: a crash anywhere in between makes the same records again, with the same ids (design sections 1 and 3).
+
+Kafka's commit says where match goes on. Ids are made from positions in the log, so another log under the same name
+would give other documents the same ids: match also writes down in PostgreSQL what it read last, and stops when
+the log does not hold it. That row may be a batch behind the commit or ahead of it; either is true of the log.
 """
 
 import asyncio
@@ -10,6 +14,8 @@ from contextlib import AsyncExitStack
 from itertools import chain, islice
 from typing import Any
 
+import psycopg
+import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
@@ -25,10 +31,14 @@ from streams.match.versions import VersionGate
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
+from streams.runtime.database import StoredPosition, note_positions, stored_positions
 from streams.runtime.definitions import DefinitionsTail
-from streams.runtime.failure import LogMismatchError
+from streams.runtime.failure import Disposition, LogMismatchError, classify
 from streams.runtime.faults import fault
+from streams.runtime.identity import check_log
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
+
+log = structlog.get_logger(__name__)
 
 CHUNK = 512
 """Documents between two turns of the event loop; also what one matrix product takes."""
@@ -87,7 +97,12 @@ class Match:
             self._loop.stop()
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """None: match goes on where its group committed."""
+        """None: match goes on where its group committed. Raises :class:`LogMismatchError` when the log is not
+        the one it has read."""
+        async with self._context.database.connection() as connection:
+            stored = await stored_positions(connection, self.name, self._context.broker.topic(DOCUMENTS))
+        known = {tp: stored[tp.partition] for tp in partitions if tp.partition in stored}
+        await check_log(self._context.broker, self.name, partitions, known)
         return {}
 
     async def handle(self, batch: Batch) -> None:
@@ -109,6 +124,7 @@ class Match:
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(executions)
         await self._tell_progress(batch, arrivals, version)
+        await self._note(batch)
 
     async def _read(self, records: Sequence[ConsumerRecord]) -> list[Arrival]:
         """Decode records; those that can never be decoded become dead letters."""
@@ -140,6 +156,21 @@ class Match:
         for reached in progress(arrivals, ends, version):
             await sends.send(self._progress_topic, reached.key, reached.encode())
         await sends.acknowledged()
+
+    async def _note(self, batch: Batch) -> None:
+        """Write down what was read last. The batch is done without it: a database that is away now is no reason
+        to make its results again."""
+        reached = {
+            tp: StoredPosition(records[-1].offset + 1, records[-1].timestamp, records[-1].key)
+            for tp, records in batch.items()
+        }
+        try:
+            async with self._context.database.connection() as connection:
+                await note_positions(connection, self.name, reached)
+        except psycopg.Error as error:
+            if classify(error) is not Disposition.RETRY:
+                raise
+            log.warning("position_not_noted", error=str(error))
 
     def _check_tail(self) -> None:
         failure = self._tail.failure

@@ -18,12 +18,12 @@ acknowledged. Definitions whose records still wait in the outbox are left to it.
 
 from typing import Final
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from schemas.events.definition import DefinitionRecord, encode_definition, stream_record
 from schemas.topics import DEFINITIONS
 from streams.runtime.broker import Broker, Sends
-from streams.runtime.database import Connection, stored_positions
+from streams.runtime.database import Connection, StoredPosition, note_positions, stored_positions
 from streams.runtime.definitions import check_stream, every_record, first_record
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
@@ -75,10 +75,5 @@ async def _publish(producer: AIOKafkaProducer, topic: str, records: list[Definit
 
 
 async def _note(connection: Connection, topic: str, first: ConsumerRecord) -> None:
-    await connection.execute(
-        "INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)"
-        " VALUES (%s, %s, 0, %s, %s, %s) ON CONFLICT (station, topic, partition) DO UPDATE SET"
-        " next_offset = EXCLUDED.next_offset, last_timestamp = EXCLUDED.last_timestamp,"
-        " last_key = EXCLUDED.last_key, updated_at = now()",
-        (_STATION, topic, first.offset + 1, first.timestamp, first.key),
-    )
+    reached = StoredPosition(first.offset + 1, first.timestamp, first.key)
+    await note_positions(connection, _STATION, {TopicPartition(topic, 0): reached})

@@ -190,6 +190,27 @@ async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
+async def recreate(context: Context, topic: Topic) -> None:
+    """Delete and create a topic, as somebody might by hand."""
+    name = context.broker.topic(topic)
+    admin = context.broker.admin()
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+
+        async def gone() -> bool:
+            return name not in await admin.list_topics()
+
+        await eventually(gone, what="the topic is gone")
+    finally:
+        await admin.close()
+
+    async def created() -> bool:
+        return name in await context.broker.create_topics()
+
+    await eventually(created, what="the topic is made again")
+
+
 async def results(context: Context) -> list[AlertResultRecord]:
     """Every alert result."""
     return [decode_alert_result(record.value) for record in await read_topic(context, ALERT_RESULTS)]

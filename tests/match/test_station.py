@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 from psycopg.conninfo import make_conninfo
@@ -18,7 +19,8 @@ from streams.match.station import Match
 from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
-from streams.runtime.database import Database
+from streams.runtime.database import Database, StoredPosition, note_positions, stored_positions
+from streams.runtime.failure import LogMismatchError
 from streams.settings import Settings
 from tests.match.support import (
     COLLECTION,
@@ -36,6 +38,7 @@ from tests.match.support import (
     progress_records,
     publish,
     read_topic,
+    recreate,
     results,
     sent,
     settled,
@@ -258,16 +261,21 @@ async def test_definitions_that_do_not_come_over_the_topic_are_read_from_the_dat
     assert fired == {f"d{number}": ["alt_new"] for number in range(3)}
 
 
+@asynccontextmanager
+async def impatient(settings: Settings, context: Context) -> AsyncIterator[Context]:
+    """The context, with a database that soon gives up on a locked table, as on one that does not answer."""
+    dsn = make_conninfo(settings.database, options="-c lock_timeout=100")
+    async with Database(settings.model_copy(update={"database": dsn})) as database:
+        yield Context(context.settings, context.broker, database, context.clock)
+
+
 async def test_a_batch_is_tried_again_while_the_database_cannot_say_what_its_writers_saw(
     settings: Settings, context: Context
 ) -> None:
     definitions = Definitions(context)
     await definitions.collection(COLLECTION, [])
-    impatient = settings.model_copy(
-        update={"database": make_conninfo(settings.database, options="-c lock_timeout=100")}
-    )
     retries = metrics.RETRIES.labels("match")
-    async with Database(impatient) as database, matching(Context(impatient, context.broker, database)) as station:
+    async with impatient(settings, context) as hasty, matching(hasty) as station:
         await started(station)
         version = await definitions.alert(
             "alt_new", attribute_filter(field="document_id", operator="exists"), relay=False
@@ -284,6 +292,57 @@ async def test_a_batch_is_tried_again_while_the_database_cannot_say_what_its_wri
             assert sum((await committed(context)).values()) == 0
         await settled(context)
     assert [record.document_id for record in await results(context)] == ["a"]
+
+
+async def test_a_topic_that_is_not_the_one_we_read_stops_the_station(context: Context) -> None:
+    definitions = Definitions(context)
+    await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
+    async with matching(context):
+        await publish(context, *(sent(upsert(f"d{number}"), partition=0) for number in range(3)))
+        await settled(context)
+    await recreate(context, DOCUMENTS)
+    await publish(context, *(sent(upsert(f"other{number}"), partition=0) for number in range(5)))
+    with pytest.raises(LogMismatchError, match="another record than the one processed"):
+        await asyncio.wait_for(Match(context).run(), 30)
+    assert {record.document_id for record in await results(context)} == {"d0", "d1", "d2"}
+
+
+@pytest.mark.parametrize("noted", [1, 2, 4])
+async def test_what_was_read_last_may_be_behind_or_ahead_of_the_commit(context: Context, noted: int) -> None:
+    definitions = Definitions(context)
+    await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
+    await publish(context, *(sent(upsert(f"d{number}"), partition=0) for number in range(2)))
+    async with matching(context):
+        await settled(context)
+    await publish(context, *(sent(upsert(f"d{number}"), partition=0) for number in range(2, 4)))
+    last = (await read_topic(context, DOCUMENTS))[noted - 1]
+    partition = TopicPartition(context.broker.topic(DOCUMENTS), 0)
+    async with context.database.connection() as connection:
+        held = await stored_positions(connection, "match", partition.topic)
+        assert {number: position.next_offset for number, position in held.items()} == {0: 2}
+        at = StoredPosition(noted, last.timestamp, last.key)
+        await note_positions(connection, "match", {partition: at})
+    async with matching(context):
+        await settled(context)
+    assert sorted(record.document_id for record in await results(context)) == ["d0", "d1", "d2", "d3"]
+
+
+async def test_a_batch_whose_end_cannot_be_written_down_is_done_all_the_same(
+    settings: Settings, context: Context
+) -> None:
+    definitions = Definitions(context)
+    await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
+    async with impatient(settings, context) as hasty, matching(hasty):
+        await publish(context, sent(upsert("a"), partition=0))
+        await settled(context)
+        async with context.database.transaction() as connection:
+            await connection.execute("LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+            await publish(context, sent(upsert("b"), partition=0))
+            await settled(context)
+    assert [record.document_id for record in await results(context)] == ["a", "b"]
+    async with context.database.connection() as connection:
+        held = await stored_positions(connection, "match", context.broker.topic(DOCUMENTS))
+    assert held[0].next_offset == 1
 
 
 async def test_changes_of_definitions_are_followed(context: Context) -> None:

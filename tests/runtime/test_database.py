@@ -4,7 +4,14 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.runtime.agent import Context
-from streams.runtime.database import Advance, advance_positions, migrate, stored_positions
+from streams.runtime.database import (
+    Advance,
+    StoredPosition,
+    advance_positions,
+    migrate,
+    note_positions,
+    stored_positions,
+)
 from streams.runtime.failure import PositionLostError
 
 PARTITION = TopicPartition("documents", 2)
@@ -47,6 +54,19 @@ async def test_a_lost_position_takes_the_rows_with_it(context: Context) -> None:
     async with context.database.connection() as connection:
         row = await (await connection.execute("SELECT count(*) FROM seen_events")).fetchone()
     assert row == (0,)
+
+
+async def test_noted_positions_go_where_they_are_told(context: Context) -> None:
+    partitions = [TopicPartition("documents", number) for number in range(3)]
+    async with context.database.connection() as connection:
+        await note_positions(
+            connection, "s", {tp: StoredPosition(9, 1_000, b"\xff") for tp in reversed(partitions)}
+        )
+        await note_positions(connection, "s", {partitions[1]: StoredPosition(4, None, None)})
+        await note_positions(connection, "s", {})
+        held = await stored_positions(connection, "s", "documents")
+    before = StoredPosition(9, 1_000, b"\xff")
+    assert held == {0: before, 1: StoredPosition(4, None, None), 2: before}
 
 
 async def test_migrations_apply_once(database_url: str) -> None:
