@@ -9,6 +9,7 @@ from schemas.ids import derived_id
 from streams.collect.arrivals import Arrival
 from streams.collect.fold import Change
 from streams.collect.watching import EventTrigger, Watched
+from streams.engines.rules.commands import command
 from streams.engines.rules.events import EventFire, EventState, count
 
 
@@ -38,13 +39,12 @@ def decide(
 
 
 def _command(trigger: EventTrigger, fire: EventFire, arrival: Arrival, now: datetime) -> TriggerCommand:
-    return TriggerCommand(
+    return command(
+        trigger.trigger_id,
+        trigger.namespace_id,
+        trigger.family,
+        trigger.body,
         job_id=derived_id("job_", trigger.trigger_id, "fire", fire.sequence),
-        trigger_id=trigger.trigger_id,
-        namespace_id=trigger.namespace_id,
-        family=trigger.family,
-        action_type=trigger.action_type,
-        action_config=trigger.action_config,
         nominal_at=fire.at,
         triggered_at=now,
         reason=f"{trigger.event_type}: {fire.reason}",

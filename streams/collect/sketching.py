@@ -7,17 +7,16 @@ a deletion takes nothing away.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.times import TimeDomain
 from streams.collect.arrivals import Collection
 from streams.collect.fold import Change
 from streams.engines.drift.buckets import bucket_start
 from streams.engines.drift.sketch import Sketch
-
-TimeDomain = Literal["event_time", "processing_time"]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
@@ -32,6 +33,8 @@ from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
+
+log = structlog.get_logger(__name__)
 
 _FORGET_EVERY = timedelta(minutes=10)
 _LOG_KEPT = DOCUMENTS.retention or timedelta(0)
@@ -241,6 +244,8 @@ class Collect:
                     for stored in await list_definitions(connection, kind)
                 ]
                 self._watched = watch(definitions)
+                for trigger_id, reason in self._watched.broken.items():
+                    log.warning("trigger_not_watched", trigger_id=trigger_id, error=reason)
                 self._version = (version.epoch, version.number)
                 self._reconciled = False
         if not self._reconciled:

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from schemas.events.definition import DefinitionRecord
 from schemas.events.trigger import TriggerFamily
 from streams.collect.arrivals import Collection
-from streams.collect.sketching import SketchSpec, TimeDomain
-from streams.engines.drift.buckets import bucket_width
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.collect.sketching import SketchSpec
+from streams.engines.rules import commands
+from streams.engines.rules.condition import Condition
+from streams.engines.rules.errors import ScheduleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class EventTrigger:
     trigger_id: str
     namespace_id: str
     family: TriggerFamily
-    action_type: str
-    action_config: dict[str, Any]
+    body: Mapping[str, Any]
+    """Its definition, which says what to run."""
     event_type: str
     threshold: int
     cooldown_seconds: float
@@ -34,52 +35,60 @@ class Watched:
     specs: Mapping[Collection, tuple[SketchSpec, ...]] = field(default_factory=dict)
     """Sketches each collection needs, without repeats."""
     triggers: Mapping[Collection, tuple[EventTrigger, ...]] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Triggers whose definition cannot work, and why: they are watched for nothing."""
 
 
 def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
     """Compile ``trigger`` and ``cluster_trigger`` definitions. Triggers that agree on feature, time domain and
-    bucket width share a sketch."""
+    bucket width share a sketch, and collect reads these from a definition as the checks do."""
     specs: dict[Collection, dict[SketchSpec, None]] = defaultdict(dict)
     triggers: dict[Collection, list[EventTrigger]] = defaultdict(list)
+    broken: dict[str, str] = {}
     for record in definitions:
-        for collection_id in record.body.get("watched_collection_ids") or ():
-            collection = (record.namespace_id, collection_id)
+        collections = [
+            (record.namespace_id, collection_id)
+            for collection_id in record.body.get("watched_collection_ids") or ()
+        ]
+        try:
             match record.body["trigger_type"]:
                 case "conditional":
-                    specs[collection][_spec(collection, record.body["schedule_config"])] = None
+                    condition = Condition.parse(record.body["schedule_config"])
+                    for collection in collections:
+                        specs[collection][_spec(collection, condition)] = None
                 case "event":
-                    triggers[collection].append(_event_trigger(record))
+                    trigger = _event_trigger(record)
+                    for collection in collections:
+                        triggers[collection].append(trigger)
+        except ScheduleError as error:
+            broken[record.id] = str(error)
     return Watched(
         {collection: tuple(found) for collection, found in specs.items()},
         {collection: tuple(found) for collection, found in triggers.items()},
+        broken,
     )
 
 
-def _spec(collection: Collection, schedule: Mapping[str, Any]) -> SketchSpec:
+def _spec(collection: Collection, condition: Condition) -> SketchSpec:
     return SketchSpec(
         namespace_id=collection[0],
         collection_id=collection[1],
-        feature=schedule.get("feature_uri") or HashingEmbedder.URI,
-        time_domain=cast(TimeDomain, schedule.get("time_domain") or "processing_time"),
-        width_seconds=bucket_width(
-            schedule.get("check_interval_seconds") or 3_600, schedule.get("window_seconds")
-        ),
+        feature=condition.feature_uri,
+        time_domain=condition.time_domain,
+        width_seconds=condition.bucket_seconds,
     )
 
 
 def _event_trigger(record: DefinitionRecord) -> EventTrigger:
-    body, schedule = record.body, record.body["schedule_config"]
-    if record.kind == "cluster_trigger":
-        # Cluster triggers have one action; its config names the cluster or says how to cluster.
-        action = "cluster", {key: body[key] for key in ("cluster_id", "execution_config") if body.get(key)}
-    else:
-        action = body["action_type"], body["action_config"]
+    schedule = record.body["schedule_config"]
+    family: TriggerFamily = "cluster_trigger" if record.kind == "cluster_trigger" else "trigger"
+    # Refused now, not at the first fire in the middle of a batch.
+    commands.action(family, record.body)
     return EventTrigger(
         trigger_id=record.id,
         namespace_id=record.namespace_id,
-        family="cluster_trigger" if record.kind == "cluster_trigger" else "trigger",
-        action_type=action[0],
-        action_config=action[1],
+        family=family,
+        body=record.body,
         event_type=schedule["event_type"],
         threshold=schedule.get("event_threshold") or 1,
         cooldown_seconds=schedule.get("cooldown_seconds") or 0,

@@ -7,8 +7,8 @@ from itertools import islice
 
 import structlog
 
-from streams.engines.drift.buckets import bucket_width
 from streams.engines.rules import grid
+from streams.engines.rules.commands import command, job_id
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
 from streams.runtime import metrics
@@ -17,7 +17,6 @@ from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
 from streams.trigger import store
 from streams.trigger.checks import Check, Checker
-from streams.trigger.commands import command
 from streams.trigger.windows import window_start
 
 log = structlog.get_logger(__name__)
@@ -59,7 +58,7 @@ async def _check(database: Database, trigger_id: str, until: datetime, now: date
             claimed.trigger.collections,
             condition.feature_uri,
             condition.time_domain,
-            bucket_width(condition.check_interval_seconds, condition.window_seconds),
+            condition.bucket_seconds,
         )
         # A series that is new is filled from stored documents first; half of it would look like a drift.
         if not await store.covered(connection, series):
@@ -140,6 +139,7 @@ async def _fire(
         trigger.namespace_id,
         trigger.family,
         trigger.body,
+        job_id=job_id(trigger.trigger_id, check.at),
         nominal_at=check.at,
         triggered_at=now,
         reason=check.decision.reason,

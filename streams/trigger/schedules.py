@@ -5,13 +5,13 @@ from datetime import datetime
 import structlog
 
 from streams.engines.rules import schedule
+from streams.engines.rules.commands import command, job_id
 from streams.engines.rules.errors import ScheduleError
 from streams.runtime import metrics
 from streams.runtime.database import Database
 from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
 from streams.trigger import store
-from streams.trigger.commands import command
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,7 @@ async def fire_due(database: Database, now: datetime) -> int:
                     trigger.namespace_id,
                     trigger.family,
                     trigger.body,
+                    job_id=job_id(trigger.trigger_id, fire.nominal_at),
                     nominal_at=fire.nominal_at,
                     triggered_at=now,
                     reason=fire.reason,

@@ -1,9 +1,13 @@
 """From trigger definitions to sketches and event triggers, and from changes to commands."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.events.definition import DefinitionRecord, Kind
 from schemas.events.document import DocumentEvent
@@ -13,8 +17,10 @@ from streams.collect.arrivals import Arrival
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, ChangeKind
 from streams.collect.sketching import Cell, Place, SketchSpec, arrived, fitting, sketch_cells
-from streams.collect.watching import EventTrigger, watch
+from streams.collect.watching import watch
 from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.rules.condition import Condition
+from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.events import EventState
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -40,11 +46,12 @@ def change(kind: ChangeKind, document: str, collection: str = "col_a", causes: t
 
 
 def test_conditional_triggers_share_the_sketches_they_agree_on() -> None:
-    daily = {"check_interval_seconds": 86_400}
+    hourly = {"condition_type": "drift", "threshold": 0.3}
+    daily = hourly | {"check_interval_seconds": 86_400}
     watched = watch(
         [
-            definition("trig_1", "conditional", {}),
-            definition("trig_2", "conditional", {"check_interval_seconds": 7_200}),
+            definition("trig_1", "conditional", hourly),
+            definition("trig_2", "conditional", hourly | {"check_interval_seconds": 7_200}),
             definition("trig_3", "conditional", daily | {"time_domain": "event_time", "window_seconds": 3_600}),
             definition("trig_4", "conditional", daily | {"feature_uri": "uri"}, kind="cluster_trigger"),
             definition("trig_5", "cron", {"cron_expression": "* * * * *"}),
@@ -76,12 +83,70 @@ def test_event_triggers_of_both_families() -> None:
             ),
         ]
     )
-    one = EventTrigger(
-        "trig_1", "ns", "trigger", "collection_trigger", {"collection_id": "col_a"}, "documents_added", 1, 0
+    (one, two), (again,) = watched.triggers["ns", "col_a"], watched.triggers["ns", "col_b"]
+    assert watched.triggers.keys() == {("ns", "col_a"), ("ns", "col_b")}
+    assert again == one
+    assert (one.trigger_id, one.family, one.event_type, one.threshold, one.cooldown_seconds) == (
+        "trig_1",
+        "trigger",
+        "documents_added",
+        1,
+        0,
     )
-    config = {"execution_config": {"collection_ids": ["col_a"]}}
-    two = EventTrigger("trig_2", "ns", "cluster_trigger", "cluster", config, "documents_deleted", 5, 300)
-    assert watched.triggers == {("ns", "col_a"): (one, two), ("ns", "col_b"): (one,)}
+    assert (two.trigger_id, two.family, two.event_type, two.threshold, two.cooldown_seconds) == (
+        "trig_2",
+        "cluster_trigger",
+        "documents_deleted",
+        5,
+        300,
+    )
+    _, (order,) = decide(one, EventState(), [change("documents_added", "a").arrival], START)
+    assert (order.action_type, order.action_config) == ("collection_trigger", {"collection_id": "col_a"})
+    _, (order,) = decide(two, EventState(4), [change("documents_deleted", "a").arrival], START)
+    assert (order.action_type, order.action_config) == (
+        "cluster",
+        {"execution_config": {"collection_ids": ["col_a"]}},
+    )
+
+
+@given(
+    st.fixed_dictionaries(
+        {"condition_type": st.sampled_from(["drift", "volume"]), "threshold": st.just(1)},
+        optional={
+            "feature_uri": st.none() | st.sampled_from(["uri", ""]),
+            "time_domain": st.none() | st.sampled_from(["processing_time", "event_time", ""]),
+            "check_interval_seconds": st.none() | st.sampled_from([0, 1, 60, 5_400, 86_400, 604_800]),
+            "window_seconds": st.none() | st.sampled_from([0, 90, 3_600, 864_000]),
+        },
+    )
+)
+def test_the_sketches_made_are_those_a_check_reads(schedule: dict[str, Any]) -> None:
+    watched = watch([definition("trig_1", "conditional", schedule, watched_collection_ids=["col_a"])])
+    if watched.broken:
+        with pytest.raises(ScheduleError, match=re.escape(watched.broken["trig_1"])):
+            Condition.parse(schedule)
+        assert not watched.specs
+        return
+    condition = Condition.parse(schedule)
+    (spec,) = watched.specs["ns", "col_a"]
+    assert (spec.feature, spec.time_domain, spec.width_seconds) == (
+        condition.feature_uri,
+        condition.time_domain,
+        condition.bucket_seconds,
+    )
+
+
+def test_a_definition_that_cannot_work_is_named_and_holds_up_no_other() -> None:
+    watched = watch(
+        [
+            definition("trig_1", "event", {"event_type": "documents_added"}, action_config=None),
+            definition("trig_2", "conditional", {"condition_type": "drift"}),
+            definition("trig_3", "event", {"event_type": "documents_added"}),
+        ]
+    )
+    assert watched.broken.keys() == {"trig_1", "trig_2"}
+    assert [trigger.trigger_id for trigger in watched.triggers["ns", "col_a"]] == ["trig_3"]
+    assert not watched.specs
 
 
 def test_a_trigger_counts_its_kind_of_event_in_its_collections_and_not_its_own_effects() -> None:

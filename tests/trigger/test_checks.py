@@ -12,7 +12,6 @@ from streams.engines.drift.metrics import measure
 from streams.engines.drift.sketch import Sketch
 from streams.engines.rules.condition import CheckState, Condition
 from streams.trigger.checks import Check, Checker
-from streams.trigger.commands import command, job_id
 from streams.trigger.windows import Bucket, window_start
 
 START = datetime(2014, 10, 2, tzinfo=UTC)
@@ -135,13 +134,3 @@ def test_a_window_begins_where_the_definition_says() -> None:
     assert window_start(condition(), None, START) is None
     assert window_start(condition(), START - HOUR, START) == START - HOUR
     assert window_start(condition(window_seconds=7_200), START - HOUR, START) == START - 2 * HOUR
-
-
-def test_a_job_is_named_after_trigger_and_nominal_time() -> None:
-    assert job_id("trig_a", START) == job_id("trig_a", START.astimezone())
-    assert len({job_id("trig_a", START), job_id("trig_b", START), job_id("trig_a", START + HOUR)}) == 3
-
-
-def test_a_definition_without_an_action_is_refused() -> None:
-    with pytest.raises(ValueError, match="no action_type"):
-        command("trig_a", "ns", "trigger", {}, nominal_at=START, triggered_at=START, reason="")

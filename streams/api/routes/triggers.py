@@ -14,19 +14,19 @@ from schemas.api.trigger import (
     ListTriggersRequest,
     ListTriggersResponse,
     PatchTriggerRequest,
-    Status,
     TriggerResponse,
 )
-from schemas.events.trigger import TriggerCommand
 from schemas.ids import new_id
 from streams.api import trigger_store
-from streams.api.body import JsonRoute
-from streams.api.store import VERSION_HEADER, change, require
+from streams.api.routes.switches import add_switches
+from streams.api.store import change, require
 from streams.api.tasks import task_response
 from streams.api.triggers import check_action, new_body, trigger_response
+from streams.engines.rules.commands import command
 from streams.runtime.agent import Context
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.jobs import queue_job
 
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"], route_class=JsonRoute)
@@ -98,38 +98,7 @@ async def patch_trigger(
     return trigger_response(stored, state, access.internal_id, now)
 
 
-async def _set_status(
-    trigger_id: str, status: Status, access: Access, context: Context, answer: Response
-) -> TriggerResponse:
-    now = context.clock()
-    async with change(context, answer) as connection:
-        stored = await require(connection, "trigger", access.namespace_id, trigger_id, by_id=True)
-        await trigger_store.set_status(connection, stored, status, now)
-        state = await trigger_store.state_of(connection, trigger_id)
-    return trigger_response(stored, state, access.internal_id, now)
-
-
-@router.delete("/{trigger_id}", status_code=204)
-async def delete_trigger(trigger_id: str, access: AccessDep, context: ContextDep, answer: Response) -> Response:
-    """Disable a trigger; it stays readable with its history."""
-    await _set_status(trigger_id, "disabled", access, context, answer)
-    return Response(status_code=204, headers={VERSION_HEADER: answer.headers[VERSION_HEADER]})
-
-
-@router.post("/{trigger_id}/pause")
-async def pause_trigger(
-    trigger_id: str, access: AccessDep, context: ContextDep, answer: Response
-) -> TriggerResponse:
-    """Stop firing."""
-    return await _set_status(trigger_id, "paused", access, context, answer)
-
-
-@router.post("/{trigger_id}/resume")
-async def resume_trigger(
-    trigger_id: str, access: AccessDep, context: ContextDep, answer: Response
-) -> TriggerResponse:
-    """Fire again, counted from now."""
-    return await _set_status(trigger_id, "active", access, context, answer)
+add_switches(router, "trigger", TriggerResponse, trigger_response)
 
 
 @router.post("/{trigger_id}/execute")
@@ -143,21 +112,20 @@ async def execute_trigger(
         state = await trigger_store.state_of(connection, trigger_id, lock=True)
         if state.status == "disabled":
             raise ApiError(400, "The trigger is disabled; set its status to active or paused first")
-        command = TriggerCommand(
+        order = command(
+            trigger_id,
+            access.namespace_id,
+            "trigger",
+            stored.body,
             # Asking twice is asking for two runs, so the id is a fresh one.
             job_id=f"job_{secrets.token_hex(12)}",
-            trigger_id=trigger_id,
-            namespace_id=access.namespace_id,
-            family="trigger",
-            action_type=stored.body["action_type"],
-            action_config=stored.body["action_config"],
             nominal_at=now,
             triggered_at=now,
             reason="executed on request",
         )
-        await queue_job(connection, command)
-    additional = {"trigger_id": trigger_id, "reason": command.reason}
-    return task_response(command.job_id, command.action_type, "pending", None, additional, None)
+        await queue_job(connection, order)
+    additional = {"trigger_id": trigger_id, "reason": order.reason}
+    return task_response(order.job_id, order.action_type, "pending", None, additional, None)
 
 
 async def _list(access: Access, context: Context, body: ListTriggersRequest) -> ListTriggersResponse:

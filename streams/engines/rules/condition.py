@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from schemas.features import HASHING
 from schemas.times import TimeDomain, format_instant
+from streams.engines.drift.buckets import bucket_width
 from streams.engines.rules import cooldown
 from streams.engines.rules.decision import Decision
 from streams.engines.rules.errors import ScheduleError
@@ -30,6 +31,11 @@ class Condition:
     min_sample: int
     """Fewest documents a baseline and a window need before they are compared."""
     cooldown_seconds: int
+
+    @property
+    def bucket_seconds(self) -> int:
+        """How wide the buckets are that collect writes and the checks read."""
+        return bucket_width(self.check_interval_seconds, self.window_seconds)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> "Condition":

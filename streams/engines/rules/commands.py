@@ -1,4 +1,4 @@
-"""The command of a fire: what the act station is asked to do. Pure."""
+"""The command of a fire: what the act station is asked to do, whoever decided the fire. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,17 +21,19 @@ def command(
     family: TriggerFamily,
     body: Mapping[str, Any],
     *,
+    job_id: str,
     nominal_at: datetime,
     triggered_at: datetime,
     reason: str,
     until: datetime | None = None,
     measurement: dict[str, Any] | None = None,
+    caused_by: tuple[str, ...] = (),
 ) -> TriggerCommand:
     """The command for a fire of the trigger defined by ``body``. Raises :class:`ScheduleError` when the
     definition does not say what to do."""
-    action_type, action_config = _action(family, body)
+    action_type, action_config = action(family, body)
     return TriggerCommand(
-        job_id=job_id(trigger_id, nominal_at),
+        job_id=job_id,
         trigger_id=trigger_id,
         namespace_id=namespace_id,
         family=family,
@@ -42,14 +44,17 @@ def command(
         reason=reason,
         until=until,
         measurement=measurement,
+        caused_by=caused_by,
     )
 
 
-def _action(family: TriggerFamily, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def action(family: TriggerFamily, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Type and config of what a trigger runs. A cluster trigger has one action; its config names the cluster or
+    says how to cluster, and leaves out what the definition leaves out. Raises :class:`ScheduleError`."""
     if family == "cluster_trigger":
-        config = {"execution_config": body.get("execution_config")}
-        if body.get("cluster_id") is not None:
-            config["cluster_id"] = body["cluster_id"]
+        config = {key: body[key] for key in ("cluster_id", "execution_config") if body.get(key) is not None}
+        if not config:
+            raise ScheduleError("the trigger's definition has neither a cluster_id nor an execution_config")
         return "cluster", config
     action_type, action_config = body.get("action_type"), body.get("action_config")
     if not isinstance(action_type, str) or not isinstance(action_config, dict):
