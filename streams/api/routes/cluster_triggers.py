@@ -1,5 +1,7 @@
 """``/v1/clusters/triggers`` (contract 2.4). History is the query station's."""
 
+from datetime import datetime
+
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
@@ -12,17 +14,17 @@ from schemas.api.cluster_trigger import (
     PatchClusterTriggerRequest,
 )
 from schemas.api.schedule import read_schedule
-from schemas.api.trigger import Status
 from schemas.ids import new_id
 from streams.api import trigger_store
-from streams.api.body import JsonRoute
 from streams.api.clusters import execution_config
-from streams.api.store import VERSION_HEADER, change, require
-from streams.api.triggers import cluster_trigger_response, new_body
-from streams.runtime.agent import Context
+from streams.api.routes.switches import add_switches
+from streams.api.store import change, require
+from streams.api.triggers import TriggerState, cluster_trigger_response, new_body
 from streams.runtime.database import Connection
-from streams.runtime.http.access import Access, AccessDep, ContextDep
+from streams.runtime.definitions import StoredDefinition
+from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
+from streams.runtime.http.json_route import JsonRoute
 
 router = APIRouter(prefix="/v1/clusters/triggers", tags=["cluster triggers"], route_class=JsonRoute)
 
@@ -103,39 +105,11 @@ async def patch_cluster_trigger(
     return cluster_trigger_response(stored, state, access.internal_id)
 
 
-async def _set_status(
-    trigger_id: str, status: Status, access: Access, context: Context, answer: Response
-) -> ClusterTriggerResponse:
-    async with change(context, answer) as connection:
-        stored = await require(connection, "cluster_trigger", access.namespace_id, trigger_id, by_id=True)
-        await trigger_store.set_status(connection, stored, status, context.clock())
-        state = await trigger_store.state_of(connection, trigger_id)
-    return cluster_trigger_response(stored, state, access.internal_id)
+def _show(stored: StoredDefinition, state: TriggerState, internal_id: str, _: datetime) -> ClusterTriggerResponse:
+    return cluster_trigger_response(stored, state, internal_id)
 
 
-@router.delete("/{trigger_id}", status_code=204)
-async def delete_cluster_trigger(
-    trigger_id: str, access: AccessDep, context: ContextDep, answer: Response
-) -> Response:
-    """Disable a cluster trigger; it stays readable with its history."""
-    await _set_status(trigger_id, "disabled", access, context, answer)
-    return Response(status_code=204, headers={VERSION_HEADER: answer.headers[VERSION_HEADER]})
-
-
-@router.post("/{trigger_id}/pause")
-async def pause_cluster_trigger(
-    trigger_id: str, access: AccessDep, context: ContextDep, answer: Response
-) -> ClusterTriggerResponse:
-    """Stop firing."""
-    return await _set_status(trigger_id, "paused", access, context, answer)
-
-
-@router.post("/{trigger_id}/resume")
-async def resume_cluster_trigger(
-    trigger_id: str, access: AccessDep, context: ContextDep, answer: Response
-) -> ClusterTriggerResponse:
-    """Fire again, counted from now."""
-    return await _set_status(trigger_id, "active", access, context, answer)
+add_switches(router, "cluster_trigger", ClusterTriggerResponse, _show)
 
 
 @router.post("/list")
