@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request
@@ -98,6 +99,7 @@ async def list_page(
             len(page.cursor) != 4
             or list(page.cursor[:2]) != [field, descending]
             or not all(isinstance(part, str) and "\x00" not in part for part in page.cursor[2:])
+            or (_CASTS[field] and not _is_instant(page.cursor[2]))
         ):
             raise ApiError(400, "The cursor is not one this server gave out for this list")
         where += f" AND ({column}, d.id) {sign} (%(after)s{_CASTS[field]}, %(after_id)s)"
@@ -120,3 +122,10 @@ def _key(stored: StoredDefinition, field: str) -> str:
     if field == "name":
         return stored.record.name or ""
     return (stored.created_at if field == "created_at" else stored.updated_at).isoformat()
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import Response
 
 from schemas.events.definition import Kind, encode_definition
-from streams.api.body import MAX_RECORD_BYTES
 from streams.api.names import check_name, resource, taken
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection, Database
@@ -15,6 +14,8 @@ from streams.runtime.definitions import StoredDefinition, current_version, find_
 from streams.runtime.http.errors import ApiError, not_found
 
 VERSION_HEADER = "X-Definitions-Version"
+MAX_RECORD_BYTES = 900_000
+"""Largest record a write may put on a topic: brokers take one megabyte by default, headers included."""
 
 
 @asynccontextmanager

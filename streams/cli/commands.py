@@ -7,6 +7,7 @@ from streams.cli.apply import apply
 from streams.cli.demo import demo
 from streams.cli.dev import dev
 from streams.cli.ingest import ingest
+from streams.cli.keys import keys
 from streams.cli.query import query
 from streams.cli.topics import topics
 from streams.cli.worker import worker
@@ -25,4 +26,5 @@ app.command()(apply)
 app.command()(worker)
 app.command()(query)
 app.add_typer(topics, name="topics")
+app.add_typer(keys, name="keys")
 app.command()(agents)

@@ -17,6 +17,7 @@ from streams.api.routes import routers
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
 from streams.runtime.database import Database
+from streams.runtime.http.body_limit import BodyLimit
 from streams.runtime.http.errors import install_error_handlers
 from streams.settings import Settings
 
@@ -33,8 +34,9 @@ async def here(settings: Settings) -> AsyncIterator[Context]:
 
 
 def application(context: Context) -> FastAPI:
-    """The routes alone, with the error envelope."""
+    """The routes alone, with the error envelope and the limit of bodies."""
     app = FastAPI()
+    app.add_middleware(BodyLimit)
     app.state.context = context
     install_error_handlers(app)
     for router in routers():

@@ -16,13 +16,13 @@ from schemas.api.pages import ListRequest
 from schemas.ids import new_id
 from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
-from streams.api.body import JsonRoute
 from streams.api.listing import list_page, page_of
 from streams.api.secrets import forget, references, restored, sealed
 from streams.api.store import change, require, require_name, save
 from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)

@@ -17,7 +17,6 @@ from schemas.api.cluster import (
 from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
 from schemas.ids import new_id
-from streams.api.body import JsonRoute
 from streams.api.clusters import LastRun, check_enabled, new_body, patch_response, patched_body, response
 from streams.api.listing import list_page, page_of
 from streams.api.store import change, require, require_name, save
@@ -25,6 +24,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=JsonRoute)

@@ -12,7 +12,6 @@ from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
 from schemas.ids import new_id
 from streams.api.attachments import attach
-from streams.api.body import JsonRoute
 from streams.api.collections import check_enabled, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import list_page, page_of
@@ -20,6 +19,7 @@ from streams.api.store import change, require, require_name, save
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)

@@ -11,15 +11,15 @@ from schemas.events.document import DELETED, UPSERTED, DocumentEvent, encode_doc
 from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import new_id
 from schemas.topics import DOCUMENTS
-from streams.api.body import MAX_RECORD_BYTES, JsonRoute
 from streams.api.counts import document_counts
 from streams.api.documents import document_response, event_of
 from streams.api.names import check_name
-from streams.api.store import VERSION_HEADER, require
+from streams.api.store import MAX_RECORD_BYTES, VERSION_HEADER, require
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.outbox import enqueue
 
 router = APIRouter(
@@ -76,15 +76,13 @@ async def count_documents(collection_identifier: str, access: AccessDep, context
 
 
 async def _row(connection: Connection, collection_id: str, namespace_id: str, document_id: str) -> dict[str, Any]:
-    found = None
-    if "\x00" not in document_id:
-        async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(
-                "SELECT payload, text, asset_id, occurred_at, appended_at, created_at FROM documents"
-                " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
-                (namespace_id, collection_id, document_id),
-            )
-            found = await cursor.fetchone()
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            "SELECT payload, text, asset_id, occurred_at, appended_at, created_at FROM documents"
+            " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
+            (namespace_id, collection_id, document_id),
+        )
+        found = await cursor.fetchone()
     if found is None:
         raise not_found("document", document_id)
     return found

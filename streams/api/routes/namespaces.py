@@ -16,7 +16,6 @@ from schemas.api.pages import ListRequest
 from schemas.api.task import TaskResponse
 from schemas.events.definition import Kind
 from schemas.ids import new_id
-from streams.api.body import JsonRoute
 from streams.api.counts import namespace_counts
 from streams.api.listing import list_page, page_of
 from streams.api.namespaces import new_body, patched_body, response
@@ -27,6 +26,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition, list_definitions
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/namespaces", tags=["namespaces"], route_class=JsonRoute)

@@ -17,7 +17,6 @@ from schemas.api.retriever import (
 )
 from schemas.ids import new_id
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
-from streams.api.body import JsonRoute
 from streams.api.listing import list_page, page_of
 from streams.api.retrievers import new_body, patched_body, response
 from streams.api.stages import stored_stages
@@ -26,6 +25,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"], route_class=JsonRoute)

@@ -13,16 +13,14 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 @router.get("/{task_id}")
 async def get_task(task_id: str, caller: CallerDep, context: ContextDep) -> TaskResponse:
     """A task by id; one of a namespace the key does not reach answers like one that is not there."""
-    row = None
-    if "\x00" not in task_id:
-        async with context.database.connection() as connection:
-            row = await (
-                await connection.execute(
-                    "SELECT namespace_id, trigger_id, action_type, status, error, outcome, command->>'reason'"
-                    " FROM jobs WHERE job_id = %s",
-                    (task_id,),
-                )
-            ).fetchone()
+    async with context.database.connection() as connection:
+        row = await (
+            await connection.execute(
+                "SELECT namespace_id, trigger_id, action_type, status, error, outcome, command->>'reason'"
+                " FROM jobs WHERE job_id = %s",
+                (task_id,),
+            )
+        ).fetchone()
     if row is None or not caller.may_enter(row[0]):
         raise not_found("task", task_id)
     namespace_id, trigger_id, action_type, status, error, outcome, reason = row

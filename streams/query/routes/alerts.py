@@ -16,6 +16,7 @@ from streams.query.routes.bodies import BodyPageDep
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
 
@@ -111,7 +112,7 @@ async def _composed(
 
 def router() -> APIRouter:
     """The routes, literal segments first."""
-    router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+    router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
     router.get("/executions")(list_all)
     router.get("/executions/{execution_id}")(one)
     router.get("/{alert_identifier}/results")(latest_result)

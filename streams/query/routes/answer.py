@@ -19,8 +19,7 @@ APPLIED_AT = "X-Applied-At"
 
 async def known(connection: Connection, kind: Kind, namespace_id: str, identifier: str) -> StoredDefinition:
     """A definition by id or name. Raises 404."""
-    # PostgreSQL refuses the character in any text, so nothing has such a name.
-    found = None if "\x00" in identifier else await find_definition(connection, kind, namespace_id, identifier)
+    found = await find_definition(connection, kind, namespace_id, identifier)
     if found is None:
         raise not_found(kind.replace("cluster_trigger", "trigger"), identifier)
     return found

@@ -15,6 +15,7 @@ from streams.query.routes.bodies import ListRequest
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, page_envelope
 
 
@@ -37,9 +38,7 @@ async def one(
     """One run of a cluster."""
     async with context.database.transaction(snapshot=True) as connection:
         cluster = (await known(connection, "cluster", access.namespace_id, cluster_identifier)).record.id
-        run = None
-        if "\x00" not in run_id:
-            run = await clusters.run(connection, access.namespace_id, cluster, run_id)
+        run = await clusters.run(connection, access.namespace_id, cluster, run_id)
         if run is None:
             raise not_found("cluster execution", run_id)
         return await answer(connection, compose.result(run, include_vectors=include_vectors))
@@ -114,7 +113,7 @@ def _parse_cursor(values: tuple[Any, ...] | None) -> tuple[datetime, str] | None
 
 def router() -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/clusters", tags=["clusters"])
+    router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=JsonRoute)
     router.get("/{cluster_identifier}/executions")(latest)
     router.post("/{cluster_identifier}/executions/list")(list_runs)
     router.get("/{cluster_identifier}/executions/{run_id}")(one)

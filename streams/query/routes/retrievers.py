@@ -10,6 +10,7 @@ from streams.query.routes.answer import answer, known, refuse
 from streams.query.routes.bodies import ListRequest
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
+from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep
 
 
@@ -18,10 +19,9 @@ async def detail(retriever_id: str, execution_id: str, access: AccessDep, contex
     async with context.database.transaction(snapshot=True) as connection:
         retriever = await known(connection, "retriever", access.namespace_id, retriever_id)
         identifier = retriever.record.id
-        if "\x00" not in execution_id:
-            run = await retrievers.run(connection, access.namespace_id, identifier, execution_id)
-            if run is not None:
-                return await answer(connection, compose.stored_detail(run))
+        run = await retrievers.run(connection, access.namespace_id, identifier, execution_id)
+        if run is not None:
+            return await answer(connection, compose.stored_detail(run))
         ref = parse_execution_id(execution_id)
         found = None if ref is None else await executions.by_id(connection, access.namespace_id, ref)
         if found is None or found.retriever_id != identifier:
@@ -57,7 +57,7 @@ async def list_executions(
 
 def router() -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"])
+    router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"], route_class=JsonRoute)
     router.post("/{retriever_id}/executions/list")(list_executions)
     router.get("/{retriever_id}/executions/{execution_id}")(detail)
     return router

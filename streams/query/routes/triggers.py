@@ -10,6 +10,7 @@ from streams.query.reads import triggers
 from streams.query.routes.answer import answer, known
 from streams.query.routes.bodies import HistoryRequest
 from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.json_route import JsonRoute
 
 
 async def cluster_history(
@@ -67,7 +68,7 @@ async def history(
 
 def router() -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1", tags=["triggers"])
+    router = APIRouter(prefix="/v1", tags=["triggers"], route_class=JsonRoute)
     router.post("/clusters/triggers/{trigger_id}/history")(cluster_history)
     router.get("/triggers/{trigger_id}/history")(history)
     return router

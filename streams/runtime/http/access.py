@@ -3,16 +3,21 @@
 Routes take ``access: Access`` (a FastAPI dependency): a valid key, and the namespace the request works in.
 """
 
-import hashlib
 import hmac
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.keys import SCOPES, digest, find_key
+
+MAX_IDENTIFIER_LENGTH: Final = 1_024
+"""Nothing has a longer id or name."""
+_RESOURCE: Final = re.compile("_(id|identifier)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +64,45 @@ async def authenticate(request: Request) -> Caller:
     here = context(request)
     configured = here.settings.api_key
     # compare_digest on hashes: constant time whatever the lengths.
-    digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-    if configured is not None:
-        expected = hashlib.sha256(configured.get_secret_value().encode()).digest()
-        if hmac.compare_digest(digest, expected):
-            return Caller("configured", None, frozenset(("read", "write", "admin")))
+    if configured is not None and hmac.compare_digest(digest(token), digest(configured.get_secret_value())):
+        return Caller("configured", None, frozenset(SCOPES))
     async with here.database.connection() as connection:
-        row = await (
-            await connection.execute(
-                "SELECT key_id, namespace_ids, scopes FROM api_keys WHERE secret_sha256 = %s"
-                " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
-                (digest,),
-            )
-        ).fetchone()
-    if row is None:
+        key = await find_key(connection, token)
+    if key is None:
         raise ApiError(401, "Unknown or revoked API key", headers={"WWW-Authenticate": "Bearer"})
-    return Caller(row[0], None if row[1] is None else tuple(row[1]), frozenset(row[2]))
+    namespaces = None if key.namespace_ids is None else tuple(key.namespace_ids)
+    return Caller(key.key_id, namespaces, frozenset(key.scopes))
 
 
 async def authorize(request: Request) -> Caller:
     """The caller, who must have the scope the method needs. Raises 401 or 403."""
     caller = await authenticate(request)
-    reading = request.method in ("GET", "HEAD") or request.url.path.endswith(("/list", "/history"))
+    _check_text(request)
+    reading = request.method in ("GET", "HEAD") or (
+        request.method == "POST" and request.url.path.endswith(("/list", "/history"))
+    )
     needed = "read" if reading else "write"
     if needed not in caller.scopes:
         raise ApiError(403, f"This key has no '{needed}' scope")
     return caller
 
 
+def _check_text(request: Request) -> None:
+    """Refuse text that names nothing: 404 in the path, 400 in the query. PostgreSQL has no NUL in any text."""
+    for name, value in request.path_params.items():
+        if "\x00" in value or len(value) > MAX_IDENTIFIER_LENGTH:
+            raise not_found(_RESOURCE.sub("", name).replace("_", " "), value)
+    for name, value in request.query_params.multi_items():
+        if "\x00" in name or "\x00" in value:
+            raise ApiError(400, "A query parameter must not contain a NUL character")
+
+
 async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(authorize)]) -> Access:
     """The namespace of a request: ``X-Namespace`` (name or id), else ``?namespace=``, else the default."""
     here = context(request)
     wanted = request.headers.get("x-namespace") or request.query_params.get("namespace") or here.settings.namespace
+    if "\x00" in wanted or len(wanted) > MAX_IDENTIFIER_LENGTH:
+        raise not_found("namespace", wanted)
     async with here.database.connection() as connection:
         found = await find_definition(connection, "namespace", "", wanted)
         row = await (await connection.execute("SELECT internal_id FROM stream_identity")).fetchone()

@@ -6,7 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.runtime.http.errors import ApiError, envelope
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Many times the largest record that could be made of it."""
 
 
 class BodyLimit:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.api.body import MAX_DEPTH, check_json
+from streams.runtime.http.body_limit import MAX_BODY_BYTES
+from streams.runtime.http.json_route import MAX_DEPTH, check_json
 from tests.api.make import refused
 
 
@@ -51,7 +52,7 @@ def test_depth(depth: int, fine: bool) -> None:
         (b"[]", 422),
         (b"null", 422),
         (b"", 422),
-        (b'"' + b"x" * (8 * 1024 * 1024) + b'"', 413),
+        (b'"' + b"x" * MAX_BODY_BYTES + b'"', 413),
     ],
 )
 async def test_a_body_that_is_no_body_has_the_envelope(

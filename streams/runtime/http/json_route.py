@@ -1,4 +1,4 @@
-"""What a request body may be before anybody reads it: JSON, not too large, not too deep."""
+"""What a request body may be before anybody reads it: JSON, not too deep. How large, the middleware decides."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -7,11 +7,8 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import invalid
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_RECORD_BYTES = 900_000
-"""Largest record a write may put on a topic: brokers take one megabyte by default, headers included."""
 MAX_DEPTH = 64
 
 
@@ -36,19 +33,7 @@ def check_json(value: Any) -> str | None:
 
 
 class _JsonRequest(Request):
-    """A request whose body is bounded and read once."""
-
-    async def body(self) -> bytes:
-        if not hasattr(self, "_bounded"):
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise ApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes")
-                chunks.append(chunk)
-            self._bounded = b"".join(chunks)
-        return self._bounded
+    """A request whose body is decoded once, strictly."""
 
     async def json(self) -> Any:
         if not hasattr(self, "_decoded"):
