@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from schemas.events.alert_result import AlertResultRecord
 from schemas.ids import document_key
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _RECORD_OVERHEAD: Final = 32
 _LEAST: Final = 256
+_SENT_AGAIN: Final = (MessageSizeTooLargeError, OutOfOrderSequenceNumber)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,22 @@ class ResultSender:
                 await self._send(batch)
             batches, self._sent = self._sent, []
             outcomes = await asyncio.gather(*(_outcome(batch) for batch in batches), return_exceptions=True)
-            failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-            if not failures:
+            failed = [
+                (batch, outcome)
+                for batch, outcome in zip(batches, outcomes, strict=True)
+                if isinstance(outcome, BaseException)
+            ]
+            if not failed:
                 return
             await self._renew()
-            for failure in failures:
-                if not isinstance(failure, MessageSizeTooLargeError):
+            refused = [batch for batch, failure in failed if isinstance(failure, MessageSizeTooLargeError)]
+            # What was in flight behind a refused batch is out of sequence: the broker has none of it.
+            again = _SENT_AGAIN if refused else ()
+            for _, failure in failed:
+                if not isinstance(failure, again):
                     raise failure
-            refused = [
-                batch
-                for batch, outcome in zip(batches, outcomes, strict=True)
-                if isinstance(outcome, MessageSizeTooLargeError)
-            ]
-            self._lower(refused, failures[0])
-            for batch in refused:
+            self._lower(refused)
+            for batch, _ in failed:
                 await self.add(item.record for item in batch.outgoing)
 
     async def _send(self, batch: _Batch) -> None:
@@ -137,11 +140,11 @@ class ResultSender:
         batch.outcome = await self._producer.send_batch(batch.builder, self._topic, partition=batch.partition)
         self._sent.append(batch)
 
-    def _lower(self, refused: list[_Batch], error: BaseException) -> None:
-        """Expect less of the broker after it refused batches; raises when nothing in them can be cut."""
+    def _lower(self, refused: list[_Batch]) -> None:
+        """Expect less of the broker after it refused batches; raises when one of them cannot be cut."""
         for batch in refused:
             if len(batch.outgoing) == 1 and shrink(batch.outgoing[0].record) is None:
-                raise error
+                raise MessageSizeTooLargeError(f"an alert result of {batch.outgoing[0].size} bytes")
         largest = max(sum(item.size for item in batch.outgoing) for batch in refused)
         self._limit = max(_LEAST, min(self._limit, largest) // 2)
         log.warning("alert_results_too_large", batches=len(refused), limit_bytes=self._limit)

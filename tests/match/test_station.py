@@ -419,6 +419,24 @@ async def test_a_broker_with_a_lower_limit_gets_smaller_records(
 
 
 @pytest.mark.kafka
+async def test_batches_in_flight_behind_a_refused_one_are_sent_again(
+    settings: Settings, real_kafka: TestBroker
+) -> None:
+    """The results of one batch of documents go to one partition in a batch that the broker takes, so that it knows
+    the producer, one that it refuses, and others that were numbered after that one."""
+    sizes = [50_000, 50_000, 50_000, 420_000, 50_000, 50_000]
+    events = [upsert(f"d{n}", payload={"noise": noise(n, size)}) for n, size in enumerate(sizes)]
+    async with limited(settings, 400_000) as context:
+        definitions = Definitions(context)
+        await definitions.alert("alt_all", attribute_filter(field="document_id", operator="exists"))
+        await publish(context, *(sent(event, partition=0) for event in events))
+        async with matching(context):
+            await settled(context)
+        found = [record.document_id for record in await results(context)]
+    assert sorted(found) == [event.document_id for event in events]
+
+
+@pytest.mark.kafka
 async def test_nothing_is_committed_when_results_are_refused(settings: Settings, real_kafka: TestBroker) -> None:
     async with limited(settings, 100) as context:
         definitions = Definitions(context)
