@@ -63,7 +63,11 @@ async def _checks_open(connection: Connection) -> list[str]:
     return [
         f"checks of {trigger_id}"
         for trigger_id, last, interval, watermark, earliest in await cursor.fetchall()
-        if watermark is not None and earliest is not None and next_check(last or earliest, interval) <= watermark
+        if watermark is not None
+        and earliest is not None
+        # The check after a document of year 9999 may lie outside the calendar.
+        and (last or earliest) < watermark
+        and next_check(last or earliest, interval) <= watermark
     ]
 
 

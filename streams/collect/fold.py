@@ -7,6 +7,8 @@
 - The watermark of a (collection, partition) is the greatest of its watermark events, ``x-watermark`` headers and,
   for documents without that header, ``occurred_at`` less the allowed lateness. Deletions say nothing about
   event time, because a null value has no instant of its own.
+- No record moves a watermark beyond its append time plus ``AHEAD``: one absurd instant (year 9999) would close
+  event time for ever. The document itself is stored and counted like any other.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,9 @@ from typing import Literal
 
 from schemas.events.document import DELETED, UPSERTED, WATERMARK
 from streams.collect.arrivals import Arrival, EventKey, Key, Scope
+
+AHEAD = timedelta(days=1)
+"""How far beyond its append time a record is believed about event time: clocks and zones differ, by no more."""
 
 ChangeKind = Literal["documents_added", "documents_updated", "documents_deleted"]
 """The words of ``schedule_config.event_type`` (contract 4.8)."""
@@ -113,6 +118,17 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 def _promise(arrival: Arrival, lateness: timedelta) -> datetime | None:
     """The instant before which this record says nothing more will come in its partition."""
+    said = _said(arrival, lateness)
+    if said is None:
+        return None
+    try:
+        return min(said, arrival.appended_at + AHEAD)
+    except OverflowError:
+        # Appended on the last day of the calendar: nothing is beyond.
+        return said
+
+
+def _said(arrival: Arrival, lateness: timedelta) -> datetime | None:
     event = arrival.event
     if event.type == WATERMARK:
         return event.occurred_at

@@ -52,6 +52,15 @@ class Checker:
         """The next bucket; it ends at or before the next check."""
         self._window.add(bucket)
 
+    def idle(self, made: Check) -> bool:
+        """Whether the checks after ``made`` would decide as it did for as long as no bucket comes: it took no
+        baseline, did not exceed the threshold, and its window cannot change, because it holds nothing or only
+        grows."""
+        value = made.measurement["value"]
+        if made.baseline is not None or (value is not None and value > self._condition.threshold):
+            return False
+        return self._window.grows or made.measurement["current_count"] == 0
+
     def check(self, at: datetime) -> Check:
         """The check at nominal time ``at``. Raises ``ValueError`` for an unknown metric and when sketches of
         different dimensions meet."""

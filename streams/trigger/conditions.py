@@ -28,12 +28,18 @@ CHECKS = 100
 async def check_due(database: Database, trigger_id: str, until: datetime, now: datetime) -> bool:
     """Make the checks of one trigger whose nominal time has come, in order, up to a fire.
 
-    ``until``: how far time has come in the trigger's domain (``now``, or the watermark). On event time every
-    nominal time is checked; on processing time those that were missed are skipped, only the latest is checked.
+    ``until``: how far time has come in the trigger's domain (``now``, or the watermark). On processing time
+    those that were missed are skipped, only the latest is checked. On event time every nominal time is checked,
+    except in idle stretches: where no bucket ends between two checks and the window holds nothing (or only ever
+    grows, and does not exceed the threshold), the later check would be insufficient or decide just as the
+    earlier one did. Such checks are not recorded, and a stretch without buckets is passed over in one step, so
+    the work is bounded by the number of buckets, times window by interval for a window that slides, and not by
+    the time between the oldest document and the newest.
+
     Returns whether more are due at once. A trigger whose definition cannot work gets status ``failed``.
     """
     try:
-        checks = await _check(database, trigger_id, until, now)
+        checks, more = await _check(database, trigger_id, until, now)
     except ValueError as error:
         # Of the definition (ScheduleError, an unknown metric) or of the sketches (dimensions differ).
         log.warning("trigger_failed", trigger_id=trigger_id, error=str(error))
@@ -45,14 +51,17 @@ async def check_due(database: Database, trigger_id: str, until: datetime, now: d
     if checks and checks[-1].decision.fire:
         metrics.TRIGGER_FIRES.labels("conditional").inc()
         return False
-    return len(checks) == CHECKS
+    return more
 
 
-async def _check(database: Database, trigger_id: str, until: datetime, now: datetime) -> Sequence[Check]:
+async def _check(
+    database: Database, trigger_id: str, until: datetime, now: datetime
+) -> tuple[Sequence[Check], bool]:
+    """The checks recorded, and whether nominal times are left."""
     async with database.transaction() as connection:
         claimed = await store.claim_conditional(connection, trigger_id)
         if claimed is None:
-            return ()
+            return (), False
         condition = Condition.parse(claimed.trigger.schedule_config)
         series = store.Series(
             claimed.trigger.collections,
@@ -62,23 +71,42 @@ async def _check(database: Database, trigger_id: str, until: datetime, now: date
         )
         # A series that is new is filled from stored documents first; half of it would look like a drift.
         if not await store.covered(connection, series):
-            return ()
-        next_at: datetime | None = None
-        if condition.time_domain == "event_time":
+            return (), False
+        interval = condition.check_interval_seconds
+        event_time = condition.time_domain == "event_time"
+        next_at = None if event_time else grid.after(until, interval)
+        if event_time:
             moments = await _event_times(connection, claimed, condition, series, until)
         else:
-            next_at = grid.after(until, condition.check_interval_seconds)
             moments = _processing_times(claimed, condition, until)
-            if not moments:
+            if not moments and next_at is not None:
                 await store.set_next(connection, trigger_id, next_at)
         if not moments:
-            return ()
-        checks = await _measure(connection, claimed, condition, series, moments)
-        await store.write_checks(connection, trigger_id, checks, next_at, now)
-        if checks[-1].decision.fire:
+            return (), False
+        checks, idle = await _measure(connection, claimed, condition, series, moments)
+        if checks:
+            await store.write_checks(connection, trigger_id, checks, next_at, now)
+        if checks and checks[-1].decision.fire:
             await _fire(connection, claimed, condition, checks[-1], now)
+            more = False
+        elif event_time:
+            reached = await _passed_over(connection, series, moments[-1], until, interval) if idle else moments[-1]
+            if not checks or checks[-1].at < reached:
+                await store.set_checked(connection, trigger_id, reached)
+            more = grid.after(reached, interval) <= until
+        else:
+            more = False
         await fault("trigger:before-commit")
-        return checks
+        return checks, more
+
+
+async def _passed_over(
+    connection: Connection, series: store.Series, reached: datetime, until: datetime, interval: int
+) -> datetime:
+    """The last nominal time of an idle stretch: before the first check that sees a new bucket."""
+    latest = grid.at_or_before(until, interval)
+    end = await store.next_bucket(connection, series, reached)
+    return latest if end is None else max(reached, min(latest, grid.before(end, interval)))
 
 
 def _processing_times(claimed: store.Conditional, condition: Condition, until: datetime) -> list[datetime]:
@@ -101,7 +129,7 @@ async def _event_times(
     last = claimed.last_check_at
     if last is None:
         last = await store.earliest_bucket(connection, series)
-    if last is None:
+    if last is None or last >= until:
         return []
     return list(islice(grid.due(last, until, condition.check_interval_seconds), CHECKS))
 
@@ -112,22 +140,32 @@ async def _measure(
     condition: Condition,
     series: store.Series,
     moments: Sequence[datetime],
-) -> list[Check]:
-    """The checks at ``moments``, up to the first that fires."""
+) -> tuple[list[Check], bool]:
+    """The checks at ``moments`` that are worth recording, up to the first that fires, and whether the last
+    moment was idle."""
     checker = Checker(condition, claimed.state, claimed.baseline)
     since = window_start(condition, claimed.state.baseline_at, moments[0])
     checks: list[Check] = []
+    # Of a window on processing time every check is recorded: there is one at a time.
+    before = claimed.last_check_at if condition.time_domain == "event_time" else None
+    idle = False
     stream = store.buckets(connection, series, since, moments[-1], sketches=condition.condition_type == "drift")
     async with aclosing(stream):
         bucket = await anext(stream, None)
         for moment in moments:
+            fresh = before is None
             while bucket is not None and bucket.end <= moment:
                 checker.add(bucket)
+                fresh = fresh or (before is not None and bucket.end > before)
                 bucket = await anext(stream, None)
-            checks.append(checker.check(moment))
-            if checks[-1].decision.fire:
+            made = checker.check(moment)
+            idle = checker.idle(made)
+            if fresh or not idle:
+                checks.append(made)
+            if made.decision.fire:
                 break
-    return checks
+            before = moment if condition.time_domain == "event_time" else None
+    return checks, idle
 
 
 async def _fire(

@@ -152,6 +152,24 @@ async def earliest_bucket(connection: Connection, series: Series) -> datetime | 
     return None if row is None else row[0]
 
 
+async def next_bucket(connection: Connection, series: Series, after: datetime) -> datetime | None:
+    """End of the first bucket that ends after an instant."""
+    cursor = await connection.execute(
+        f"SELECT min(bucket_start) FROM drift_sketches WHERE{_SERIES}"
+        " AND bucket_start > %(after)s::timestamptz - make_interval(secs => %(width)s)",
+        {**series.parameters, "after": after},
+    )
+    row = await cursor.fetchone()
+    start: datetime | None = None if row is None else row[0]
+    if start is None:
+        return None
+    try:
+        return start.astimezone(UTC) + timedelta(seconds=series.width_seconds)
+    except OverflowError:
+        # The last bucket of the calendar: no check is after it.
+        return None
+
+
 async def buckets(
     connection: Connection, series: Series, since: datetime | None, until: datetime, *, sketches: bool
 ) -> AsyncGenerator[Bucket, None]:
@@ -238,6 +256,14 @@ async def set_next(connection: Connection, trigger_id: str, next_scheduled_at: d
     await connection.execute(
         "UPDATE trigger_state SET next_scheduled_at = %s, updated_at = now() WHERE trigger_id = %s",
         (next_scheduled_at, trigger_id),
+    )
+
+
+async def set_checked(connection: Connection, trigger_id: str, at: datetime) -> None:
+    """Nothing up to nominal time ``at`` is left to check."""
+    await connection.execute(
+        "UPDATE trigger_state SET last_condition_check_at = %s, updated_at = now() WHERE trigger_id = %s",
+        (at, trigger_id),
     )
 
 

@@ -6,7 +6,7 @@ window that begins at the baseline from what came since the check before.
 
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from streams.engines.drift.sketch import Sketch, merge_all
 from streams.engines.rules.condition import Condition
@@ -36,11 +36,20 @@ def window_start(condition: Condition, baseline_at: datetime | None, at: datetim
     """Where the window of a check at ``at`` begins; ``None``: at the beginning of everything."""
     if condition.window_seconds is None:
         return baseline_at
-    return at - timedelta(seconds=condition.window_seconds)
+    return _back(at, timedelta(seconds=condition.window_seconds))
+
+
+def _back(moment: datetime, length: timedelta) -> datetime:
+    try:
+        return moment - length
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 class SlidingWindow:
     """The last ``seconds`` before each check."""
+
+    grows = False
 
     def __init__(self, seconds: int) -> None:
         self._length = timedelta(seconds=seconds)
@@ -52,7 +61,7 @@ class SlidingWindow:
 
     def at(self, moment: datetime) -> Window:
         """The window of a check at ``moment``, which never goes back and is after every bucket's start."""
-        since = moment - self._length
+        since = _back(moment, self._length)
         while self._buckets and self._buckets[0].end <= since:
             self._buckets.popleft()
         merged = merge_all(bucket.sketch for bucket in self._buckets if bucket.sketch is not None)
@@ -61,6 +70,8 @@ class SlidingWindow:
 
 class GrowingWindow:
     """Everything since the baseline."""
+
+    grows = True
 
     def __init__(self, since: datetime | None) -> None:
         self._window = Window(since, 0, None)

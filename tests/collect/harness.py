@@ -223,7 +223,7 @@ async def recompute(context: Context, lateness: float = 0.0) -> Truth:
         else:
             gone = event.type == "document.deleted"
             marks = [] if gone else [event.occurred_at - timedelta(seconds=lateness)]
-        for mark in marks:
+        for mark in (min(mark, appended + timedelta(days=1)) for mark in marks):
             truth.watermarks[where] = max(mark, before or mark)
         if event.type == "watermark":
             continue

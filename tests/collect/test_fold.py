@@ -133,6 +133,26 @@ def test_an_instant_at_the_beginning_of_time_does_not_fail() -> None:
     assert result.tallies[SCOPE].watermark is None
 
 
+def test_an_instant_far_ahead_of_its_append_time_moves_event_time_by_a_day_at_most() -> None:
+    end = datetime.max.replace(tzinfo=UTC)
+    day = timedelta(days=1)
+    for kind, said, mark in (
+        ("document.upserted", end, None),
+        ("watermark", end, None),
+        ("document.upserted", START, end),
+    ):
+        event = DocumentEvent(kind, "ns", "col", "d", said)  # type: ignore[arg-type]
+        result = folded(Arrival(0, 0, START, event, mark))
+        assert result.tallies[SCOPE].watermark == START + day
+        known = Known(watermarks={SCOPE: START + day})
+        later = folded(arrival(1, occurred=2 * 86_400, appended=2 * 86_400), known=known)
+        assert (later.tallies[SCOPE].watermark, later.tallies[SCOPE].late) == (START + 2 * day, 0)
+    within = folded(arrival(0, occurred=86_400, appended=0))
+    assert within.tallies[SCOPE].watermark == START + day
+    past = folded(arrival(0, occurred=-1e9, appended=0))
+    assert past.tallies[SCOPE].watermark == at(-1e9)
+
+
 def test_partitions_are_interleaved_by_append_time_and_keep_their_own_order() -> None:
     one = [arrival(0, appended=5), arrival(1, appended=3), arrival(2, appended=9)]
     other = [arrival(0, appended=4, partition=1), arrival(1, appended=6, partition=1)]

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from schemas.events.trigger import TriggerCommand
@@ -288,3 +289,97 @@ async def test_stations_side_by_side_make_each_check_once(
     assert len(await checks(context, "trig_drift")) == 23
     assert await state(context, "trig_drift", "check_count") == (23,)
     assert await fires(context, "trig_drift") == [at("2014-06-12")]
+
+
+FAST = {
+    "condition_type": "drift",
+    "threshold": 0.1,
+    "check_interval_seconds": 60,
+    "window_seconds": 600,
+    "time_domain": "event_time",
+    "min_sample": 5,
+}
+
+
+@pytest.mark.parametrize("oldest", ["0001-01-01", "1970-01-01T00:00:30"])
+@pytest.mark.parametrize("window", [600, None])
+async def test_an_absurd_old_document_costs_a_few_checks_and_the_rest_is_checked(
+    context: Context, station: TriggerStation, oldest: str, window: int | None
+) -> None:
+    """Decades of empty minutes lie between it and the documents of 2014."""
+    config = {**FAST, "window_seconds": window}
+    await create_trigger(context, "trig_drift", "conditional", config, now=WALL)
+    minutes = [at("2014-01-02") + timedelta(minutes=number) for number in range(20)]
+    documents = [(moment, vector) for moment in minutes[:10] for vector in [ONE] * 5]
+    documents += [(moment, vector) for moment in minutes[10:] for vector in [OTHER] * 5]
+    await add_documents(context, config, 0, [(at(oldest), OTHER), *documents])
+    await add_documents(context, config, 1, [(datetime.max.replace(tzinfo=UTC), OTHER)])
+    await set_watermark(context, 0, at("2014-06-01"))
+    async with asyncio.timeout(20):
+        await station.tick(WALL)
+    made = await checks(context, "trig_drift")
+    assert len([moment for moment, *_ in made if moment < at("2014-01-01")]) == (10 if window else 1)
+    assert next(moment for moment, *_ in made if moment > at("2014-01-01")) == at("2014-01-02T00:01")
+    assert made[-1][1]
+    fired_at = made[-1][0]
+    assert at("2014-01-02T00:10") < fired_at <= at("2014-01-02T00:20")
+    while await rows(context, "SELECT 1 FROM jobs WHERE status = 'pending'"):
+        await end_job(context, WALL)
+        async with asyncio.timeout(20):
+            await station.tick(WALL)
+    assert await state(context, "trig_drift", "last_condition_check_at") == (at("2014-06-01"),)
+    assert len(await checks(context, "trig_drift")) < 60
+
+
+async def test_what_comes_after_an_idle_stretch_is_checked_like_in_one_run(
+    context: Context, stations: list[TriggerStation]
+) -> None:
+    """Documents now and then, seen in steps of 20 minutes and in one leap."""
+    for name in ("trig_leap", "trig_steps", "trig_growing_leap", "trig_growing_steps"):
+        config = {**FAST, "window_seconds": None} if "growing" in name else FAST
+        await create_trigger(context, name, "conditional", config, now=WALL)
+    bursts = [(hour, ONE if hour < 6 else OTHER) for hour in (0, 1, 3, 6, 7, 11)]
+    await add_documents(
+        context,
+        FAST,
+        1,
+        [(at("2014-01-02T00:03") + timedelta(hours=hour), vector) for hour, vector in bursts for _ in range(6)],
+    )
+
+    async def settle(mark: datetime) -> None:
+        await set_watermark(context, 1, mark)
+        await stations[0].tick(WALL)
+        while await rows(context, "SELECT 1 FROM jobs WHERE status = 'pending'"):
+            await end_job(context, WALL)
+            await stations[1].tick(WALL)
+
+    leaps = "trigger_id LIKE '%%leap'"
+    await rows(context, f"UPDATE trigger_state SET status = 'paused' WHERE {leaps} RETURNING 1")
+    for step in range(40):
+        await settle(at("2014-01-02T00:10") + timedelta(minutes=20 * step))
+    await rows(context, f"UPDATE trigger_state SET status = 'active' WHERE {leaps} RETURNING 1")
+    await settle(at("2014-01-02T13:10"))
+    for kind in ("", "growing_"):
+        steps = await checks(context, f"trig_{kind}steps")
+        assert await checks(context, f"trig_{kind}leap") == steps
+        assert await fires(context, f"trig_{kind}leap") == await fires(context, f"trig_{kind}steps") != []
+        assert await state(context, f"trig_{kind}leap", "last_condition_check_at") == (at("2014-01-02T13:10"),)
+    assert [moment for moment, *_ in await checks(context, "trig_leap")] == [
+        at("2014-01-02T00:04") + timedelta(hours=hour, minutes=minute)
+        for hour, _ in bursts
+        for minute in range(10)
+    ]
+
+
+async def test_a_volume_nothing_exceeds_is_not_idle(context: Context, station: TriggerStation) -> None:
+    """A threshold below 0 is exceeded by an empty window: no check may be passed over."""
+    config = {**FAST, "condition_type": "volume", "threshold": -1}
+    await create_trigger(context, "trig_volume", "conditional", config, now=WALL)
+    await add_documents(context, config, 0, [(at("2014-01-02"), ONE)])
+    await set_watermark(context, 0, at("2014-01-02T02:00"))
+    for _ in range(15):
+        await station.tick(WALL)
+        await end_job(context, WALL)
+    assert await fires(context, "trig_volume") == [
+        at("2014-01-02T00:01") + timedelta(minutes=number) for number in range(15)
+    ]

@@ -18,7 +18,15 @@ def at_or_before(moment: datetime, interval_seconds: int) -> datetime:
 
 def after(moment: datetime, interval_seconds: int) -> datetime:
     """The first point of the grid strictly after ``moment``."""
-    return at_or_before(moment, interval_seconds) + timedelta(seconds=interval_seconds)
+    step = timedelta(seconds=interval_seconds)
+    # In one sum: the point before may lie outside the calendar.
+    return EPOCH + step * ((moment.astimezone(UTC) - EPOCH) // step + 1)
+
+
+def before(moment: datetime, interval_seconds: int) -> datetime:
+    """The last point of the grid strictly before ``moment``."""
+    step = timedelta(seconds=interval_seconds)
+    return EPOCH + step * -((EPOCH - moment.astimezone(UTC)) // step + 1)
 
 
 def due(last: datetime, until: datetime, interval_seconds: int) -> Iterator[datetime]:

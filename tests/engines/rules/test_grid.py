@@ -19,6 +19,8 @@ def test_neighbours_of_an_instant(moment: datetime, interval: int) -> None:
     assert before <= moment < after
     assert after - before == timedelta(seconds=interval)
     assert (before - grid.EPOCH) % timedelta(seconds=interval) == timedelta(0)
+    assert grid.before(after, interval) == before
+    assert grid.before(before + timedelta(microseconds=1), interval) == before
 
 
 @given(moments, st.integers(0, 400), st.integers(1, 60))
