@@ -4,13 +4,15 @@ each execution exactly once, and counters and sketches equal a plain recomputati
 import asyncio
 import itertools
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent, decode_document_event
 from schemas.ids import ExecutionHasher
@@ -123,20 +125,31 @@ def fires(event: DocumentEvent) -> Iterator[str]:
         yield "near"
 
 
-async def recompute(
-    system: System, epoch: str
-) -> tuple[set[tuple[bytes, str]], Counter[str], Sketch, dict[str, DocumentEvent]]:
-    """Executions, counters, sketch and stored documents, from the topic alone."""
+class Truth(NamedTuple):
+    """What the topic alone says."""
+
+    executions: set[tuple[bytes, str]]
+    counters: Counter[str]
+    sketches: dict[tuple[int, datetime], Sketch]
+    """By partition and day."""
+    stored: dict[str, DocumentEvent]
+    next_offsets: dict[int, int]
+
+
+async def recompute(system: System, epoch: str) -> Truth:
+    """Everything that is compared, from the topic alone."""
     hasher = ExecutionHasher(epoch)
     executions: set[tuple[bytes, str]] = set()
     counters: Counter[str] = Counter()
     stored: dict[str, DocumentEvent] = {}
     seen: set[str] = set()
-    vectors = []
+    vectors: dict[tuple[int, datetime], list[NDArray[np.float32]]] = defaultdict(list)
+    next_offsets: dict[int, int] = {}
     for record in sorted(await system.read(DOCUMENTS), key=lambda r: (r.partition, r.offset)):
         event = decode_document_event(
             record.key, record.value, record.headers, appended_at=from_millis(record.timestamp)
         )
+        next_offsets[record.partition] = record.offset + 1
         if event.type == "watermark":
             continue
         if event.type == "document.upserted":
@@ -152,8 +165,10 @@ async def recompute(
             continue
         counters["updated" if event.document_id in stored else "added"] += 1
         stored[event.document_id] = event
-        vectors.append(event.features[FEATURE])
-    return executions, counters, Sketch.empty(DIMENSIONS).add(np.stack(vectors)), stored
+        day = event.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        vectors[record.partition, day].append(event.features[FEATURE])
+    sketches = {place: Sketch.empty(DIMENSIONS).add(np.stack(rows)) for place, rows in vectors.items()}
+    return Truth(executions, counters, sketches, stored, next_offsets)
 
 
 FAULTS = ("match:after-produce@3", "collect:after-commit@4", "collect:before-commit@3", "match:after-produce@2")
@@ -182,7 +197,7 @@ async def test_nothing_is_lost_or_doubled(system: System) -> None:
     await system.settled()
 
     (epoch,) = system.row("SELECT epoch::text FROM stream_identity")
-    executions, counters, sketch, stored = await recompute(system, epoch)
+    executions, counters, sketches, stored, next_offsets = await recompute(system, epoch)
     names = dict(system.rows("SELECT id, name FROM definitions WHERE kind = 'alert'"))
     view = [
         (bytes(base), names[alert]) for base, alert in system.rows("SELECT base, alert_id FROM alert_executions")
@@ -200,9 +215,16 @@ async def test_nothing_is_lost_or_doubled(system: System) -> None:
     held = {row[0]: row[1:] for row in system.rows("SELECT document_id, payload, text FROM documents")}
     assert held == {name: (event.payload, event.text) for name, event in stored.items()}
 
-    merged = Sketch.empty(DIMENSIONS)
-    for (raw,) in system.rows("SELECT sketch FROM drift_sketches ORDER BY partition, bucket_start"):
-        merged = merged.merge(Sketch.from_bytes(bytes(raw)))
-    assert merged.count == sketch.count
-    np.testing.assert_allclose(merged.total, sketch.total, rtol=1e-6, atol=1e-4)
-    np.testing.assert_allclose(merged.squares, sketch.squares, rtol=1e-6)
+    assert dict(system.rows("SELECT partition, next_offset FROM collection_counters")) == next_offsets
+
+    rows = system.rows("SELECT partition, bucket_start, documents, sketch FROM drift_sketches")
+    found = {(partition, day): (documents, raw) for partition, day, documents, raw in rows}
+    assert len(rows) == len(found)
+    assert found.keys() == sketches.keys()
+    assert len({day for _, day in sketches}) > 1
+    for place, expected in sketches.items():
+        documents, raw = found[place]
+        sketch = Sketch.from_bytes(bytes(raw))
+        assert documents == sketch.count == expected.count, place
+        np.testing.assert_allclose(sketch.total, expected.total, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(sketch.squares, expected.squares, rtol=1e-9)
