@@ -258,9 +258,10 @@ class StationLoop:
             await self._idle(generation)
             return
         async with self.lock:
-            # A rebalance under getmany: these records may be another worker's now. Ours come again, because
-            # the assignment placed the consumer at the committed position.
+            # A rebalance under getmany: these records may be another worker's now. Ours must come again: they may
+            # have been fetched behind the new assignment, while its listener still ran.
             if generation != self.generation or self._reseek or self._broken is not None:
+                self._seek_back(batch)
                 return
             started = time.monotonic()
             try:
@@ -295,6 +296,12 @@ class StationLoop:
             # ids. Positions in PostgreSQL are not affected.
             log.info("commit_refused", station=self._handler.name)
 
+    def _seek_back(self, batch: Batch) -> None:
+        assigned = self._consumer.assignment()
+        for partition, records in batch.items():
+            if partition in assigned:
+                self._consumer.seek(partition, records[0].offset)
+
     async def _failed(self, batch: Batch, error: Exception) -> None:
         name = self._handler.name
         disposition = classify(error)
@@ -304,12 +311,9 @@ class StationLoop:
         self._failures += 1
         metrics.RETRIES.labels(name).inc()
         log.warning("batch_retried", station=name, failures=self._failures, error=repr(error))
-        assigned = self._consumer.assignment()
         if isinstance(error, PositionLostError):
             self._reseek = True
         else:
-            for partition, records in batch.items():
-                if partition in assigned:
-                    self._consumer.seek(partition, records[0].offset)
+            self._seek_back(batch)
         # aiokafka's heartbeat runs apart from polling; only max_poll_interval bounds this wait.
         await pause(self._stopping, backoff_seconds(self._failures))
