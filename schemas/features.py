@@ -5,5 +5,5 @@ from typing import Final
 HASHING: Final = "mixpeek://hashing@v1/words"
 """The built-in embedding of a document's words."""
 
-MAX_DIMENSIONS: Final = 65_536
+MAX_DIMENSIONS: Final = 16_000
 """Dimensions of a vector, at most."""

@@ -6,7 +6,9 @@ that only operators of a secured cluster need are passed through from ``TIDEWATC
 
 from typing import Any
 
-from pydantic import Field, SecretStr
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import ProgrammingError
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -61,3 +63,13 @@ class Settings(BaseSettings):
     clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
     log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")
     log_level: str = Field("info")
+
+    @field_validator("database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        try:
+            conninfo_to_dict(value)
+        except ProgrammingError as error:
+            # The message of the driver, which never repeats the address with its password.
+            raise ValueError(f"not a PostgreSQL address: {error}") from None
+        return value

@@ -2,7 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
+import psycopg
 import pytest
+from fastapi import Request
 from pydantic import SecretStr
 
 from schemas.topics import TOPICS, TRIGGER_COMMANDS
@@ -150,3 +152,20 @@ async def test_the_http_agent_serves_until_it_is_stopped(context: Context) -> No
     server.stop()
     async with asyncio.timeout(3):
         await task
+
+
+async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(context: Context) -> None:
+    settings = context.settings.model_copy(update={"api_key": SecretStr("sk_app")})
+    app = build_http(Context(settings, context.broker, context.database))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    async def away(request: Request) -> None:
+        raise psycopg.OperationalError("connection refused")
+
+    app.add_api_route("/away", away)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/away", headers=KEY)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    error = answer.json()["error"]
+    assert error["details"]["retryable"] is True
+    assert "refused" not in error["message"]

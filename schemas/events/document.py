@@ -19,6 +19,7 @@ from schemas.errors import DecodeError
 from schemas.features import MAX_DIMENSIONS
 from schemas.headers import Headers
 from schemas.ids import document_key
+from schemas.strict_json import read_object
 from schemas.times import format_instant, parse_instant
 
 EventType = Literal["document.upserted", "document.deleted", "watermark"]
@@ -179,12 +180,7 @@ def _from_cloud_event(attributes: Mapping[str, Any], data: object) -> dict[str, 
 
 
 def _fields(value: bytes, headers: Headers) -> dict[str, Any]:
-    try:
-        raw = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise DecodeError(f"not JSON: {error}") from error
-    if type(raw) is not dict:
-        raise DecodeError(f"a document event is a JSON object, not {type(raw).__name__}")
+    raw = read_object(value, "a document event")
     if "specversion" in raw and "type" in raw and "data" in raw:
         return _from_cloud_event(raw, raw["data"])
     cloud = {name[3:]: data for name, data in headers if name.startswith("ce_")}

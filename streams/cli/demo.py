@@ -64,6 +64,8 @@ def demo(
 
 
 async def _show(console: Console, port: int, report: Path | None, once: bool) -> None:
+    if report is not None and not report.absolute().parent.is_dir():
+        raise CommandError(f"--report: there is no folder {report.absolute().parent}")
     if not DEFINITIONS.is_dir():
         raise CommandError(f"the demo needs its definitions in {DEFINITIONS}; run it from a checkout")
     fetching = asyncio.create_task(_tweets())

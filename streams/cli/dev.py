@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.process import load_settings, run
+from streams.cli.process import CommandError, load_settings, run
 from streams.cli.stack import Stack, run_stack
 from streams.runtime.dev.broker import BrokerKind
 from streams.runtime.signals import stop_event
@@ -53,6 +53,8 @@ def dev(
     async def main() -> None:
         console = Console(highlight=False, soft_wrap=True)
         if env_file is not None:
+            if not env_file.absolute().parent.is_dir():
+                raise CommandError(f"--env-file: there is no folder {env_file.absolute().parent}")
             # A reader that waits for the file must not find that of an earlier run.
             env_file.unlink(missing_ok=True)
         with stop_event() as stopping:

@@ -31,6 +31,7 @@ from schemas.events.document import (
     decode_vector,
 )
 from schemas.ids import derived_id
+from schemas.strict_json import read_object
 from schemas.times import from_millis, parse_instant
 
 _MILLIS_FROM = 100_000_000_000
@@ -47,12 +48,7 @@ class Target:
 
 def parse_line(line: bytes, target: Target, now: datetime) -> DocumentEvent:
     """The event of one line. ``now`` stands in for a time that is not given. Raises :class:`DecodeError`."""
-    try:
-        raw = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise DecodeError(f"not JSON: {error}") from error
-    if type(raw) is not dict:
-        raise DecodeError(f"a document is a JSON object, not {type(raw).__name__}")
+    raw = read_object(line, "a document")
     if "specversion" in raw and "data" in raw:
         return _full(_with_target(raw, "data", target), now)
     if raw.get("type") in EVENT_TYPES:

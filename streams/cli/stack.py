@@ -20,7 +20,7 @@ import aiohttp
 from cryptography.fernet import Fernet
 
 from streams.runtime.dev.broker import BrokerKind, embedded_broker
-from streams.runtime.dev.database import embedded_database
+from streams.runtime.dev.database import PostgresServer
 from streams.runtime.dev.process import Child, ChildFailedError, free_port
 from streams.settings import Settings
 
@@ -83,12 +83,15 @@ async def run_stack(
     async with contextlib.AsyncExitStack() as stack:
         stack.push(_remove_unless_failed(logs))
         progress("database")
-        dsn = await stack.enter_async_context(embedded_database(logs))
+        database = PostgresServer(logs)
+        stack.push_async_callback(database.remove)
+        await database.start()
+        assert database.child is not None
         progress("Kafka" if broker == "kafka" else "broker")
         address = await stack.enter_async_context(embedded_broker(broker, logs))
         environment = {
             **address.environment(),
-            "TIDEWATCH_DATABASE": dsn,
+            "TIDEWATCH_DATABASE": database.dsn,
             "TIDEWATCH_URL": f"http://127.0.0.1:{port}",
             "TIDEWATCH_HOST": "127.0.0.1",
             "TIDEWATCH_PORT": str(port),
@@ -117,10 +120,10 @@ async def run_stack(
             api_key,
             "default",
             address.bootstrap,
-            dsn,
+            database.dsn,
             logs,
             environment,
-            (address.child, worker, query),
+            (database.child, address.child, worker, query),
         )
 
 

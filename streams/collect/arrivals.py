@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent, decode_document_event
 from schemas.headers import CAUSED_BY, WATERMARK, Headers, header, parse_causes
 from schemas.times import from_millis, parse_instant
@@ -65,18 +64,18 @@ def read_arrival(
         offset=offset,
         appended_at=appended_at,
         event=event,
-        watermark=_watermark(header(headers, WATERMARK)),
+        watermark=_watermark(headers),
         causes=parse_causes(header(headers, CAUSED_BY)),
     )
 
 
-def _watermark(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def _watermark(headers: Headers) -> datetime | None:
     try:
-        return parse_instant(text)
-    except (ValueError, OverflowError) as error:
-        raise DecodeError(f"header {WATERMARK} is not an ISO 8601 instant: {text[:40]!r}") from error
+        text = header(headers, WATERMARK)
+        return None if text is None else parse_instant(text)
+    except (ValueError, OverflowError):
+        # What a source says of itself beside its document: match, which needs it not, has taken the document.
+        return None
 
 
 def interleave(partitions: Iterable[Sequence[Arrival]]) -> Iterator[Arrival]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import orjson
 import psycopg
 from aiokafka import TopicPartition
 from pgvector.psycopg import register_vector_async
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from streams.runtime.failure import PositionLostError
@@ -30,6 +32,8 @@ class Database:
             min_size=1,
             max_size=settings.database_pool_size,
             open=False,
+            # A caller that cannot have a connection soon is told so; stations then back off, the API says 503.
+            timeout=5.0,
             configure=_configure,
             check=AsyncConnectionPool.check_connection,
             kwargs={"autocommit": True},
@@ -58,6 +62,9 @@ class Database:
 
 
 async def _configure(connection: Connection) -> None:
+    # jsonb writes 1e26 as an integer that the standard library reads and orjson cannot write again.
+    set_json_loads(orjson.loads, connection)
+    set_json_dumps(orjson.dumps, connection)
     # The first and last days of the calendar cannot be read back in another zone.
     await connection.execute("SET TIME ZONE 'UTC'")
     # The extension exists only after the first migration.

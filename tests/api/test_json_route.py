@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.strict_json import MAX_DEPTH, problem_in
 from streams.runtime.http.body_limit import MAX_BODY_BYTES
-from streams.runtime.http.json_route import MAX_DEPTH, check_json
 from tests.api.make import refused
 
 
@@ -25,7 +25,7 @@ def nested(depth: int) -> Any:
     )
 )
 def test_only_nul_and_depth_are_refused(value: Any) -> None:
-    assert (check_json(value) is not None) is ("\x00" in flat(value))
+    assert (problem_in(value) is not None) is ("\x00" in flat(value))
 
 
 def flat(value: Any) -> str:
@@ -38,7 +38,7 @@ def flat(value: Any) -> str:
 
 @pytest.mark.parametrize(("depth", "fine"), [(0, True), (MAX_DEPTH - 1, True), (MAX_DEPTH, False), (500, False)])
 def test_depth(depth: int, fine: bool) -> None:
-    assert (check_json(nested(depth)) is None) is fine
+    assert (problem_in(nested(depth)) is None) is fine
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,22 @@ def test_round_trip(
     assert orjson.dumps(again.payload) == orjson.dumps(payload)
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"k": value}
+    return value
+
+
+def test_deep_but_not_too_deep_survives_the_way_back() -> None:
+    event = decode(valid(payload=nested(60)))
+    assert decode(encode_document_event(event)).payload == nested(60)
+
+
+def test_an_escaped_backslash_is_not_a_nul() -> None:
+    assert decode(valid(text="\\u0000")).text == "\\u0000"
+
+
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
@@ -141,6 +157,13 @@ def test_round_trip(
         (valid(features={"f": {"f32": "AAAA"}}), "whole number"),
         (valid(features={"f": "x"}), "list of numbers"),
         (valid(type="watermark", document_id=...), "watermark event needs"),
+        (valid(text="storm \x00"), "NUL"),
+        (valid(event_id="\x00"), "NUL"),
+        (valid(features={"\x00": [1]}), "NUL"),
+        (valid(payload={"a": ["\x00"]}), "NUL"),
+        (valid(payload=nested(64)), "nested deeper"),
+        (b'{"payload":' + b"[" * 800 + b"]" * 800 + b"}", "nested deeper"),
+        (valid(features={"f": [0.5] * 16_001}), "dimensions"),
         ({"specversion": "1.0", "type": "document.upserted", "data": {}}, "needs type, source and id"),
         ({"specversion": "1.0", "type": "x", "source": "s", "id": "1", "data": valid()}, "does not end in"),
     ],

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 log = structlog.get_logger(__name__)
+
+_RETRY_AFTER_SECONDS = 2
 
 _TYPES: Mapping[int, str] = {
     400: "BadRequestError",
@@ -101,6 +105,21 @@ def install_error_handlers(app: FastAPI) -> None:
         log.error("request_failed", path=request.url.path, error=repr(error), exc_info=error)
         return envelope(ApiError(500, "Internal error; the server's log has the details"))
 
+    async def on_away(request: Request, error: Exception) -> Response:
+        log.warning("database_away", path=request.url.path, error=repr(error))
+        details = {"retryable": True, "retry_after_seconds": _RETRY_AFTER_SECONDS}
+        return envelope(
+            ApiError(
+                503,
+                "The database does not answer; try again",
+                details=details,
+                type="ServiceUnavailableError",
+                headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
+            )
+        )
+
+    for away in (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout):
+        app.add_exception_handler(away, on_away)
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)

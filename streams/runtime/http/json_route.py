@@ -7,29 +7,8 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from schemas.strict_json import problem_in
 from streams.runtime.http.errors import invalid
-
-MAX_DEPTH = 64
-
-
-def check_json(value: Any) -> str | None:
-    """Why a decoded body cannot be stored: nested too deep, or text with a NUL character. ``None`` when fine."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        deeper: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                if any("\x00" in key for key in item):
-                    return "Text must not contain a NUL character"
-                deeper.extend(item.values())
-            elif isinstance(item, list):
-                deeper.extend(item)
-            elif isinstance(item, str) and "\x00" in item:
-                return "Text must not contain a NUL character"
-        if not deeper:
-            return None
-        level = deeper
-    return f"The body is nested deeper than {MAX_DEPTH} levels"
 
 
 class _JsonRequest(Request):
@@ -41,8 +20,8 @@ class _JsonRequest(Request):
                 self._decoded = orjson.loads(await self.body())
             except orjson.JSONDecodeError as error:
                 raise invalid(f"The body is not JSON: {error}", "body", kind="json_invalid") from error
-            if (problem := check_json(self._decoded)) is not None:
-                raise invalid(problem, "body")
+            if (problem := problem_in(self._decoded)) is not None:
+                raise invalid(f"The body cannot be read: {problem}", "body")
         return self._decoded
 
 

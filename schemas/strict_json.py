@@ -1,0 +1,52 @@
+"""JSON from outside that can be stored: not too deep, no NUL characters, numbers that exist.
+
+``orjson`` reads deeper nesting than it writes, and PostgreSQL takes no NUL in text: what passes here can be
+stored, published and answered by every station alike.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from schemas.errors import DecodeError
+
+MAX_DEPTH: Final = 64
+"""Levels of objects and lists in each other."""
+
+
+def problem_in(value: Any) -> str | None:
+    """Why a decoded value cannot be stored: nested too deep, or text with a NUL character. ``None`` when fine."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                if any("\x00" in key for key in item):
+                    return _NUL
+                deeper.extend(item.values())
+            elif isinstance(item, list):
+                deeper.extend(item)
+            elif isinstance(item, str) and "\x00" in item:
+                return _NUL
+        if not deeper:
+            return None
+        level = deeper
+    return f"it is nested deeper than {MAX_DEPTH} levels"
+
+
+_NUL: Final = "text must not contain a NUL character"
+
+
+def read_object(data: bytes, what: str) -> dict[str, Any]:
+    """Decode one JSON object. Raises :class:`DecodeError`; ``what`` names the thing in its message."""
+    try:
+        raw = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"not JSON: {error}") from error
+    if type(raw) is not dict:
+        raise DecodeError(f"{what} is a JSON object, not {type(raw).__name__}")
+    # Looking at every value costs more than decoding it; most records cannot offend, and their bytes show it.
+    suspicious = data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"\\u0000" in data
+    if suspicious and (problem := problem_in(raw)) is not None:
+        raise DecodeError(f"{what} cannot be stored: {problem}")
+    return raw
