@@ -115,7 +115,6 @@ async def test_records_that_cannot_be_stored_become_dead_letters_and_the_rest_go
             sent(upsert("v", features={FEATURE: np.ones(20_000, dtype=np.float32)})).value,
         ),
         Sent(f"{NS}/col_a/n".encode(), sent(upsert("n", payload={"text": "a\x00b"})).value, (("kept", b"1"),)),
-        Sent(f"{NS}/col_a/w".encode(), sent(upsert("w")).value, (("x-watermark", b"soon"),)),
         sent(upsert("e", event_id="nul\x00")),
     ]
     rng = random.Random(7)

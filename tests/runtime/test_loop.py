@@ -30,8 +30,10 @@ class Recorder:
         self.on_batch: Callable[[list[bytes]], None] = lambda _: None
         self.begin_at: dict[int, int] = {}
         self.hold: asyncio.Event | None = None
+        self.assignments = 0
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.assignments += 1
         return {tp: self.begin_at[tp.partition] for tp in partitions if tp.partition in self.begin_at}
 
     async def handle(self, batch: Batch) -> None:
@@ -56,8 +58,10 @@ async def publish(context: Context, producer: AIOKafkaProducer, values: Sequence
 
 
 @contextlib.asynccontextmanager
-async def running(context: Context, *handlers: Recorder) -> AsyncIterator[list[asyncio.Task[None]]]:
-    loops = [StationLoop(context.broker, handler, batch_records=100, poll_ms=50) for handler in handlers]
+async def running(
+    context: Context, *handlers: Recorder, poll_ms: int = 50
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    loops = [StationLoop(context.broker, handler, batch_records=100, poll_ms=poll_ms) for handler in handlers]
     tasks = [asyncio.create_task(loop.run()) for loop in loops]
     try:
         yield tasks
@@ -87,6 +91,28 @@ async def test_everything_is_handled_and_a_second_run_begins_after_it(
 
 async def _done(recorder: Recorder, count: int) -> bool:
     return len(recorder.values) >= count
+
+
+async def test_records_of_an_assignment_that_came_during_a_poll_are_not_lost(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    first, second = Recorder(), Recorder()
+    # A long poll: it begins under one assignment and ends with records of the next.
+    async with running(context, first, poll_ms=10_000):
+        await eventually(lambda: _assigned(first, 1))
+        async with running(context, second):
+            await eventually(lambda: _assigned(first, 2), timeout=40)
+            await publish(context, producer, NUMBERS)
+
+            async def all_there() -> bool:
+                return len(first.values) + len(second.values) >= 60
+
+            await eventually(all_there, timeout=30)
+    assert sorted(first.values + second.values) == sorted(NUMBERS)
+
+
+async def _assigned(recorder: Recorder, times: int) -> bool:
+    return recorder.assignments >= times
 
 
 async def test_a_transient_failure_repeats_the_batch(context: Context, producer: AIOKafkaProducer) -> None:
