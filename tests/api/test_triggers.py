@@ -317,3 +317,15 @@ async def test_a_trigger_may_cluster_a_part_of_a_collection(api: httpx.AsyncClie
     }
     error = refused(await api.post("/v1/triggers", json=body), 422, "ValidationError")
     assert places(error) == [("value_error", ["body", "action_config", "filters"])]
+
+
+@pytest.mark.parametrize("path", ["/v1/triggers/list", "/v1/clusters/triggers/list"])
+async def test_a_list_refuses_what_the_database_cannot_hold(api: httpx.AsyncClient, path: str) -> None:
+    for offset in (1 << 63, 10**20):
+        refused(await api.post(path, json={"offset": offset}), 422, "ValidationError")
+    assert (await api.post(path, json={"offset": (1 << 63) - 1})).json()["results"] == []
+
+
+async def test_a_list_refuses_the_same_in_the_query(api: httpx.AsyncClient) -> None:
+    refused(await api.get("/v1/triggers?offset=99999999999999999999"), 422, "ValidationError")
+    assert (await api.get("/v1/triggers?resource_id=%00")).status_code == 400
