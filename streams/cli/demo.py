@@ -21,7 +21,7 @@ from streams.cli.client import ApiClient
 from streams.cli.demo_report import Facts, gather_actions, gather_alerts, gather_triggers, render
 from streams.cli.process import CommandError, load_settings, run
 from streams.cli.settling import documents_open, effects_open
-from streams.cli.stack import Stack, run_stack
+from streams.cli.stack import TWO_WORKERS, Stack, run_stack
 from streams.cli.tweets import DatasetError, Tweet, download, read_tweets
 from streams.runtime.broker import Broker
 from streams.runtime.database import Connection
@@ -74,6 +74,7 @@ async def _show(console: Console, port: int, report: Path | None, once: bool) ->
             async with run_stack(
                 port=port,
                 partitions=PARTITIONS,
+                workers=TWO_WORKERS,
                 progress=lambda what: status.update(f"starting {what}…"),
             ) as stack:
                 status.update("waiting for the tweets…")

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -26,8 +26,12 @@ from streams.settings import Settings
 
 READY_SECONDS = 90.0
 _ASSIGNED = re.compile(r'^tidewatch_rebalances_total\{station="(\w+)"\} (\d+)', re.MULTILINE)
-_WORKER_GROUPS = frozenset(("match", "collect", "notify"))
-_QUERY_GROUPS = frozenset(("query",))
+_GROUPS = frozenset(("match", "collect", "notify", "query"))
+"""Stations that wait for partitions when they start."""
+
+ONE_WORKER: Sequence[str] = ("match,collect,trigger,act,notify,relay",)
+TWO_WORKERS: Sequence[str] = ("match,notify,relay", "collect,trigger,act")
+"""Stations by process: two processes use two cores."""
 
 Progress = Callable[[str], None]
 
@@ -71,9 +75,11 @@ async def run_stack(
     port: int | None = None,
     api_key: str | None = None,
     partitions: int | None = None,
+    workers: Sequence[str] = ONE_WORKER,
     progress: Progress = lambda _: None,
 ) -> AsyncIterator[Stack]:
-    """Start everything and yield when it answers; stop it all at the end.
+    """Start everything and yield when it answers; stop it all at the end. ``workers`` are the stations of each
+    worker process.
 
     Raises :class:`ChildFailedError`; then the logs are kept.
     """
@@ -106,15 +112,17 @@ async def run_stack(
         if partitions is not None:
             environment["TIDEWATCH_PARTITIONS"] = str(partitions)
         progress("worker and query service")
-        metrics_port = free_port()
         processes: list[Child] = []
         stack.push_async_callback(_stop_all, processes)
-        worker = await _start("worker", {**environment, "TIDEWATCH_METRICS_PORT": str(metrics_port)}, logs)
-        processes.append(worker)
-        query = await _start("query", environment, logs)
-        processes.append(query)
-        await _wait_until_ready(worker, f"http://127.0.0.1:{metrics_port}/metrics", _WORKER_GROUPS)
-        await _wait_until_ready(query, f"http://127.0.0.1:{port}/metrics", _QUERY_GROUPS)
+        metrics = [(free_port(), stations) for stations in workers]
+        for number, (metrics_port, stations) in enumerate(metrics):
+            name = "worker" if len(workers) == 1 else f"worker-{number + 1}"
+            given = {**environment, "TIDEWATCH_METRICS_PORT": str(metrics_port)}
+            processes.append(await _start(name, ["worker", "--stations", stations], given, logs))
+        processes.append(await _start("query", ["query"], environment, logs))
+        for child, (answering, stations) in zip(processes, [*metrics, (port, "query")], strict=True):
+            groups = _GROUPS & frozenset(stations.split(","))
+            await _wait_until_ready(child, f"http://127.0.0.1:{answering}/metrics", groups)
         yield Stack(
             environment["TIDEWATCH_URL"],
             api_key,
@@ -123,7 +131,7 @@ async def run_stack(
             database.dsn,
             logs,
             environment,
-            (database.child, address.child, worker, query),
+            (database.child, address.child, *processes),
         )
 
 
@@ -137,11 +145,11 @@ def _check_port(port: int) -> int:
         ) from error
 
 
-async def _start(command: str, environment: dict[str, str], logs: Path) -> Child:
+async def _start(name: str, command: Sequence[str], environment: dict[str, str], logs: Path) -> Child:
     return await Child.start(
-        command,
-        [sys.executable, "-m", "streams.cli.main", command],
-        log=logs / f"{command}.log",
+        name,
+        [sys.executable, "-m", "streams.cli.main", *command],
+        log=logs / f"{name}.log",
         environment={**environment, "TIDEWATCH_LOG_FORMAT": "json"},
     )
 
