@@ -47,8 +47,8 @@ class Verdict:
 def judge(outcome: Outcome, webhook_id: str, attempt: int, created_at: datetime, now: datetime) -> Verdict:
     """The verdict on the ``attempt``-th attempt (from 1), which ended at ``now``.
 
-    2xx is delivered. 4xx is final, except 408, 425 and 429; 410 says that the endpoint is gone for good.
-    Everything else (5xx, a redirect, which is never followed, no answer) is tried again.
+    2xx is delivered. 3xx is final, as redirects are never followed. 4xx is final, except 408, 425 and 429; 410
+    says that the endpoint is gone for good. Everything else (5xx, no answer) is tried again.
     """
     status = outcome.http_status
     if status is not None and 200 <= status < 300:
@@ -56,7 +56,7 @@ def judge(outcome: Outcome, webhook_id: str, attempt: int, created_at: datetime,
     error = _worded(outcome)
     if outcome.final is not None:
         return Verdict(outcome.final, error)
-    if status is not None and 400 <= status < 500 and status not in _RETRIED_4XX:
+    if status is not None and 300 <= status < 500 and status not in _RETRIED_4XX:
         return Verdict("failed", error)
     if attempt >= MAX_ATTEMPTS:
         return Verdict("failed", f"{error}; gave up after {attempt} attempts")

@@ -88,15 +88,19 @@ class Webhooks:
                 return Outcome(response.status, retry_after=response.headers.get("retry-after"))
         except TimeoutError:
             return Outcome(error=f"no answer within {target.timeout_seconds:g} s")
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", None) or "it does not verify"
+            return Outcome(error=f"the TLS certificate is refused: {why}")
         except aiohttp.ClientConnectorError as error:
             return _not_connected(error.os_error)
         except aiohttp.InvalidURL:
             return Outcome(error="the address is not a valid URL", final="not_configured")
         except aiohttp.ClientError as error:
-            return Outcome(error=f"{type(error).__name__}: {error}")
+            return Outcome(error=_broken(error))
         except ValueError as error:
             # aiohttp refuses a header with a line break in it, or one that is not a header name.
-            return Outcome(error=f"a configured header cannot be sent: {error}", final="not_configured")
+            kind = type(error).__name__
+            return Outcome(error=f"a configured header cannot be sent ({kind})", final="not_configured")
 
 
 def _checked_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -105,6 +109,13 @@ def _checked_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     if (why := refusal(str(where[0]))) is not None:
         raise OSError(_REFUSED_ERRNO, why)
     return socket.socket(family, kind, protocol)
+
+
+def _broken(error: aiohttp.ClientError) -> str:
+    """What went wrong, without the error's own text: it may quote the URL, which can be a secret."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the answer is not HTTP ({type(error).__name__})"
+    return f"no complete answer ({type(error).__name__})"
 
 
 def _not_connected(error: OSError) -> Outcome:

@@ -259,10 +259,10 @@ async def test_a_redirect_is_not_followed(context: Context) -> None:
         receiver.answers((302, {"Location": receiver.url + "/internal"}))
         await put_alert(context, "alt_1", webhook(receiver.url + "/in"))
         await publish(context, [result()])
-        await until_state(context, "pending", 1)
+        await until_state(context, "failed", 1)
     assert [received.path for received in receiver.requests] == ["/in"]
     (notice,) = await notices(context)
-    assert (notice.status, notice.http_status) == ("deferred", 302)
+    assert (notice.status, notice.http_status) == ("failed", 302)
 
 
 async def test_channels_that_cannot_deliver_are_recorded_and_hold_up_nothing(context: Context) -> None:

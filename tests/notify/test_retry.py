@@ -27,15 +27,15 @@ def test_2xx_is_delivered(status: int) -> None:
     assert (verdict.status, verdict.error, verdict.next_attempt_at) == ("delivered", None, None)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 422, 451, 499])
-def test_4xx_is_final(status: int) -> None:
+@pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 422, 499])
+def test_3xx_and_4xx_are_final(status: int) -> None:
     verdict = judge(Outcome(status, retry_after="5"), "id", 1, AT, AT)
     assert verdict.status == "failed"
     assert verdict.next_attempt_at is None
     assert str(status) in (verdict.error or "")
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 301, 302, 307, 308, None])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, None])
 def test_the_rest_is_tried_again(status: int | None) -> None:
     verdict = judge(Outcome(status, error="connection refused"), "id", 1, AT, AT)
     assert verdict.status == "deferred"

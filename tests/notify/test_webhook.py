@@ -77,6 +77,29 @@ async def test_an_answer_without_end_is_read_only_so_far() -> None:
         await runner.cleanup()
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"garbage\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nbroken header\r\n\r\n", "not HTTP"),
+        (b"", "no complete answer"),
+    ],
+)
+async def test_a_broken_answer_does_not_give_the_address_away(answer: bytes, words: str) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'{"a":1}')
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await _post(_target(f"http://127.0.0.1:{port}/services/T0/B0/token"))
+    assert (outcome.http_status, outcome.final) == (None, None)
+    assert words in (outcome.error or "")
+    assert not any(part in (outcome.error or "") for part in ("token", "127.0.0.1", "/services"))
+
+
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     """A port nobody listens on, and nobody else can take."""
