@@ -134,7 +134,8 @@ def _steps(item: ManifestObject) -> list[Step]:
         raise ManifestError(item.place, f"kind must be one of {', '.join(NAMES)}; found {kind!r}", ("kind",))
     name = body.get(NAMES[kind])
     if not isinstance(name, str) or not name:
-        raise ManifestError(item.place, f"a {kind} needs a {NAMES[kind]} to be known by", (NAMES[kind],))
+        article = "an" if kind == "alert" else "a"
+        raise ManifestError(item.place, f"{article} {kind} needs a {NAMES[kind]} to be known by", (NAMES[kind],))
     if kind == "alert":
         return _alert(name, body, item.place)
     if kind == "collection":

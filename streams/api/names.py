@@ -21,7 +21,7 @@ def check_name(kind: str, name: str, field: str) -> None:
     if name in (".", "..") or name != name.strip():
         raise invalid("A name must not be '.', '..' or begin or end with a space", "body", field)
     if name in RESERVED.get(kind, ()):
-        raise invalid(f"{name!r} is a word of the API and cannot name a {kind}", "body", field)
+        raise invalid(f"{name!r} is a word of the API and cannot name {_article(kind)} {kind}", "body", field)
 
 
 def resource(kind: Kind) -> str:
@@ -29,11 +29,15 @@ def resource(kind: Kind) -> str:
     return kind.replace("_", " ")
 
 
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
+
+
 def taken(kind: Kind, name: str) -> ApiError:
     """409 for a name in use."""
     return ApiError(
         409,
-        f"A {resource(kind)} named {name[:200]!r} exists already",
+        f"{_article(kind).capitalize()} {resource(kind)} named {name[:200]!r} exists already",
         details={"resource": resource(kind), "name": name[:200]},
     )
 

@@ -1,6 +1,5 @@
 """Retriever stages of a request: what this server refuses, and what it reads out of them (contract 6). Pure."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,14 @@ from schemas.api.base import JsonObject, first_problem
 from schemas.api.retriever import Stage
 from schemas.api.stages import CATEGORIES, UNAVAILABLE, normalised
 from streams.api.names import not_enabled
-from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters import parse_filter
+from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.stage_check import check_stage
 from streams.runtime.http.errors import invalid
 
 
 def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
     """Stages as they are stored. Raises 403 for a stage that needs what this server has not, 422 for an unknown
-    stage, a name used twice, or a filter that cannot be read."""
+    stage, a name used twice, or filters and searches that can never run."""
     for stage in stages:
         stage_id = stage.stage_id if stage.config is None else stage.config["stage_id"]
         if stage_id in UNAVAILABLE:
@@ -28,27 +27,11 @@ def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
         where, message = first_problem(error)
         raise invalid(message, "body", *where) from error
     for index, entry in enumerate(result):
-        _check_filters(entry["config"], index)
-    return result
-
-
-def _check_filters(config: JsonObject, index: int) -> None:
-    """Refuse (422) a filter that cannot be read. One with templates is read when its inputs are known."""
-    parameters = config["parameters"]
-    filters: list[tuple[JsonObject, str, tuple[str, ...]]] = [
-        (config, "pre_filters", ("config",)),
-        (config, "post_filters", ("config",)),
-    ]
-    if config["stage_id"] == "attribute_filter":
-        filters.append((parameters, "conditions", ("config", "parameters")))
-    for holder, key, path in filters:
-        raw = holder.get(key)
-        if raw is None or "{{" in json.dumps(raw):
-            continue
         try:
-            parse_filter(raw, place=key)
-        except FilterError as error:
-            raise invalid(str(error), "body", "stages", index, *path, key) from error
+            check_stage(entry)
+        except PlanError as error:
+            raise invalid(str(error), "body", "stages", index, "config") from error
+    return result
 
 
 def _searches(stages: Sequence[JsonObject]) -> list[JsonObject]:

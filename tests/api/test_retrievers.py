@@ -74,6 +74,85 @@ async def test_a_wrong_stage_is_refused(
     refused(await api.post("/v1/retrievers", json=body), status, kind)
 
 
+def search_of(*searches: dict[str, Any], **config: Any) -> dict[str, Any]:
+    parameters = {"searches": list(searches)}
+    return {"stage_name": "search", "config": {"stage_id": "feature_search", "parameters": parameters, **config}}
+
+
+def nested(depth: int, leaf: dict[str, Any]) -> dict[str, Any]:
+    return leaf if depth == 0 else {"AND": [nested(depth - 1, leaf)]}
+
+
+TEMPLATE = {"field": "a", "operator": "eq", "value": "{{INPUT.q}}"}
+BROKEN: dict[str, dict[str, Any]] = {
+    "unknown operator": make.filter_stage({"field": "a", "operator": "is", "value": 1}, "broken"),
+    "its value a template": make.filter_stage({"field": "a", "operator": "is", "value": "{{INPUT.q}}"}, "broken"),
+    "beside a template": make.filter_stage({"OR": [TEMPLATE, {"field": "", "value": 1}]}, "broken"),
+    "shorthand": make.filter_stage({"a": {"gte": "{{INPUT.q}}", "is": "{{INPUT.q}}"}}, "broken"),
+    "empty": make.filter_stage({}, "broken"),
+    "nothing": {"stage_name": "broken", "config": {"stage_id": "attribute_filter"}},
+    "deep": make.filter_stage(nested(11, make.EBOLA), "broken"),
+    "deep to a template": make.filter_stage(nested(11, TEMPLATE), "broken"),
+    "no field": make.filter_stage({"field": "", "operator": "eq", "value": "x"}, "broken"),
+    "simple form": {
+        "stage_name": "broken",
+        "config": {
+            "stage_id": "attribute_filter",
+            "parameters": {"field": "a", "operator": "regex", "value": "("},
+        },
+    },
+    "in parameters": {
+        "stage_name": "broken",
+        "config": {"stage_id": "attribute_filter", "parameters": {"AND": [{"field": "a", "operator": "is"}]}},
+    },
+    "no searches": {**search_of(), "stage_name": "broken"},
+    "no feature": {**search_of({"query": "flu"}), "stage_name": "broken"},
+    "no query": {**search_of({"feature_uri": URI}), "stage_name": "broken"},
+    "min_score": {**search_stage(min_score=2), "stage_name": "broken"},
+    "zero vector": {**search_stage(feature_uri="own", query=[0, 0]), "stage_name": "broken"},
+    "filters of a search": {**search_stage(filters={"a": {"is": 1}}), "stage_name": "broken"},
+    "pre_filters": search_of(pre_filters={"field": "a", "operator": "is"}) | {"stage_name": "broken"},
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+async def test_a_stage_that_can_never_run_is_refused_by_name(api: httpx.AsyncClient, case: str) -> None:
+    await make.retriever(api)
+    stages = [make.filter_stage(make.EBOLA), BROKEN[case]]
+    for answer in (
+        await api.post("/v1/retrievers", json={"retriever_name": "r", "stages": stages}),
+        await api.patch("/v1/retrievers/ebola", json={"stages": stages}),
+    ):
+        error = refused(answer, 422, "ValidationError")
+        assert "stage broken" in answer.text
+        assert make.places(error)[0][1][:3] == ["body", "stages", 1]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        make.filter_stage(TEMPLATE),
+        make.filter_stage(nested(10, TEMPLATE)),
+        make.filter_stage({"a": "{{INPUT.q}}", "b": {"type": "dynamic", "field": "inputs.q"}}),
+        make.filter_stage({"field": "a", "operator": "in", "value": {"type": "dynamic", "field": "inputs.q"}}),
+        make.filter_stage({"NOT": [{"field": "{{INPUT.f}}", "operator": "regex", "value": "{{INPUT.q}}"}]}),
+        make.filter_stage({"AND": "{{INPUT.all}}", "case_sensitive": "{{INPUT.exact}}"}),
+        search_stage(lexical=True),
+        search_stage(feature_uri="own", query={"input_mode": "text", "value": "flu"}),
+        search_stage(feature_uri="own", query=[[1, 2], [3, 4]]),
+        search_stage(query={"input_mode": "vector", "value": "{{INPUT.v}}"}, min_score="{{INPUT.s}}"),
+        search_stage(query={"input_mode": "document", "document_ref": {"document_id": "d"}}),
+        search_of(pre_filters=make.EBOLA),
+        search_of(pre_filters={"field": "a", "operator": "eq", "value": "{{INPUT.q}}"}),
+        {"stage_name": "s", "config": {"stage_id": "sample"}},
+    ],
+)
+async def test_what_only_an_alert_on_ingest_cannot_run_is_accepted(
+    api: httpx.AsyncClient, stage: dict[str, Any]
+) -> None:
+    await make.retriever(api, stages=[stage])
+
+
 async def test_patch_is_wrapped_and_raises_the_version(api: httpx.AsyncClient) -> None:
     await make.retriever(api, input_schema={"q": {"type": "string"}})
     path = "/v1/retrievers/ebola"
@@ -112,3 +191,9 @@ async def test_list_and_delete(api: httpx.AsyncClient) -> None:
     refused(await api.post("/v1/retrievers", json={**body, "retriever_name": "stages"}), 422, "ValidationError")
     assert (await api.delete("/v1/retrievers/ebola")).status_code == 200
     refused(await api.delete("/v1/retrievers/ebola"), 404, "NotFoundError")
+
+
+async def test_a_reserved_name_is_refused_in_words(api: httpx.AsyncClient) -> None:
+    made = await make.retriever(api)
+    body = {"name": "list", "retriever_id": made["retriever_id"], "notification_config": make.UNCONFIGURED}
+    assert "cannot name an alert" in (await api.post("/v1/alerts", json=body)).text

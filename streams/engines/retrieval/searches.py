@@ -21,13 +21,19 @@ def read_searches(parameters: Mapping[str, Any], place: str, collection_id: str 
     Raises :class:`PlanError` for what one document cannot answer: lexical search (it ranks by statistics of
     the whole collection), queries that a hosted model would embed, stored documents as queries.
     """
-    raw = parameters.get("searches") or []
-    if not isinstance(raw, list) or len(raw) > MAX_SEARCHES:
-        raise PlanError(f"{place}: searches must be a list of at most {MAX_SEARCHES}")
+    raw = listed(parameters, place)
     if parameters.get("feature_uris"):
         raise PlanError(f"{place}: write feature_uris as searches: [{{feature_uri, query, min_score}}]")
     targets(parameters, place, collection_id)
     return [_search(item, f"{place}, search {index + 1}", collection_id) for index, item in enumerate(raw)]
+
+
+def listed(parameters: Mapping[str, Any], place: str) -> list[Any]:
+    """The searches as they are written. Raises :class:`PlanError` when they are no list, or too many."""
+    raw = parameters.get("searches") or []
+    if not isinstance(raw, list) or len(raw) > MAX_SEARCHES:
+        raise PlanError(f"{place}: searches must be a list of at most {MAX_SEARCHES}")
+    return raw
 
 
 def targets(raw: Mapping[str, Any], place: str, collection_id: str | None) -> None:
@@ -55,13 +61,14 @@ def _search(raw: Any, place: str, collection_id: str | None) -> Search:
     return Search(
         feature_uri=uri,
         query=_query(raw.get("query"), uri, place),
-        min_score=None if minimum is None else _fraction(minimum, "min_score", place),
-        weight=1.0 if weight is None else _fraction(weight, "weight", place),
+        min_score=None if minimum is None else fraction(minimum, "min_score", place),
+        weight=1.0 if weight is None else fraction(weight, "weight", place),
         optional=bool(raw.get("optional")),
     )
 
 
-def _fraction(value: Any, name: str, place: str) -> float:
+def fraction(value: Any, name: str, place: str) -> float:
+    """A number from 0 to 1. Raises :class:`PlanError`."""
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise PlanError(f"{place}: {name} must be a number from 0 to 1")
     return float(value)
@@ -71,13 +78,13 @@ def _query(query: Any, uri: str, place: str) -> NDArray[np.float64]:
     if isinstance(query, str):
         return _embedded(query, uri, place)
     if isinstance(query, list):
-        return _vector(query, uri, place)
+        return vector_query(query, uri, place)
     if not isinstance(query, Mapping):
         raise PlanError(f"{place}: query is required: {{input_mode, value}}")
     value = query.get("value", query.get("text"))
     mode = query.get("input_mode", "vector" if isinstance(value, list) else "text")
     if mode == "vector":
-        return _vector(value, uri, place)
+        return vector_query(value, uri, place)
     if mode == "text":
         return _embedded(value, uri, place)
     if mode == "document":
@@ -101,7 +108,8 @@ def _embedded(text: Any, uri: str, place: str) -> NDArray[np.float64]:
     return query
 
 
-def _vector(value: Any, uri: str, place: str) -> NDArray[np.float64]:
+def vector_query(value: Any, uri: str, place: str) -> NDArray[np.float64]:
+    """A query given as one vector, as a unit vector. Raises :class:`PlanError`."""
     if not isinstance(value, list) or not 0 < len(value) <= MAX_DIMENSIONS:
         raise PlanError(f"{place}: a vector query is a list of 1 to {MAX_DIMENSIONS} numbers")
     if isinstance(value[0], list):

@@ -76,6 +76,12 @@ def _attribute_filter(draft: Draft, parameters: Mapping[str, Any], place: str) -
     if parameters.get("natural_language"):
         raise PlanError(f"{place}: natural_language {_HOSTED}; write conditions")
     case_sensitive = not parameters.get("case_insensitive", False)
+    draft.add_filter(conditions_of(parameters, place), f"{place}: conditions", case_sensitive=case_sensitive)
+
+
+def conditions_of(parameters: Mapping[str, Any], place: str) -> Any:
+    """The filter of an ``attribute_filter``, whichever way it is written. Raises :class:`PlanError` when there
+    is none, or more than one."""
     forms = [
         parameters.get("conditions"),
         {k: parameters[k] for k in ("field", "operator", "value") if k in parameters} or None,
@@ -87,7 +93,7 @@ def _attribute_filter(draft: Draft, parameters: Mapping[str, Any], place: str) -
     given = [form for form in forms if form is not None]
     if len(given) != 1:
         raise PlanError(f"{place}: give either conditions, or field, operator and value")
-    draft.add_filter(given[0], f"{place}: conditions", case_sensitive=case_sensitive)
+    return given[0]
 
 
 def _feature_search(draft: Draft, parameters: Mapping[str, Any], place: str) -> None:

@@ -27,7 +27,7 @@ def substitute(value: Any, inputs: Mapping[str, Any]) -> Any:
             )
         return _input(found.group(1), inputs)
     if isinstance(value, Mapping):
-        if value.get("type") == "dynamic" and isinstance(value.get("field"), str):
+        if _dynamic(value):
             return _input(value["field"].removeprefix("inputs."), inputs)
         return {key: substitute(item, inputs) for key, item in value.items()}
     if isinstance(value, list):
@@ -36,6 +36,26 @@ def substitute(value: Any, inputs: Mapping[str, Any]) -> Any:
             return value
         return [substitute(item, inputs) for item in value]
     return value
+
+
+def is_template(value: Any) -> bool:
+    """Whether the whole of ``value`` comes with the inputs: a string with a template, or a dynamic value."""
+    return "{{" in value if isinstance(value, str) else isinstance(value, Mapping) and _dynamic(value)
+
+
+def holds_template(value: Any) -> bool:
+    """Whether ``value`` or something in it is a template."""
+    if is_template(value):
+        return True
+    if isinstance(value, Mapping):
+        return any(holds_template(item) for item in value.values())
+    if isinstance(value, list):
+        return not (value and type(value[0]) in (int, float)) and any(holds_template(item) for item in value)
+    return False
+
+
+def _dynamic(value: Mapping[str, Any]) -> bool:
+    return value.get("type") == "dynamic" and isinstance(value.get("field"), str)
 
 
 def _input(path: str, inputs: Mapping[str, Any]) -> Any:
