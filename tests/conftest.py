@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,6 +21,10 @@ from streams.settings import Settings
 from tests.support import BackgroundLoop, TestBroker, chosen_broker, chosen_database
 
 _numbers = itertools.count()
+
+# The machine may be busy with servers; an example that takes long once is no fault of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 SECRET_KEY = "dGlkZXdhdGNoLXRlc3RzLXVzZS10aGlzLWtleS1vayE="  # 32 bytes, of no use elsewhere
 
 

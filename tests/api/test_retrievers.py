@@ -89,7 +89,6 @@ BROKEN: dict[str, dict[str, Any]] = {
     "its value a template": make.filter_stage({"field": "a", "operator": "is", "value": "{{INPUT.q}}"}, "broken"),
     "beside a template": make.filter_stage({"OR": [TEMPLATE, {"field": "", "value": 1}]}, "broken"),
     "shorthand": make.filter_stage({"a": {"gte": "{{INPUT.q}}", "is": "{{INPUT.q}}"}}, "broken"),
-    "empty": make.filter_stage({}, "broken"),
     "nothing": {"stage_name": "broken", "config": {"stage_id": "attribute_filter"}},
     "deep": make.filter_stage(nested(11, make.EBOLA), "broken"),
     "deep to a template": make.filter_stage(nested(11, TEMPLATE), "broken"),

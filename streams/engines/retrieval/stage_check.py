@@ -26,9 +26,7 @@ def check_stage(stage: Mapping[str, Any]) -> None:
     for key in ("pre_filters", "post_filters"):
         _check_filter(config.get(key), f"{place}: {key}")
     if stage_id == "attribute_filter" and not parameters.get("natural_language"):
-        found = _check_filter(conditions_of(parameters, place), f"{place}: conditions")
-        if found is not None and found.trivial:
-            raise PlanError(f"{place}: conditions are empty and let every document through")
+        _check_filter(conditions_of(parameters, place), f"{place}: conditions")
     elif stage_id == "feature_search":
         _check_searches(config, parameters, place)
 
