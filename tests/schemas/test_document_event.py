@@ -52,13 +52,14 @@ def test_golden_bytes() -> None:
     }
 
 
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
 names = st.text(st.characters(exclude_characters="/\x00", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -70,7 +71,7 @@ names = st.text(st.characters(exclude_characters="/\x00", exclude_categories=["C
     document=names,
     occurred=st.datetimes(min_value=datetime(1900, 1, 1)),  # noqa: DTZ001
     payload=json_values,
-    text=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+    text=st.none() | texts,
     event_id=st.none() | names,
     vector=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=8),
     extra=st.dictionaries(st.sampled_from(["later", "v2"]), json_values, max_size=2),
