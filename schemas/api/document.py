@@ -1,20 +1,8 @@
 """Documents over HTTP (contract 2.9, 4.4)."""
 
-from typing import Final
-
 from pydantic import ConfigDict, Field
 
 from schemas.api.base import ApiRequest, ApiResponse, JsonObject
-
-LINEAGE: Final = (
-    "root_object_id",
-    "root_bucket_id",
-    "source_type",
-    "source_collection_id",
-    "source_document_id",
-    "source_object_id",
-    "lineage_path",
-)
 
 
 class DocumentFeature(ApiRequest):

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.events.alert_result import AlertResultRecord, decode_alert_result
 from schemas.events.definition import Kind, encode_definition
 from schemas.events.document import DocumentEvent, encode_document_event
 from schemas.events.progress import MatchProgress
 from schemas.headers import DefinitionsVersion
-from schemas.topics import ALERT_RESULTS, DEFINITIONS, DOCUMENTS, MATCH_PROGRESS, Topic
+from schemas.topics import ALERT_RESULTS, DEFINITIONS, DOCUMENTS, MATCH_PROGRESS
 from streams.match.station import Match
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
+from tests.log import read_topic
 from tests.support import eventually
 
 NS = "ns_test"
@@ -163,52 +164,6 @@ async def matching(context: Context) -> AsyncIterator[Match]:
     finally:
         station.stop()
         await task
-
-
-async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:
-    """Every record of a topic up to its present end, partition by partition."""
-    name = context.broker.topic(topic)
-    consumer = context.broker.consumer()
-    await consumer.start()
-    try:
-        count = 1 if topic.partitions == 1 else context.settings.partitions or topic.partitions
-        partitions = [TopicPartition(name, number) for number in range(count)]
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        records: list[ConsumerRecord] = []
-
-        async def all_read() -> bool:
-            for found in (await consumer.getmany(timeout_ms=100)).values():
-                records.extend(found)
-            positions = [await consumer.position(tp) >= ends[tp] for tp in partitions]
-            return all(positions)
-
-        await eventually(all_read, what=f"{name} is read to its end")
-    finally:
-        await consumer.stop()
-    return sorted(records, key=lambda record: (record.partition, record.offset))
-
-
-async def recreate(context: Context, topic: Topic) -> None:
-    """Delete and create a topic, as somebody might by hand."""
-    name = context.broker.topic(topic)
-    admin = context.broker.admin()
-    await admin.start()
-    try:
-        await admin.delete_topics([name])
-
-        async def gone() -> bool:
-            return name not in await admin.list_topics()
-
-        await eventually(gone, what="the topic is gone")
-    finally:
-        await admin.close()
-
-    async def created() -> bool:
-        return name in await context.broker.create_topics()
-
-    await eventually(created, what="the topic is made again")
 
 
 async def results(context: Context) -> list[AlertResultRecord]:

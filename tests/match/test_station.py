@@ -22,6 +22,7 @@ from streams.runtime.broker import Broker
 from streams.runtime.database import Database, StoredPosition, note_positions, stored_positions
 from streams.runtime.failure import LogMismatchError
 from streams.settings import Settings
+from tests.log import read_topic, recreate
 from tests.match.support import (
     COLLECTION,
     NS,
@@ -37,8 +38,6 @@ from tests.match.support import (
     matching,
     progress_records,
     publish,
-    read_topic,
-    recreate,
     results,
     sent,
     settled,

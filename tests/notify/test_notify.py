@@ -25,6 +25,7 @@ from streams.runtime.broker import Sends
 from streams.runtime.faults import VARIABLE
 from streams.runtime.loop import DeadLetters
 from streams.runtime.secrets import store_secret
+from tests.log import read_topic
 from tests.notify.support import (
     AT,
     NAMESPACE,
@@ -47,7 +48,6 @@ from tests.notify.support import (
     until_state,
     webhook,
 )
-from tests.relay.support import read_topic
 from tests.support import eventually
 
 SECRET = "whsec_" + base64.b64encode(b"a key of the receiver's own").decode()

@@ -14,7 +14,8 @@ from streams.runtime.broker import Sends
 from streams.runtime.definitions import delete_definition, first_record, put_definition
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
-from tests.relay.support import fill, read_topic, relaying, until_empty, waiting_rows
+from tests.log import read_topic, recreate
+from tests.relay.support import fill, relaying, until_empty, waiting_rows
 from tests.support import eventually
 
 
@@ -30,27 +31,6 @@ async def _put(context: Context, identifier: str) -> None:
 
 async def _records(context: Context) -> list[DefinitionRecord]:
     return [decode_definition(record.value) for record in await read_topic(context, DEFINITIONS)]
-
-
-async def _lose_topic(context: Context) -> None:
-    """Delete and create the topic, as somebody might by hand."""
-    name = context.broker.topic(DEFINITIONS)
-    admin = context.broker.admin()
-    await admin.start()
-    try:
-        await admin.delete_topics([name])
-
-        async def gone() -> bool:
-            return name not in await admin.list_topics()
-
-        await eventually(gone, what="the topic is gone")
-    finally:
-        await admin.close()
-
-    async def created() -> bool:
-        return name in await context.broker.create_topics()
-
-    await eventually(created, what="the topic is made again")
 
 
 async def test_the_stream_record_comes_first_and_each_definition_once(context: Context) -> None:
@@ -80,7 +60,7 @@ async def test_a_recreated_topic_gets_everything_back(context: Context) -> None:
         assert await delete_definition(connection, "alert", "ns_1", "alt_deleted")
     async with relaying(context):
         await until_empty(context)
-    await _lose_topic(context)
+    await recreate(context, DEFINITIONS)
     await _put(context, "alt_new")
     async with relaying(context):
         await until_empty(context)

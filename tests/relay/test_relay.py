@@ -16,7 +16,8 @@ from streams.runtime.agent import Context
 from streams.runtime.database import fetch_value
 from streams.runtime.faults import VARIABLE
 from streams.runtime.outbox import enqueue
-from tests.relay.support import fill, read_topic, relaying, until_empty, waiting_rows
+from tests.log import read_topic
+from tests.relay.support import fill, relaying, until_empty, waiting_rows
 from tests.support import eventually
 
 _LEADER = (

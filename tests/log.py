@@ -1,0 +1,52 @@
+"""Topics as tests look at them from outside: read to the end, deleted and made again."""
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from schemas.topics import Topic
+from streams.runtime.agent import Context
+from streams.runtime.broker import end_offsets
+from tests.support import eventually
+
+
+async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:
+    """Every record of a topic up to its present end, partition by partition."""
+    name = context.broker.topic(topic)
+    consumer = context.broker.consumer()
+    await consumer.start()
+    try:
+        ends = {TopicPartition(name, number): end for number, end in (await end_offsets(consumer, name)).items()}
+        consumer.assign(sorted(ends))
+        await consumer.seek_to_beginning(*ends)
+        records: list[ConsumerRecord] = []
+
+        async def all_read() -> bool:
+            for found in (await consumer.getmany(timeout_ms=100)).values():
+                records.extend(found)
+            positions = [await consumer.position(tp) >= end for tp, end in ends.items()]
+            return all(positions)
+
+        await eventually(all_read, what=f"{name} is read to its end")
+    finally:
+        await consumer.stop()
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+async def recreate(context: Context, topic: Topic) -> None:
+    """Delete and create a topic, as somebody might by hand."""
+    name = context.broker.topic(topic)
+    admin = context.broker.admin()
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+
+        async def gone() -> bool:
+            return name not in await admin.list_topics()
+
+        await eventually(gone, what="the topic is gone")
+    finally:
+        await admin.close()
+
+    async def created() -> bool:
+        return name in await context.broker.create_topics()
+
+    await eventually(created, what="the topic is made again")
