@@ -99,7 +99,8 @@ async def _call(
 async def _kill(child: asyncio.subprocess.Process) -> None:
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            child.kill()
+            # Not child.kill(): it polls first, and so may take the exit status away from asyncio's watcher.
+            os.kill(child.pid, signal.SIGKILL)
     await child.wait()
 
 

@@ -10,7 +10,7 @@ from schemas.api.base import JsonObject
 from schemas.api.collection import AlertApplication
 from streams.api.collections import application_body, without_alert
 from streams.api.store import require, save
-from streams.engines.retrieval.retriever import refusal
+from streams.engines.retrieval.percolate.compile import refusal
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid

@@ -10,7 +10,7 @@ from schemas.api.clustering import PARAMETERS, VectorConfig, check_parameters, p
 from schemas.features import HASHING
 from streams.api.names import not_enabled
 from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters import parse_filter
+from streams.engines.retrieval.filters.parse import parse_filter
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 

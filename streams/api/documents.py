@@ -13,7 +13,7 @@ from schemas.errors import DecodeError
 from schemas.events.document import UPSERTED, DocumentEvent, Vector, decode_vector
 from schemas.times import format_instant, parse_instant
 from streams.api.collections import vector_indexes
-from streams.engines.retrieval.features import resolve_feature
+from streams.engines.retrieval.vectors.features import resolve_feature
 from streams.runtime.http.errors import invalid
 
 _SCHEME: Final = "mixpeek://"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streams.collect.arrivals import Collection as CollectionKey
 from streams.collect.sketching import Cell, Place, SketchSpec, fitting, sketch_cells
 from streams.engines.drift.sketch import Sketch
-from streams.engines.retrieval.embedder import HashingEmbedder, document_text
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.runtime.database import Connection, fetch_value
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from streams.collect.fold import Folded, Known, fold
 from streams.collect.sketching import Cell, SketchSpec, arrived, place, sketch_cells
 from streams.collect.watching import Watched, watch
 from streams.engines.drift.sketch import Sketch
-from streams.engines.retrieval.embedder import HashingEmbedder, document_text
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection

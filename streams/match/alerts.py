@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.plan import Plan
-from streams.engines.retrieval.retriever import compile_plan
+from streams.engines.retrieval.percolate.compile import compile_plan
+from streams.engines.retrieval.percolate.plan import Plan
 from streams.runtime.catalog import Catalog
 
 ON_INGEST = "on_ingest"

@@ -9,7 +9,7 @@ import structlog
 from schemas.events.alert_result import AlertResultRecord
 from schemas.events.definition import DefinitionRecord
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.percolator import Percolator
+from streams.engines.retrieval.percolate.percolator import Percolator
 from streams.match.alerts import StandingAlert, standing_alerts
 from streams.match.arrivals import Arrival
 from streams.match.results import Checked, compose

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord, encode_alert_result
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.percolator import Hit
+from streams.engines.retrieval.percolate.percolator import Hit
 from streams.match.alerts import StandingAlert
 from streams.match.arrivals import Arrival
 

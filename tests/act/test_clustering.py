@@ -29,8 +29,8 @@ from streams.act.clustering.points import Points, sample
 from streams.act.clustering.run import LEFT_OUT, NOISE, cluster_points
 from streams.act.clustering.terms import keywords
 from streams.act.failures import ActionError
-from streams.engines.retrieval.embedder import HashingEmbedder
-from streams.engines.retrieval.filters import matches
+from streams.engines.retrieval.filters.parse import matches
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 
 Vectors = NDArray[np.float32]
 

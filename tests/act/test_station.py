@@ -23,7 +23,7 @@ from streams.act.actions.action import Action, Prepared
 from streams.act.lease import Job, claim
 from streams.act.outcome import Outcome
 from streams.act.station import Act
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
 from streams.runtime.clock import utc_now

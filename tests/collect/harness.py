@@ -25,7 +25,7 @@ from schemas.times import from_millis, parse_instant
 from schemas.topics import DEAD_LETTERS, DOCUMENTS, Topic
 from streams.collect.station import Collect
 from streams.engines.drift.sketch import Sketch
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition, put_definition
 from tests.support import eventually

@@ -7,7 +7,7 @@ from asyncio.subprocess import Process
 
 import pytest
 
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from tests.collect.harness import (
     DRIFT,

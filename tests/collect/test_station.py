@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from schemas.times import format_instant, to_millis
 from schemas.topics import DOCUMENTS
 from streams.collect.station import Collect
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.database import Database
 from streams.runtime.failure import LogMismatchError, PositionLostError

@@ -18,7 +18,7 @@ from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, ChangeKind
 from streams.collect.sketching import Cell, Place, SketchSpec, arrived, fitting, sketch_cells
 from streams.collect.watching import watch
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.events import EventState

@@ -17,7 +17,7 @@ from streams.act.clustering.run import LEFT_OUT, Cluster, Clustering, cluster_po
 from streams.act.failures import ActionError
 from streams.act.lease import Job
 from streams.act.outcome import Outcome
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 

@@ -10,8 +10,8 @@ import numpy as np
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.act.clustering.algorithms import Matrix
 from streams.act.failures import ActionError
-from streams.engines.retrieval.embedder import document_text
-from streams.engines.retrieval.filters import Filter, matches
+from streams.engines.retrieval.filters.parse import Filter, matches
+from streams.engines.retrieval.vectors.embedder import document_text
 from streams.runtime.database import Connection
 
 _FETCH = 2_000

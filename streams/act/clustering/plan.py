@@ -7,7 +7,7 @@ from typing import Any
 from streams.act.clustering.algorithms import method_named, parameters_of
 from streams.act.failures import ActionError
 from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters import Filter, parse_filter
+from streams.engines.retrieval.filters.parse import Filter, parse_filter
 
 MOST_SAMPLED = 1_000_000
 _ALIASES = {"hierarchical": "agglomerative", "gmm": "gaussian_mixture"}

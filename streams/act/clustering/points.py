@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.act.clustering.algorithms import Matrix
-from streams.engines.retrieval.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 
 Indices = NDArray[np.int64]
 

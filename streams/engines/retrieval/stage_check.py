@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.engines.retrieval.errors import FilterError, PlanError
-from streams.engines.retrieval.filters import Filter, parse_filter
-from streams.engines.retrieval.searches import fraction, listed, vector_query
-from streams.engines.retrieval.stages import conditions_of
+from streams.engines.retrieval.filters.parse import Filter, parse_filter
+from streams.engines.retrieval.percolate.stages import conditions_of
 from streams.engines.retrieval.templates import holds_template, is_template
+from streams.engines.retrieval.vectors.searches import fraction, listed, vector_query
 
 _KNOWN = {"operator": "exists", "value": True}
 """Stands in a filter for what a template will ask."""

@@ -86,13 +86,13 @@ class Child:
         if self.process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(self._stop_signal)
+            os.kill(self.process.pid, self._stop_signal)
         try:
             async with asyncio.timeout(patience_seconds):
                 await self.process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+                os.kill(self.process.pid, signal.SIGKILL)
             await self.process.wait()
 
 
@@ -114,8 +114,11 @@ async def wait_for_port(child: Child, port: int, timeout_seconds: float = 30.0) 
                 except OSError:
                     await asyncio.sleep(0.05)
                     continue
+                # While nobody listens, the kernel may pick this port as the source too: connected to ourselves.
+                answered = writer.get_extra_info("sockname") != writer.get_extra_info("peername")
                 writer.close()
-                return
+                if answered:
+                    return
     except TimeoutError:
         raise ChildFailedError(
             f"{child.name} did not answer on port {port} within {timeout_seconds:g} s:\n{child.tail()}"

@@ -1,0 +1,117 @@
+"""A retriever and its alert as a percolation plan, or the reason why they cannot be one (design section 4)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.filters.nodes import And, Node, all_of, conditions, describe
+from streams.engines.retrieval.percolate.plan import COMPARISONS, Plan, ScoreTest
+from streams.engines.retrieval.percolate.stages import Draft, read_stage
+from streams.engines.retrieval.templates import constant_inputs, substitute
+
+MAX_REASON: Final = 300
+
+
+def compile_plan(
+    retriever: Mapping[str, Any],
+    alert: Mapping[str, Any],
+    application: Mapping[str, Any] | None = None,
+    *,
+    collection_id: str | None = None,
+) -> Plan:
+    """The plan of an alert attached on ingest.
+
+    ``retriever`` and ``alert`` are definition bodies, ``application`` the collection's entry for the alert
+    (contract 4.3), ``collection_id`` where documents arrive. Raises :class:`PlanError` with words for the user
+    for whatever cannot be decided from one document and constants.
+    """
+    _check_alert(alert)
+    inputs = constant_inputs(retriever, alert, application)
+    collections = retriever.get("collection_identifiers")
+    if collection_id is not None and collections and collection_id not in collections:
+        raise PlanError(f"the retriever searches {', '.join(map(str, collections))}, not {collection_id}")
+    draft = Draft(collection_id)
+    for stage in retriever.get("stages") or ():
+        read_stage(draft, substitute(stage, inputs))
+    _check_fields(draft)
+    _threshold(draft, alert.get("threshold"))
+    searches = tuple(draft.searches or ())
+    if draft.score_tests and draft.ranked:
+        raise PlanError("a threshold on score needs fusion weighted or max: a rank means nothing for one document")
+    predicate = all_of(draft.filters)
+    plan = Plan(predicate, searches, draft.fusion, tuple(draft.score_tests), _reason(predicate))
+    if not draft.filters and plan.bounds is None:
+        raise PlanError(
+            "the retriever lets every document through: give it a filter, or a min_score for every search"
+        )
+    return plan
+
+
+def refusal(
+    retriever: Mapping[str, Any],
+    alert: Mapping[str, Any],
+    application: Mapping[str, Any] | None = None,
+    *,
+    collection_id: str | None = None,
+) -> str | None:
+    """Why an alert cannot be attached on ingest, in words for the user; ``None`` when it can."""
+    try:
+        compile_plan(retriever, alert, application, collection_id=collection_id)
+    except PlanError as error:
+        return str(error)
+    return None
+
+
+def _check_alert(alert: Mapping[str, Any]) -> None:
+    if alert.get("source") == "system":
+        raise PlanError("a system alert watches the system, not arriving documents")
+    if alert.get("trigger_on") == "no_results":
+        raise PlanError(
+            "trigger_on no_results cannot be told from one arriving document; run the alert by a trigger"
+        )
+    if (alert.get("min_count") or 1) > 1:
+        raise PlanError(
+            f"min_count {alert['min_count']} needs other documents; on ingest each document is checked alone, "
+            "run the alert by a trigger"
+        )
+
+
+def _check_fields(draft: Draft) -> None:
+    for node in draft.filters:
+        for condition in conditions(node):
+            text = condition.path.text
+            if text == "_internal" or text.startswith("_internal."):
+                raise PlanError(f"a filter on {text} cannot be checked when a document arrives: it is set later")
+            if text == "score" and draft.searches:
+                raise PlanError(
+                    "a filter on score cannot follow a search; use min_score, or the alert's threshold"
+                )
+
+
+def _threshold(draft: Draft, raw: Any) -> None:
+    """The alert's threshold on the first result, which on ingest is the document (contract 4.2)."""
+    if raw is None:
+        return
+    field, name, value = raw.get("field"), raw.get("operator"), raw.get("value")
+    if type(field) is not str or name not in COMPARISONS:
+        raise PlanError(f"threshold needs field, and an operator of {', '.join(COMPARISONS)}")
+    if field == "score" and draft.searches:
+        if type(value) not in (int, float):
+            raise PlanError("threshold on score needs a number")
+        draft.score_tests.append(ScoreTest(name, float(value)))
+        return
+    here: dict[str, Any] = {"field": field, "operator": name, "value": value}
+    present = {"field": field, "operator": "exists", "value": True}
+    rule: dict[str, Any] = {"AND": [present, here]}
+    if "." not in field:
+        inner = f"metadata.{field}"
+        below = [{**present, "field": inner}, {**here, "field": inner}]
+        rule = {"OR": [rule, {"AND": [{"NOT": [present]}, *below]}]}
+    draft.add_filter(rule, "threshold")
+
+
+def _reason(predicate: Node) -> str:
+    if predicate == And(()):
+        return ""
+    text = describe(predicate)
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."

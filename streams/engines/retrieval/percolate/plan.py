@@ -1,0 +1,138 @@
+"""What a standing alert asks of one arriving document: a predicate, searches with thresholds, score tests.
+
+A plan is a pure value; :func:`judge` is its plain evaluation once predicate and cosines are known, shared by
+the reference (``reference.py``) and the percolator, so that they can differ only in how they find candidates.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.engines.retrieval.filters.nodes import ALWAYS, Node
+from streams.engines.retrieval.vectors.cosine import DIGITS
+
+COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """One search of a ``feature_search`` with a constant query."""
+
+    feature_uri: str
+    query: NDArray[np.float64]
+    """Unit vector, shape ``(dimensions,)``."""
+    min_score: float | None
+    """The document is found by this search when its rounded cosine is at least this."""
+    weight: float = 1.0
+    optional: bool = False
+    """A document without the feature does not count against the score."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTest:
+    """A comparison the document's score must pass."""
+
+    operator: str
+    value: float
+
+    def holds(self, score: float) -> bool:
+        """Whether ``score`` passes."""
+        return COMPARISONS[self.operator](score, self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A retriever and its alert, ready to be checked against one document."""
+
+    predicate: Node = ALWAYS
+    searches: tuple[Search, ...] = ()
+    fusion: Literal["mean", "max"] = "mean"
+    score_tests: tuple[ScoreTest, ...] = ()
+    reason: str = ""
+    """Why a document matches, as far as it does not depend on the document."""
+
+    @property
+    def bounds(self) -> tuple[float, ...] | None:
+        """For each search a cosine without which it cannot make the alert match; ``None`` when the searches
+        alone rule nothing out, so that the predicate has to."""
+        if not self.searches:
+            return None
+        found = [search.min_score for search in self.searches]
+        if len(found) == 1 and found[0] is None:
+            lower = [test.value for test in self.score_tests if test.operator in ("gt", "gte", "eq")]
+            # Negative cosines are reported as 0, so only a bound above 0 excludes anything.
+            found = [max(lower)] if lower and max(lower) > 0 else [None]
+        bounds = tuple(bound for bound in found if bound is not None)
+        return bounds if len(bounds) == len(self.searches) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A match: the score in [0, 1], the raw cosine per feature, and why."""
+
+    score: float
+    matched_features: dict[str, float] | None
+    reason: str
+
+
+def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
+    """Whether a document that fits the predicate matches, from its cosine for each search (``None`` where it
+    lacks the feature).
+
+    A document is found when any search finds it, as in a fusion of result lists. Its score is the weighted
+    mean of the cosines (or their maximum); a missing feature counts 0 unless its search is optional.
+    """
+    if not plan.searches:
+        return Verdict(1.0, None, plan.reason) if _passes(plan, 1.0) else None
+    if len(plan.searches) == 1:
+        return _judge_one(plan, plan.searches[0], cosines[0])
+    rounded = [None if cosine is None else round(cosine, DIGITS) for cosine in cosines]
+    found = False
+    total = weights = 0.0
+    best: float | None = None
+    features: dict[str, float] = {}
+    for search, cosine in zip(plan.searches, rounded, strict=True):
+        if cosine is None:
+            weights += 0.0 if search.optional else search.weight
+            continue
+        found = found or search.min_score is None or cosine >= search.min_score
+        total += search.weight * cosine
+        weights += search.weight
+        best = cosine if best is None else max(best, cosine)
+        features[search.feature_uri] = max(cosine, features.get(search.feature_uri, cosine))
+    if not found or best is None or weights <= 0.0:
+        return None
+    return _verdict(plan, best if plan.fusion == "max" else round(total / weights, DIGITS), features)
+
+
+def _judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | None:
+    """A single search: its cosine is the score, whatever its weight."""
+    if cosine is None:
+        return None
+    rounded = round(cosine, DIGITS)
+    if search.min_score is not None and rounded < search.min_score:
+        return None
+    return _verdict(plan, rounded, {search.feature_uri: rounded})
+
+
+def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
+    score = 0.0 if raw <= 0.0 else min(1.0, raw)
+    if plan.score_tests and not _passes(plan, score):
+        return None
+    similarity = f"similarity {score:g}"
+    return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
+
+
+def _passes(plan: Plan, score: float) -> bool:
+    return all(test.holds(score) for test in plan.score_tests)
