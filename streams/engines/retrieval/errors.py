@@ -13,3 +13,8 @@ class FilterError(ValueError):
 
 class PlanError(ValueError):
     """A retriever or alert that cannot be checked against one arriving document. The message is for users."""
+
+
+class StageError(ValueError):
+    """A stage that cannot do its work on the rows it was given. The message is for users and names no document's
+    contents."""

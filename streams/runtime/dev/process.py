@@ -114,7 +114,7 @@ async def wait_for_port(child: Child, port: int, timeout_seconds: float = 30.0) 
                 except OSError:
                     await asyncio.sleep(0.05)
                     continue
-                # While nobody listens, the kernel may pick this port as the source too: connected to ourselves.
+                # While nobody listens, the kernel may give us this port as our own end: we reach ourselves.
                 answered = writer.get_extra_info("sockname") != writer.get_extra_info("peername")
                 writer.close()
                 if answered:

@@ -5,7 +5,7 @@ Each module beside this one holds one stage as a :class:`Stage` named ``STAGE``;
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,6 @@ class Row:
         return {**ids, **self.fields} if self.score is None else {**ids, **self.fields, "score": self.score}
 
 
-Percolate: TypeAlias = "Callable[[Draft, P, str], None]"
-"""Reads the stage into the plan of a standing alert: draft, parameters, place for messages. Raises ``PlanError``."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[P]):
     """One stage (contract section 6)."""
@@ -55,5 +51,6 @@ class Stage(Generic[P]):
     """Its parameters with their bounds and defaults: the SDK's names, the guides' names as aliases."""
     run: "Callable[[list[Row], P, Run], Awaitable[list[Row]]]"
     """Rows in, rows out. Raises ``StageError`` in words for the user."""
-    percolate: "Percolate[P] | str"
-    """How it is decided for one arriving document, or why it cannot be."""
+    percolate: "Callable[[Draft, P, str], None] | str"
+    """Reads it into the plan of a standing alert (draft, parameters, place for messages; raises ``PlanError``), or
+    says why one arriving document cannot decide it."""
