@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from streams.engines.retrieval.percolate.draft import Draft
+    from streams.engines.retrieval.percolate.stages import Draft
     from streams.engines.retrieval.stages.run import Run
 
 Category = Literal["filter", "sort", "reduce", "apply", "enrich"]

@@ -1,0 +1,5 @@
+"""Runs the stages of a retriever in order (design section 4)."""
+
+
+class Run:
+    """What a stage may use while it runs."""
