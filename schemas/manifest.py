@@ -111,21 +111,32 @@ def expand(objects: Iterable[ManifestObject]) -> list[Step]:
     they were written in. Raises :class:`ManifestError`."""
     steps: list[Step] = []
     for item in objects:
-        steps.extend(_steps(item))
-    seen: dict[tuple[str, str], Place] = {}
+        steps.extend(steps_of(item))
+    names = Names()
     for step in steps:
-        if step.kind == "attachment":
-            _check(step)
-            continue
-        key = step.kind, step.name
-        if key in seen:
-            raise ManifestError(step.place, f"{step.kind} {step.name!r} is defined already in {seen[key]}")
-        seen[key] = step.place
-        _check(step)
+        names.add(step)
+        read_body(step)
     return sorted(steps, key=lambda step: ORDER.index(step.kind))
 
 
-def _steps(item: ManifestObject) -> list[Step]:
+class Names:
+    """What is defined so far: nothing is defined twice."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], Place] = {}
+
+    def add(self, step: Step) -> None:
+        """Note a step. Raises :class:`ManifestError` when something of its kind has its name already."""
+        if step.kind == "attachment":
+            return
+        place = self._places.setdefault((step.kind, step.name), step.place)
+        if place is not step.place:
+            raise ManifestError(step.place, f"{step.kind} {step.name!r} is defined already in {place}")
+
+
+def steps_of(item: ManifestObject) -> list[Step]:
+    """What one object asks for; an inline retriever comes before its alert, attachments come last. The bodies
+    are not looked into (:func:`read_body`). Raises :class:`ManifestError`."""
     if not isinstance(item.content, dict):
         raise ManifestError(item.place, f"expected an object with kind, found {type(item.content).__name__}")
     body = {key: value for key, value in item.content.items() if value is not None}
@@ -225,9 +236,10 @@ def _search(query: Any, place: Place) -> JsonObject:
     return search
 
 
-def _check(step: Step) -> None:
+def read_body(step: Step) -> ApiRequest:
+    """The body of a step, checked field by field. Raises :class:`ManifestError`."""
     try:
-        _MODELS[step.kind].model_validate(step.body)
+        return _MODELS[step.kind].model_validate(step.body)
     except ValidationError as error:
         path, problem = first_problem(error)
         raise ManifestError(step.place, problem, path) from error
