@@ -18,6 +18,8 @@ CAUSED_BY: Final = "x-caused-by"
 WATERMARK: Final = "x-watermark"
 """ISO 8601 instant: everything of this source that occurred before it was acknowledged before this record
 was sent. Lets event time advance exactly where a producer keeps several records in flight."""
+SOURCE_POSITION: Final = "x-source-position"
+"""On ``references``: ``partition:offset`` of the record of ``documents`` this version of the document is from."""
 PRODUCER: Final = "x-producer"
 """A name of the producer, for whoever reads its dead letters; optional."""
 
@@ -65,3 +67,22 @@ def parse_causes(text: str | None) -> tuple[str, ...]:
     if len(causes) > MAX_CAUSE_DEPTH:
         raise DecodeError(f"header {CAUSED_BY} names {len(causes)} causes, allowed are {MAX_CAUSE_DEPTH}")
     return causes
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Where in ``documents`` a version of a document is from."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> "SourcePosition":
+        """Read ``partition:offset``. Raises :class:`DecodeError`."""
+        parts = (text or "").split(":")
+        if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+            raise DecodeError(f"header {SOURCE_POSITION} must be 'partition:offset', not {(text or '')[:80]!r}")
+        return cls(int(parts[0]), int(parts[1]))

@@ -8,6 +8,7 @@ from schemas.topics import (
     DOCUMENTS,
     MATCH_PROGRESS,
     NOTIFICATIONS,
+    REFERENCES,
     RETRIEVER_EXECUTIONS,
     TRIGGER_COMMANDS,
     TRIGGER_RESULTS,
@@ -27,15 +28,15 @@ OUTBOX = ("PostgreSQL", "outbox")
 STATIONS: tuple[Station, ...] = (
     Station(
         "match",
-        names(DOCUMENTS, DEFINITIONS),
+        names(DOCUMENTS, DEFINITIONS, REFERENCES),
         "checks each document against every standing alert of its collection",
-        names(ALERT_RESULTS, MATCH_PROGRESS),
+        names(ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS),
         match,
     ),
     Station(
         "collect",
         names(DOCUMENTS),
-        "stores documents, counts them, merges drift sketches, fires event triggers",
+        "stores documents, counts them, merges drift sketches, fires event triggers, feeds references",
         OUTBOX,
         collect,
     ),
@@ -58,7 +59,7 @@ STATIONS: tuple[Station, ...] = (
         "relay",
         ("outbox",),
         "publishes what the others committed, in order; one leader",
-        names(DOCUMENTS, DEFINITIONS, TRIGGER_COMMANDS, TRIGGER_RESULTS, NOTIFICATIONS),
+        names(DOCUMENTS, DEFINITIONS, REFERENCES, TRIGGER_COMMANDS, TRIGGER_RESULTS, NOTIFICATIONS),
         relay,
     ),
     Station(

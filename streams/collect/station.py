@@ -1,8 +1,8 @@
-"""collect: stores documents, counts them, merges drift sketches and fires event triggers.
+"""collect: stores documents, counts them, merges drift sketches, fires event triggers and feeds ``references``.
 
 Everything a batch means is one transaction: documents and their vectors, counters, event ids, sketches, trigger
-counters, commands in the outbox, and the position, moved by compare-and-set. A crash leaves all of it or none; a
-worker that lost its partition is refused and rolls back (design sections 1 and 3).
+counters, commands and reference documents in the outbox, and the position, moved by compare-and-set. A crash
+leaves all of it or none; a worker that lost its partition is refused and rolls back (design sections 1 and 3).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from schemas.events.document import WATERMARK
 from schemas.topics import DOCUMENTS, Topic
 from streams.collect import sketches, store
 from streams.collect.arrivals import Arrival, EventKey, interleave, read_arrival
+from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Folded, Known, fold
 from streams.collect.sketching import Cell, SketchSpec, arrived, place, sketch_cells
@@ -33,6 +34,7 @@ from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
+from streams.runtime.together import together
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class Collect:
         self._forgot_at = datetime.min.replace(tzinfo=UTC)
         self._dead_letters: DeadLetters | None = None
         self._loop: StationLoop | None = None
+        self._feeder = Feeder(context.database)
         self._stopping = False
 
     async def run(self) -> None:
@@ -84,11 +87,12 @@ class Collect:
             self._loop = StationLoop(broker, self, batch_records=self._settings.batch_documents)
             if self._stopping:
                 self._loop.stop()
-            await self._loop.run()
+            await together(collect=self._loop.run(), feeder=self._feeder.run())
 
     def stop(self) -> None:
         """Finish the batch in hand and return from :meth:`run`."""
         self._stopping = True
+        self._feeder.stop()
         if self._loop is not None:
             self._loop.stop()
 
@@ -179,6 +183,7 @@ class Collect:
         # Before the documents: what is seeded must not hold what the batch adds.
         await self._sketch(connection, folded)
         await store.write_documents(connection, folded, known.created)
+        await follow(connection, folded)
         await store.write_tallies(connection, folded.tallies)
         return await self._fire(connection, folded)
 

@@ -200,13 +200,18 @@ SELECT feature_uri FROM features WHERE feature_uri IS NOT NULL
 """
 
 
+async def stored_features(connection: Connection, namespace_id: str, collection_id: str) -> list[str]:
+    """The features that vectors of a collection are stored for."""
+    cursor = await connection.execute(_FEATURES.encode(), {"ns": namespace_id, "collection": collection_id})
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def _delete_vectors(connection: Connection, keys: Iterable[Key]) -> None:
     documents: dict[tuple[str, str], list[str]] = {}
     for namespace_id, collection_id, document_id in keys:
         documents.setdefault((namespace_id, collection_id), []).append(document_id)
     for (namespace_id, collection_id), ids in documents.items():
-        cursor = await connection.execute(_FEATURES.encode(), {"ns": namespace_id, "collection": collection_id})
-        features = [row[0] for row in await cursor.fetchall()]
+        features = await stored_features(connection, namespace_id, collection_id)
         if features:
             await connection.execute(
                 "DELETE FROM document_vectors WHERE namespace_id = %s AND collection_id = %s"

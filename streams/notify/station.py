@@ -4,7 +4,6 @@ Two halves share the station: the decider below, a ``BatchHandler``, writes rows
 works them off. Between them there is only the table, so nothing decided is lost and nothing is decided twice.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
@@ -21,6 +20,7 @@ from streams.runtime.database import Connection
 from streams.runtime.faults import fault
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
+from streams.runtime.together import together
 
 NAME = "notify"
 
@@ -99,7 +99,7 @@ class Notify:
                 decider = Decider(self._context, DeadLetters(broker, producer, NAME), self._sender)
                 self._loop = StationLoop(broker, decider, batch_records=settings.batch_documents)
                 if not self._stopped:
-                    await _together(self._loop, self._sender)
+                    await together(notify=self._loop.run(), sender=self._sender.run())
         finally:
             await producer.stop()
 
@@ -110,17 +110,6 @@ class Notify:
             self._loop.stop()
         if self._sender is not None:
             self._sender.stop()
-
-
-async def _together(loop: StationLoop, sender: Sender) -> None:
-    """Both halves, until both end; when one fails the other is ended and the failure raised."""
-    tasks = [asyncio.create_task(loop.run(), name=NAME), asyncio.create_task(sender.run(), name=f"{NAME}-sender")]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def build(context: Context) -> StreamAgent:

@@ -11,7 +11,8 @@ after the delete                   nothing
 
 Order. Ids are given before commits, so a row may become visible after one with a higher id. Rows of one key
 still keep their order, because whoever writes them holds that key's lock until its commit (definitions: the
-version counter's row; a trigger's records: its state row).
+version counter's row; a trigger's records: its state row; a reference document: its row). Between topics there
+is one promise: a reference document is in its topic before any document that was written after it was stored.
 
 A row too large for its topic would hold back everything behind it for ever. It is put into ``dead-letters``
 with its story, its value cut (``rows.dead_letter``), and logged as an error.
@@ -27,7 +28,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka
 
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, REFERENCES
 from streams.relay.definitions import open_definitions
 from streams.relay.leader import leadership
 from streams.relay.rows import KEPT_BYTES, STAGE, OutboxRow, dead_letter, outbox_row
@@ -157,6 +158,14 @@ class Relay:
         return [outbox_row(*columns) for columns in await cursor.fetchall()]
 
     async def _send(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> None:
+        # What was committed before a document was written is in the log before it: so match, which has the
+        # document, needs to read references to their end of that moment and no further.
+        first = [row for row in rows if row.topic is REFERENCES]
+        for group in (first, [row for row in rows if row.topic is not REFERENCES]):
+            if group:
+                await self._send_all(producer, group)
+
+    async def _send_all(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> None:
         sends = Sends(producer)
         try:
             for row in rows:

@@ -1,5 +1,8 @@
 """The outbox: records that must be published if, and only if, a transaction commits."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
 from psycopg.types.json import Jsonb
 
 from schemas.topics import Topic
@@ -21,4 +24,23 @@ async def enqueue(
         "INSERT INTO outbox (topic, key, value, headers) VALUES (%s, %s, %s, %s)",
         (topic.name, key, value, Jsonb(list((headers or {}).items()))),
     )
+    await notify(connection, CHANNEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to publish."""
+
+    key: bytes
+    value: bytes | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def enqueue_all(connection: Connection, topic: Topic, records: Iterable[Outgoing]) -> None:
+    """Add records to the caller's transaction, in order. The relay publishes them after the commit."""
+    rows = [(topic.name, item.key, item.value, Jsonb(list(item.headers.items()))) for item in records]
+    if not rows:
+        return
+    async with connection.cursor() as cursor:
+        await cursor.executemany("INSERT INTO outbox (topic, key, value, headers) VALUES (%s, %s, %s, %s)", rows)
     await notify(connection, CHANNEL)

@@ -7,12 +7,14 @@ import sys
 
 import psycopg
 import pytest
+from aiokafka import TopicPartition
 
-from schemas.topics import DEAD_LETTERS, TRIGGER_COMMANDS, TRIGGER_RESULTS
+from schemas.topics import DEAD_LETTERS, DOCUMENTS, REFERENCES, TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.relay.leader import LOCK
 from streams.relay.rows import UnknownTopicError
 from streams.relay.station import BATCH_ROWS, Relay
 from streams.runtime.agent import Context
+from streams.runtime.broker import end_offsets
 from streams.runtime.database import fetch_value
 from streams.runtime.faults import VARIABLE
 from streams.runtime.outbox import enqueue
@@ -182,3 +184,28 @@ async def test_a_row_of_a_newer_version_stops_the_relay(context: Context) -> Non
     with pytest.raises(UnknownTopicError):
         await asyncio.wait_for(Relay(context).run(), 30)
     assert await waiting_rows(context) == 2
+
+
+async def test_what_was_stored_before_a_document_was_written_is_in_the_log_before_it(context: Context) -> None:
+    """Whoever has the document finds every reference record queued before it, also of the same batch."""
+    documents, references = context.broker.topic(DOCUMENTS), context.broker.topic(REFERENCES)
+    consumer = context.broker.consumer(fetch_max_wait_ms=5)
+    await consumer.start()
+    try:
+        tp = TopicPartition(documents, 0)
+        consumer.assign([tp])
+        async with relaying(context):
+            for turn in range(10):
+                async with context.database.transaction() as connection:
+                    for number in range(60):
+                        await enqueue(connection, REFERENCES, b"r%d" % number, b"x" * 5_000)
+                    # Its key's partition is the only one the consumer reads.
+                    await enqueue(connection, DOCUMENTS, b"k-7", b"%d" % turn)
+
+                async def comes() -> bool:
+                    return bool(await consumer.getmany(timeout_ms=1))
+
+                await eventually(comes, every=0.001, what="the document")
+                assert sum((await end_offsets(consumer, references)).values()) == 60 * (turn + 1)
+    finally:
+        await consumer.stop()
