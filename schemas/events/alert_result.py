@@ -19,6 +19,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up found in its reference collections."""
+
+    count: int
+    """Documents found; ``matches`` may hold fewer. 0 for an alert on no results."""
+    matches: Sequence[dict[str, Any]]
+    """``AlertMatchResult`` each (contract 4.1), best first."""
+    position: dict[str, int]
+    """Partition of ``references`` → the offset up to which it had been read."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlertHit:
     """One alert that fired on the record's document."""
 
@@ -31,6 +43,8 @@ class AlertHit:
     reason: str
     matched_features: dict[str, float] | None = None
     """Raw similarity per feature URI, for alerts that search features."""
+    found: Found | None = None
+    """For alerts that look the document up; of any other, the document itself is the one match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,10 @@ def _hit_to_raw(base: bytes, hit: AlertHit) -> dict[str, Any]:
     }
     if hit.matched_features:
         raw["matched_features"] = hit.matched_features
+    if hit.found is not None:
+        raw["match_count"] = hit.found.count
+        raw["matches"] = hit.found.matches
+        raw["reference_position"] = hit.found.position
     return raw
 
 
@@ -164,4 +182,15 @@ def _hit_from_raw(base: bytes, raw: dict[str, Any]) -> AlertHit:
         score=float(raw["score"]),
         reason=_checked(raw["reason"], str),
         matched_features=raw.get("matched_features"),
+        found=_found_from_raw(raw) if "match_count" in raw else None,
     )
+
+
+def _found_from_raw(raw: dict[str, Any]) -> Found:
+    matches = _checked(raw["matches"], list)
+    position = _checked(raw["reference_position"], dict)
+    for match in matches:
+        _checked(_checked(match, dict)["document_id"], str)
+    for offset in position.values():
+        _checked(offset, int)
+    return Found(_checked(raw["match_count"], int), matches, position)

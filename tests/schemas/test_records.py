@@ -8,7 +8,13 @@ import orjson
 import pytest
 
 from schemas.errors import DecodeError
-from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_alert_result, encode_alert_result
+from schemas.events.alert_result import (
+    AlertHit,
+    AlertResultRecord,
+    Found,
+    decode_alert_result,
+    encode_alert_result,
+)
 from schemas.events.dead_letter import DeadLetter
 from schemas.events.definition import DefinitionRecord, decode_definition, encode_definition, stream_record
 from schemas.events.frozen import Record
@@ -56,6 +62,53 @@ def test_alert_result_golden_bytes_and_round_trip() -> None:
     plain = replace(RESULT, keyed=False, asset_id=None, caused_by=(), truncated=False, document={})
     assert decode_alert_result(encode_alert_result(plain)) == plain
     assert [name for name, _ in RESULT.executions()] == ["exec_000102030405060708090a0b11"]
+
+
+LOOKED_UP = replace(
+    RESULT,
+    hits=[
+        AlertHit(17, "alt_x", 4, "ret_y", 0.5, "because", {"f": 0.5}),
+        AlertHit(
+            18,
+            "alt_z",
+            5,
+            "ret_z",
+            0.9,
+            "2 found",
+            None,
+            Found(2, [{"document_id": "p1", "score": 0.9, "metadata": {"name": "A"}}], {"0": 12, "3": 7}),
+        ),
+    ],
+)
+LOOKED_UP_BYTES = RESULT_BYTES.replace(
+    b'"matched_features":{"f":0.5}}]',
+    b'"matched_features":{"f":0.5}},{"execution_id":"exec_000102030405060708090a0b12","number":18,"alert_id":"alt_z",'
+    b'"alert_version":5,"retriever_id":"ret_z","score":0.9,"reason":"2 found","match_count":2,"matches":[{"document_id":'
+    b'"p1","score":0.9,"metadata":{"name":"A"}}],"reference_position":{"0":12,"3":7}}]',
+)
+
+
+def test_alert_result_of_a_look_up_golden_bytes_and_round_trip() -> None:
+    assert encode_alert_result(LOOKED_UP) == LOOKED_UP_BYTES
+    assert decode_alert_result(LOOKED_UP_BYTES) == LOOKED_UP
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("match_count", "2"),
+        ("matches", {}),
+        ("matches", [{"document_id": 3}]),
+        ("matches", [{"score": 0.5}]),
+        ("reference_position", []),
+        ("reference_position", {"0": "12"}),
+    ],
+)
+def test_alert_result_of_a_look_up_refuses_a_broken_field(field: str, value: object) -> None:
+    raw = orjson.loads(LOOKED_UP_BYTES)
+    raw["executions"][1][field] = value
+    with pytest.raises(DecodeError):
+        decode_alert_result(orjson.dumps(raw))
 
 
 @pytest.mark.parametrize(
