@@ -60,6 +60,8 @@ NAMES: Final[dict[str, str]] = {
 }
 """What an object is known by. A cluster trigger has no name; it is known by its description."""
 _QUERY_KEYS: Final = frozenset(("feature_uri", "text", "vector", "min_score"))
+GENERATED: Final = " retriever"
+"""Ends the name of a retriever made from an alert's own words."""
 _ALERT_EXTRAS: Final = ("retriever", "filter", "query", "collections")
 
 
@@ -195,7 +197,7 @@ def attachment(alert_name: str) -> JsonObject:
 
 
 def _inline(name: str, extras: Mapping[str, Any], place: Place) -> JsonObject:
-    given = f"{name} retriever"
+    given = name + GENERATED
     if "retriever" in extras:
         retriever = extras["retriever"]
         if not isinstance(retriever, dict):

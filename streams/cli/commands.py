@@ -4,6 +4,7 @@ import typer
 
 from streams.cli.agents import agents
 from streams.cli.apply import apply
+from streams.cli.check import check
 from streams.cli.demo import demo
 from streams.cli.dev import dev
 from streams.cli.ingest import ingest
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(dev)
 app.command()(ingest)
+app.command()(check)
 app.command()(apply)
 app.command()(worker)
 app.command()(query)

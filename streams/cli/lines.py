@@ -11,6 +11,7 @@ from typing import Final
 
 STDIN: Final = 0
 CHUNK_BYTES = 256 * 1024
+BLOCK_BYTES = 1024 * 1024
 AHEAD = 4
 """Chunks read before they are asked for."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -89,3 +90,26 @@ async def numbered_lines(source: Source) -> AsyncIterator[list[tuple[int, bytes]
     finally:
         abandoned.set()
         free.release()
+
+
+def line_batches(source: Source, size: int) -> Iterator[list[tuple[int, bytes]]]:
+    """As :func:`numbered_lines`, in the caller's thread and up to ``size`` lines at a time: for a source that is
+    read as fast as its lines are used."""
+    number, rest = 0, b""
+    while True:
+        try:
+            chunk = source.read(BLOCK_BYTES)
+        except (OSError, EOFError, ValueError) as error:
+            raise OSError(f"after line {number}: {error}") from error
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop() if chunk else b""
+        if len(rest) > MAX_LINE_BYTES:
+            raise LineTooLongError(f"line {number + len(lines) + 1} is longer than {MAX_LINE_BYTES} bytes")
+        for start in range(0, len(lines), size):
+            part = enumerate(lines[start : start + size], number + start + 1)
+            found = [(index, line) for index, line in part if line and not line.isspace()]
+            if found:
+                yield found
+        number += len(lines)
+        if not chunk:
+            return

@@ -1,0 +1,133 @@
+"""``tidewatch check``: alerts against documents, both from files, by the engine that match runs."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from streams.cli.check_run import CheckRun, Summary
+from streams.cli.process import CommandError, fail
+from streams.runtime.clock import utc_now
+
+INTERRUPTED = 130
+
+
+def check(
+    definitions: Annotated[
+        str,
+        typer.Argument(help="Alerts as for apply: YAML or JSON lines, .gz too; a file, a folder, - for stdin."),
+    ],
+    documents: Annotated[str, typer.Argument(help="JSON lines; .gz is decompressed; - reads stdin.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the matches here, not to standard output.", dir_okay=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line of counts and times; matches only go to --out.")
+    ] = False,
+    skip_bad: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on after alerts and lines that cannot be checked; such lines are written here.",
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Check alerts against documents before switching them on: no server, no broker, no database.
+
+    Every alert of DEFINITIONS, enabled or not, is checked against every document, unless both name a collection.
+    In DOCUMENTS every field of an object is payload, and [bold]document_id[/] (or the line's number) names it; an
+    object whose [bold]type[/] is document.upserted is a document event. Each document that matched is one line
+    {"document_id", "matches": [{"alert", "score"}]}, in the order of the input. Exits 1 at the first alert or line
+    that cannot be checked.
+    """
+    if definitions == "-" and documents == "-":
+        fail("only one of DEFINITIONS and DOCUMENTS can be standard input", 2)
+    for path in (definitions, documents):
+        if path != "-" and not Path(path).exists():
+            fail(f"{path}: no such file", 2)
+    work = CheckRun(definitions, documents, utc_now(), skip_bad)
+    try:
+        with _output(out, json) as put, _bar(work):
+            summary = work.run(put)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever reads has seen enough; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (CommandError, OSError) as error:
+        fail(str(error))
+    if json:
+        sys.stdout.buffer.write(summary.line() + b"\n")
+        sys.stdout.buffer.flush()
+    else:
+        Console(stderr=out is None, highlight=False, soft_wrap=True).print(_words(summary))
+
+
+@contextlib.contextmanager
+def _output(out: Path | None, json: bool) -> Iterator[Callable[[bytes], object]]:
+    if out is not None:
+        with out.open("wb") as file:
+            yield file.write
+    elif json:
+        yield lambda _: None
+    else:
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+
+
+def _words(summary: Summary) -> str:
+    text = (
+        f"{summary.documents:,} documents, {summary.alerts:,} alerts: {summary.matches:,} matches; compiled in"
+        f" {summary.compile_seconds:.1f} s, checked in {summary.match_seconds:.1f} s"
+        f" ({summary.documents_per_second:,.0f}/s), {summary.peak_memory_bytes / 2**20:,.0f} MiB"
+    )
+    if summary.skipped_alerts:
+        text += f"; {summary.skipped_alerts:,} alerts skipped"
+    return text + (f"; {summary.skipped_lines:,} lines skipped" if summary.skipped_lines else "")
+
+
+@contextlib.contextmanager
+def _bar(work: CheckRun) -> Iterator[None]:
+    """A bar with the rate on a terminal, nothing elsewhere; warnings on standard error."""
+    console = Console(stderr=True, highlight=False)
+    work.warn = lambda line: console.print(line, soft_wrap=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns: tuple[ProgressColumn, ...] = (
+        SpinnerColumn(),
+        TextColumn("[bold]check"),
+        BarColumn(),
+        _Counts(work),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        size = None if work.documents == "-" else Path(work.documents).stat().st_size
+        task = bar.add_task("check", total=size)
+        work.advanced = lambda: bar.update(task, completed=work.position())
+        yield
+
+
+class _Counts(ProgressColumn):
+    """Documents checked, the rate and the matches."""
+
+    def __init__(self, work: CheckRun) -> None:
+        super().__init__()
+        self._work = work
+
+    def render(self, task: Task) -> Text:
+        """The column."""
+        work = self._work
+        if not work.checked:
+            return Text(f"compiling {work.alerts:,} alerts" if work.alerts else "reading alerts", style="cyan")
+        return Text(f"{work.checked:>9,} documents {work.rate:>9,.0f}/s  {work.matches:,} matches", style="cyan")
