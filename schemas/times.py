@@ -14,6 +14,8 @@ TimeDomain = Literal["processing_time", "event_time"]
 def parse_instant(text: str) -> datetime:
     """Parse ISO 8601; a naive time is read as UTC. Raises ``ValueError``."""
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

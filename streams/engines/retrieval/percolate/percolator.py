@@ -53,7 +53,6 @@ class Percolator(Generic[S]):
         for number, plan in enumerate(self._plans):
             self._add(number, plan)
         self._index = PredicateIndex(self._predicates, self._filtered)
-        self._vectors.seal()
 
     def _add(self, number: int, plan: Plan) -> None:
         predicate = None if plan.predicate == ALWAYS else self._predicates.number(plan.predicate)

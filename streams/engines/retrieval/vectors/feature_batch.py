@@ -1,7 +1,7 @@
-"""The vectors of one batch of documents for one feature URI, by dimensions, as exact unit rows."""
+"""The vectors of one batch of documents for one feature URI, by dimensions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,19 @@ from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document
 from streams.engines.retrieval.vectors.features import resolve_feature
 
 
-@dataclass(frozen=True, slots=True)
 class Block:
     """Documents whose vectors have the same dimensions; those of length zero are left out."""
 
-    documents: NDArray[np.intp]
-    """Index of each row's document in the batch."""
-    unit: NDArray[np.float64]
-    """Shape ``(documents, dimensions)``."""
+    def __init__(self, documents: NDArray[np.intp], vectors: NDArray[np.float32]) -> None:
+        self.documents = documents
+        """Index of each row's document in the batch, ascending."""
+        self.vectors = vectors
+        """As they came, shape ``(documents, dimensions)``."""
+
+    @cached_property
+    def unit(self) -> NDArray[np.float64]:
+        """Exact unit rows, shape ``(documents, dimensions)``; made when somebody asks for all of them."""
+        return unit_rows(self.vectors)
 
     def row(self, document: int) -> int | None:
         """The row of a document, ``None`` when it has none here."""
@@ -34,13 +39,20 @@ def blocks(uri: str, documents: Sequence[DocumentEvent], embedder: HashingEmbedd
     owners: dict[int, list[int]] = {}
     textual: list[int] = []
     for index, document in enumerate(documents):
-        name = resolve_feature(uri, document.features)
-        if name is None:
-            textual.append(index)
-            continue
-        vector = document.features[name]
-        vectors.setdefault(vector.size, []).append(vector)
-        owners.setdefault(vector.size, []).append(index)
+        features = document.features
+        vector = features.get(uri)
+        if vector is None:
+            name = resolve_feature(uri, features)
+            if name is None:
+                textual.append(index)
+                continue
+            vector = features[name]
+        size = vector.size
+        if size in owners:
+            owners[size].append(index)
+            vectors[size].append(vector)
+        else:
+            owners[size], vectors[size] = [index], [vector]
     found = {size: _block(owners[size], np.concatenate(rows).reshape(-1, size)) for size, rows in vectors.items()}
     if uri == HashingEmbedder.URI and textual:
         texts = [document_text(documents[index].text, documents[index].payload) for index in textual]
@@ -58,7 +70,8 @@ def blocks(uri: str, documents: Sequence[DocumentEvent], embedder: HashingEmbedd
 
 def _block(owners: list[int], rows: NDArray[np.float32]) -> Block:
     documents = np.array(owners, dtype=np.intp)
+    # Where no row begins with a zero, none is all zeros: no need to look at the rest.
+    if rows[:, 0].all():
+        return Block(documents, rows)
     present = rows.any(axis=1)
-    if not present.all():
-        documents, rows = documents[present], rows[present]
-    return Block(documents, unit_rows(rows))
+    return Block(documents[present], rows[present])
