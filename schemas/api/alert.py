@@ -71,6 +71,7 @@ class CreateAlertRequest(ApiRequest):
     inputs: JsonObject | None = None
     cooldown_seconds: Cooldown = 0
     renotify_interval_seconds: int | None = Field(None, ge=60, le=2_592_000)
+    window_seconds: int | None = Field(None, ge=1)
     system_condition: SystemCondition | None = None
     namespace_selector: NamespaceSelector | None = None
     enabled: bool = True
@@ -100,6 +101,7 @@ class PatchAlertRequest(ApiRequest):
     inputs: JsonObject | None = None
     cooldown_seconds: Cooldown | None = None
     renotify_interval_seconds: int | None = Field(None, ge=60, le=2_592_000)
+    window_seconds: int | None = Field(None, ge=1)
     system_condition: SystemCondition | None = None
     namespace_selector: NamespaceSelector | None = None
     enabled: bool | None = None

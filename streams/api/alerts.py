@@ -16,6 +16,7 @@ _PATCHED = (
     "threshold",
     "inputs",
     "cooldown_seconds",
+    "renotify_interval_seconds",
     "system_condition",
     "namespace_selector",
     "enabled",
@@ -24,15 +25,16 @@ _PATCHED = (
 
 
 def check_enabled(request: CreateAlertRequest | PatchAlertRequest, source: str, namespace_id: str) -> None:
-    """Refuse (403) an alert that nothing here would evaluate: system conditions, other namespaces, sweeps."""
+    """Refuse (403) an alert that nothing here would evaluate: system conditions, other namespaces, windows."""
     if source == "system":
         raise not_enabled("source 'system'", "source 'retriever'")
     selector = request.namespace_selector
     if selector is not None and (selector.mode == "all" or selector.namespace_ids != [namespace_id]):
         raise not_enabled("An alert over several namespaces", "the alert's own namespace")
-    if request.renotify_interval_seconds is not None:
-        # It is about documents that go on matching from sweep to sweep; on ingest each match is an event.
-        raise not_enabled("renotify_interval_seconds", "cooldown_seconds")
+    if request.window_seconds is not None:
+        raise not_enabled(
+            "window_seconds", "min_count over what a look-up finds, or a trigger with event_threshold"
+        )
 
 
 def new_body(
@@ -75,7 +77,7 @@ def response(stored: StoredDefinition, last_fired_at: datetime | None) -> AlertR
         threshold=body.get("threshold"),
         inputs=body.get("inputs"),
         cooldown_seconds=body["cooldown_seconds"],
-        renotify_interval_seconds=None,
+        renotify_interval_seconds=body.get("renotify_interval_seconds"),
         last_fired_at=last_fired_at,
         system_condition=body.get("system_condition"),
         namespace_selector=body.get("namespace_selector"),

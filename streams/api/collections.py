@@ -27,9 +27,6 @@ def check_enabled(request: CreateCollectionRequest | PatchCollectionRequest) -> 
     for name in _UNAVAILABLE:
         if getattr(request, name, None):
             raise not_enabled(name, "alert_applications")
-    for application in request.alert_applications or ():
-        if application.execution_mode == "scheduled":
-            raise not_enabled("execution_mode 'scheduled'", "on_ingest, on_demand")
 
 
 def application_body(application: AlertApplication, alert_id: str) -> JsonObject:

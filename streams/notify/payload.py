@@ -26,13 +26,20 @@ def webhook_body(record: AlertResultRecord, execution_id: str, hit: AlertHit, po
             "execution_id": execution_id,
             "collection_id": record.collection_id,
             "triggered": True,
-            "match_count": 1,
+            "match_count": 1 if hit.found is None else hit.found.count,
             "executed_at": format_instant(record.executed_at),
             "duration_ms": record.duration_ms,
             "source_documents": [record.document_id],
-            "matches": [_match(record, hit, policy)] if policy.include_matches else None,
+            "matches": _matches(record, hit, policy) if policy.include_matches else None,
         }
     )
+
+
+def _matches(record: AlertResultRecord, hit: AlertHit, policy: Policy) -> list[dict[str, Any]]:
+    if hit.found is None:
+        return [_match(record, hit, policy)]
+    hidden = () if policy.include_scores else ("score", "matched_features")
+    return [{name: value for name, value in match.items() if name not in hidden} for match in hit.found.matches]
 
 
 def _match(record: AlertResultRecord, hit: AlertHit, policy: Policy) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from schemas.errors import DecodeError
-from schemas.events.alert_result import AlertHit, decode_alert_result
+from schemas.events.alert_result import AlertHit, Found, decode_alert_result
 from schemas.events.notification import DeliveryRecord
 from schemas.events.progress import MatchProgress
 from schemas.events.retriever_execution import RetrieverExecutionRecord
@@ -107,6 +107,15 @@ def _hit(namespace_id: str, hit: AlertHit) -> Row:
         hit.score,
         _text(hit.reason),
         None if hit.matched_features is None else _json(hit.matched_features),
+        *((None, None, None) if hit.found is None else _found(hit.found)),
+    )
+
+
+def _found(found: Found) -> Row:
+    return (
+        _count(found.count),
+        orjson.dumps(found.matches).decode(),
+        orjson.dumps(found.position).decode(),
     )
 
 

@@ -12,7 +12,7 @@ _DOCUMENT = (
 )
 _EXECUTION = (
     "day, base, appended_at, alert_number, namespace_id, alert_id, alert_version, retriever_id, score, reason,"
-    " matched_features"
+    " matched_features, match_count, matches, reference_position"
 )
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows

@@ -96,14 +96,23 @@ async def test_what_nothing_would_evaluate_is_refused(api: httpx.AsyncClient) ->
         "notification_config": make.UNCONFIGURED,
     }
     refused(await api.post("/v1/alerts", json=body), 403, "NotEnabledError")
-    # Sweeps are not built; on ingest each matching document is an event of its own.
     await make.retriever(api)
     one = {"name": "R", "retriever_id": "ebola", "notification_config": make.UNCONFIGURED}
-    again = {"renotify_interval_seconds": 3600}
-    refused(await api.post("/v1/alerts", json={**one, **again}), 403, "NotEnabledError")
+    window = {"window_seconds": 600}
+    error = refused(await api.post("/v1/alerts", json={**one, **window}), 403, "NotEnabledError")
+    assert "window_seconds" in error["message"]
     await make.alert(api, "ebola")
-    refused(await api.patch("/v1/alerts/Ebola", json=again), 403, "NotEnabledError")
-    assert (await api.get("/v1/alerts/Ebola")).json()["renotify_interval_seconds"] is None
+    refused(await api.patch("/v1/alerts/Ebola", json=window), 403, "NotEnabledError")
+
+
+async def test_cooldown_and_renotify_are_kept(api: httpx.AsyncClient) -> None:
+    await make.retriever(api)
+    made = await make.alert(api, "ebola", cooldown_seconds=60, renotify_interval_seconds=3600)
+    assert (made["cooldown_seconds"], made["renotify_interval_seconds"]) == (60, 3600)
+    changed = await api.patch("/v1/alerts/Ebola", json={"renotify_interval_seconds": 7200, "cooldown_seconds": 0})
+    assert changed.status_code == 200
+    kept = (await api.get("/v1/alerts/Ebola")).json()
+    assert (kept["cooldown_seconds"], kept["renotify_interval_seconds"]) == (0, 7200)
 
 
 async def test_secrets_are_stored_encrypted_masked_and_kept_when_the_mask_returns(

@@ -1,5 +1,6 @@
 """The read endpoints over a real database, in the shapes the official SDK parses."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from mixpeek.models.shared_triggers_models_trigger_history_response import (
 )
 from psycopg.types.json import Jsonb
 
-from schemas.events.alert_result import AlertResultRecord, encode_alert_result
+from schemas.events.alert_result import AlertResultRecord, Found, encode_alert_result
 from schemas.events.notification import DeliveryRecord
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.events.trigger import TriggerFamily, TriggerResult
@@ -584,3 +585,47 @@ async def test_the_body_of_a_get_is_read_as_strictly(context: Context, content: 
     async with client(context) as http:
         answer = await http.request("GET", "/v1/alerts/executions", content=content)
         assert (answer.status_code, answer.json()["error"]["type"]) == (422, "ValidationError")
+
+
+async def test_what_a_look_up_found(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert, silent = await define_alert(context, "a"), await define_alert(context, "b")
+    matches = [
+        {"document_id": "p1", "score": 1.0000001, "metadata": {"name": "Ann"}, "matched_features": {URI: 0.9}},
+        {"document_id": "p2", "score": 0.5},
+    ]
+    found = replace(hit(alert), found=Found(7, matches, {"0": 4, "2": 9}))
+    none = replace(hit(silent), found=Found(0, [], {"0": 4}))
+    record = result(1, found, none)
+    await put(context, record)
+    (identifier, _), (nothing, _) = record.executions()
+    run = RetrieverExecutionRecord(
+        execution_id=identifier,
+        namespace_id=NAMESPACE,
+        retriever_id="ret_a",
+        status="completed",
+        created_at=NOON,
+        completed_at=NOON,
+        detail={"documents": [{"document_id": "p1", "score": 0.9}], "alert_id": alert.record.id},
+    )
+    await apply(context, RETRIEVER_EXECUTIONS, run.encode())
+    async with client(context) as http:
+        shown = await body(http, f"/v1/alerts/executions/{identifier}")
+        parsed(AlertExecutionResult, shown)
+        assert (shown["match_count"], shown["source_documents"]) == (7, ["doc_1"])
+        assert [(item["document_id"], item["score"]) for item in shown["matches"]] == [("p1", 1.0), ("p2", 0.5)]
+        assert shown["matches"][0]["metadata"] == {"name": "Ann"}
+        assert shown["reference_position"] == {"0": 4, "2": 9}
+        empty = await body(http, f"/v1/alerts/executions/{nothing}")
+        parsed(AlertExecutionResult, empty)
+        assert (empty["triggered"], empty["match_count"], empty["matches"]) == (True, 0, [])
+        # Its run is found under the same id, and is listed once.
+        detail = await body(http, f"/v1/retrievers/ret_a/executions/{identifier}")
+        parsed(ExecutionDetail, detail)
+        assert [item["document_id"] for item in detail["documents"]] == ["p1"]
+        listed = (await http.post("/v1/retrievers/ret_a/executions/list", json={})).json()
+        parsed(ListExecutionsResponse, listed)
+        returned = {item["execution_id"]: item["total_returned"] for item in listed["results"]}
+        assert (len(listed["results"]), listed["pagination"]["total"]) == (2, 2)
+        assert returned == {identifier: 7, nothing: 0}

@@ -83,8 +83,8 @@ LOOKED_UP = replace(
 LOOKED_UP_BYTES = RESULT_BYTES.replace(
     b'"matched_features":{"f":0.5}}]',
     b'"matched_features":{"f":0.5}},{"execution_id":"exec_000102030405060708090a0b12","number":18,"alert_id":"alt_z",'
-    b'"alert_version":5,"retriever_id":"ret_z","score":0.9,"reason":"2 found","match_count":2,"matches":[{"document_id":'
-    b'"p1","score":0.9,"metadata":{"name":"A"}}],"reference_position":{"0":12,"3":7}}]',
+    b'"alert_version":5,"retriever_id":"ret_z","score":0.9,"reason":"2 found","match_count":2,'
+    b'"matches":[{"document_id":"p1","score":0.9,"metadata":{"name":"A"}}],"reference_position":{"0":12,"3":7}}]',
 )
 
 

@@ -14,21 +14,13 @@ UNFIRED_BASE = bytes(BASE_BYTES)
 
 def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, Any]:
     """The result of an execution that fired."""
-    match = {
-        "document_id": execution.document_id,
-        # The SDK refuses a whole list over one score outside.
-        "score": min(1.0, max(0.0, execution.score)),
-        "asset_id": execution.asset_id,
-        "matched_features": execution.matched_features,
-        "metadata": fields(execution),
-    }
     return {
         "execution_id": execution_id(execution.base, execution.number),
         "alert_id": execution.alert_id,
         "collection_id": execution.collection_id,
         "triggered": True,
-        "match_count": 1,
-        "matches": [match] if execution.include_matches else None,
+        "match_count": 1 if execution.match_count is None else execution.match_count,
+        "matches": _matches(execution) if execution.include_matches else None,
         "source_documents": [execution.document_id],
         "executed_at": format_instant(execution.executed_at),
         "duration_ms": execution.duration_ms,
@@ -48,7 +40,37 @@ def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, 
             "offset": execution.source_offset,
         },
         "truncated": execution.truncated,
+        "reference_position": execution.reference_position,
     }
+
+
+def _matches(execution: Execution) -> list[dict[str, Any]]:
+    """What a look-up found, or the one document that was checked."""
+    if execution.matches is not None:
+        return [
+            {
+                "asset_id": None,
+                "matched_features": None,
+                "metadata": None,
+                **match,
+                "score": in_bounds(match.get("score", 1.0)),
+            }
+            for match in execution.matches
+        ]
+    return [
+        {
+            "document_id": execution.document_id,
+            "score": in_bounds(execution.score),
+            "asset_id": execution.asset_id,
+            "matched_features": execution.matched_features,
+            "metadata": fields(execution),
+        }
+    ]
+
+
+def in_bounds(score: float) -> float:
+    """A score as the contract has it: the SDK refuses a whole list over one outside."""
+    return min(1.0, max(0.0, score))
 
 
 def _undelivered(execution: Execution) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.ids import execution_id
 from schemas.times import format_instant
-from streams.query.compose.alerts import fields
+from streams.query.compose.alerts import fields, in_bounds
 from streams.query.compose.rows import Execution, RetrieverRun
 
 
@@ -68,7 +68,7 @@ def _document(execution: Execution) -> dict[str, Any]:
         **own,
         "document_id": execution.document_id,
         "collection_id": execution.collection_id,
-        "score": min(1.0, max(0.0, execution.score)),
+        "score": in_bounds(execution.score),
         "matched_features": execution.matched_features,
         "metadata": metadata if isinstance(metadata, dict) else {},
         "payload": own,
@@ -140,8 +140,8 @@ def percolated_summary(execution: Execution) -> dict[str, Any]:
         "completed_at": format_instant(execution.executed_at),
         "duration_ms": float(execution.duration_ms),
         "credits_used": 0.0,
-        "total_processed": 1,
-        "total_returned": 1,
+        "total_processed": 1 if execution.match_count is None else execution.match_count,
+        "total_returned": 1 if execution.match_count is None else execution.match_count,
     }
 
 

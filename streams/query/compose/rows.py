@@ -19,6 +19,10 @@ class Execution:
     score: float
     reason: str
     matched_features: dict[str, Any] | None
+    match_count: int | None
+    """How many documents a look-up found; ``None`` where the document itself is the one match."""
+    matches: Sequence[Mapping[str, Any]] | None
+    reference_position: Mapping[str, int] | None
     include_matches: bool
     channels: Sequence[Mapping[str, Any]]
     """The alert's channels as they are now."""

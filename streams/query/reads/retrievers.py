@@ -6,9 +6,10 @@ from streams.query.compose.rows import RetrieverRun
 from streams.runtime.database import Connection, fetch_value
 
 _COLUMNS = "execution_id, retriever_id, status, created_at, completed_at, detail"
+# The runs of alerts' look-ups are listed as what they are, executions of alerts: their ids have more digits.
 _OF_RETRIEVER = (
     "namespace_id = %(namespace)s AND retriever_id = %(retriever)s"
-    " AND (%(status)s::text IS NULL OR status = %(status)s)"
+    " AND (%(status)s::text IS NULL OR status = %(status)s) AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
 )
 
 

@@ -12,3 +12,9 @@ CREATE TABLE reference_feeds (
     kept_until    timestamptz NOT NULL,  -- not drained before: somebody is about to name the collection
     PRIMARY KEY (namespace_id, collection_id)
 );
+
+-- What a look-up found. Null where the document itself is the one match.
+ALTER TABLE alert_executions
+    ADD COLUMN match_count        int,
+    ADD COLUMN matches            json,
+    ADD COLUMN reference_position json;
