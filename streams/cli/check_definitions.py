@@ -21,7 +21,6 @@ from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Pl
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.templates import holds_template
 
 ON_INGEST: Final = "on_ingest"
 Refuse = Callable[[ManifestError], None]
@@ -105,7 +104,7 @@ class _Reading:
         if alert is None:
             return
         waiting = _Waiting(item.place, _body(alert), retriever, collections)
-        if retriever is None or retriever["collection_identifiers"] or holds_template(retriever["stages"]):
+        if retriever is None or retriever["collection_identifiers"] or _may_depend(retriever["stages"]):
             self._alerts.append(waiting)
         else:
             self._alerts.extend(self._compiled(waiting, retriever, None, collections))
@@ -136,9 +135,8 @@ class _Reading:
         for collection, application in self._attached.get(alert.body["name"], ()):
             key = orjson.dumps(application["input_mappings"])
             groups.setdefault(key, (application, []))[1].append(collection)
-        every: list[tuple[JsonObject | None, list[str]]] = [*groups.values()] or [(None, [])]
-        for application, collections in every:
-            yield from self._compiled(alert, retriever or {}, application, collections)
+        for given, collections in list(groups.values()) or [(None, [])]:
+            yield from self._compiled(alert, retriever or {}, given, collections)
 
     def _compiled(
         self,
@@ -161,6 +159,12 @@ class _Reading:
     def _set(self, names: Iterable[str]) -> frozenset[str]:
         """One object for equal sets: most alerts of a manifest are attached alike."""
         return self._sets.setdefault(tuple(sorted(names)), frozenset(names))
+
+
+def _may_depend(stages: list[JsonObject]) -> bool:
+    """Whether the stages may hold a template, whose inputs an attachment further on may give."""
+    text = orjson.dumps(stages)
+    return b"{{" in text or b"{%" in text or b'"dynamic"' in text
 
 
 def _entry(name: str) -> bytes:

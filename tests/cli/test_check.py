@@ -147,7 +147,7 @@ def test_an_alert_finds_its_retriever_wherever_it_is_written_and_its_inputs_wher
         "stage_name": "s",
         "config": {"stage_id": "attribute_filter", "parameters": {"conditions": conditions}},
     }
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"kind": "alert", "name": "by name", "retriever_id": "word", "inputs": {"word": "rain"}},
         {"kind": "alert", "name": "attached", "retriever_id": "word"},
         {"kind": "alert", "name": "news only", "filter": {"n": 1}, "collections": ["news"], "enabled": False},
