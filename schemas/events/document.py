@@ -157,11 +157,25 @@ def _read_vector(name: str, raw: object) -> Vector:
     return vector
 
 
+def decode_vector(name: str, raw: object) -> Vector:
+    """One vector from a list of numbers or ``{"f32": base64 of little-endian float32}``.
+
+    Raises :class:`DecodeError` for anything else, an empty or too long vector, or a value not finite.
+    """
+    vector = _read_vector(name, raw)
+    _check_finite(name, vector)
+    return vector
+
+
 def check_finite(event: DocumentEvent) -> None:
     """Raises :class:`DecodeError` when a vector of the event holds a value that is not finite."""
     for name, vector in event.features.items():
-        if not np.isfinite(vector).all():
-            raise DecodeError(f"features[{name!r}] holds a value that is not finite")
+        _check_finite(name, vector)
+
+
+def _check_finite(name: str, vector: Vector) -> None:
+    if not np.isfinite(vector).all():
+        raise DecodeError(f"features[{name!r}] holds a value that is not finite")
 
 
 def all_finite(events: Iterable[DocumentEvent]) -> bool:

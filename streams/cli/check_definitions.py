@@ -163,7 +163,10 @@ class _Reading:
 
 def _may_depend(stages: list[JsonObject]) -> bool:
     """Whether the stages may hold a template, whose inputs an attachment further on may give."""
-    text = orjson.dumps(stages)
+    try:
+        text = orjson.dumps(stages)
+    except TypeError:
+        return True
     return b"{{" in text or b"{%" in text or b'"dynamic"' in text
 
 
