@@ -1,0 +1,63 @@
+"""What the parameters of every stage share: how they are read, and the types that recur (contract section 6)."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.api.base import problem
+from streams.engines.retrieval.filters.paths import parse_path
+
+NULL: Final = "null"
+"""What the SDK's models send for an optional text that is not given."""
+
+
+def _path(text: str) -> str:
+    parse_path(text)
+    return text
+
+
+FieldPath = Annotated[str, AfterValidator(_path), Field(min_length=1)]
+"""A dotted path into a document (contract section 5)."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class StageParameters(BaseModel):
+    """Parameters of a stage: JSON types as they are, undeclared keys refused, ``null`` of an optional absent."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    guide: ClassVar[Mapping[str, str]] = {}
+    """Names that the guides use → the SDK's."""
+    dead: ClassVar[Mapping[str, str]] = {}
+    """Parameters that do nothing → what to do instead."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        required = {field.alias or name for name, field in cls.model_fields.items() if field.is_required()}
+        wire: dict[str, str] = {name: field.alias or name for name, field in cls.model_fields.items()}
+        empty = {wire[name] for name, field in cls.model_fields.items() if field.default is None}
+        read: dict[str, Any] = {}
+        for given, value in raw.items():
+            name = str(cls.guide.get(given) or wire.get(given, given))
+            absent = value is None and name not in required
+            if absent or (value == NULL and (name in empty or name in cls.dead)):
+                continue
+            if name in cls.dead:
+                raise problem(f"{name} {cls.dead[name]}", name)
+            if name in read and read[name] != value:
+                names = [other for other, canonical in cls.guide.items() if canonical == name]
+                raise problem(f"{' and '.join([name, *names])} mean the same: give one of them", name)
+            read[name] = value
+        return read
