@@ -1,11 +1,17 @@
 """The immutable tree a filter is parsed to, and its plain evaluation, the reference for every index."""
 
-from collections.abc import Callable, Hashable
+import json
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
-from streams.engines.retrieval.filters.operators import Test
+from streams.engines.retrieval.filters.operators import OPERATORS
 from streams.engines.retrieval.filters.paths import Path
+
+_CONDITIONS_KEPT: Final = 16_384
+MAX_SHOWN: Final = 80
+"""Characters of a value in a description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +22,20 @@ class Condition:
     path: Path
     operator: str
     operand: Hashable
+    """What the operator's ``read`` made of the value: canonical, lower-cased unless ``case_sensitive``."""
     case_sensitive: bool
-    test: Test = field(compare=False, repr=False)
-    words: str = field(compare=False, default="")
-    """The condition for people, e.g. ``category eq "health"``."""
+    spelled: Hashable = field(compare=False, repr=False)
+    """The value for people: a scalar as it was written, of a list or an object the JSON text (bytes), cut."""
+
+    def test(self, values: Sequence[Any]) -> bool:
+        """Whether it holds, given the values its path leads to."""
+        return OPERATORS[self.operator].test(values, self.operand, self.case_sensitive)
+
+
+@lru_cache(_CONDITIONS_KEPT, typed=True)
+def condition(path: Path, operator: str, operand: Hashable, case_sensitive: bool, spelled: Hashable) -> Condition:
+    """A condition; those that many filters ask alike are one object."""
+    return Condition(path, operator, operand, case_sensitive, spelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ def conditions(node: Node) -> list[Condition]:
 def describe(node: Node) -> str:
     """The tree for people: ``lang eq "en" and not (a gt 1 or b exists)``."""
     if isinstance(node, Condition):
-        return node.words
+        return _describe(node)
     if isinstance(node, Not):
         return f"not {_inner(node.part)}"
     if not node.parts:
@@ -92,3 +108,21 @@ def describe(node: Node) -> str:
 def _inner(node: Node) -> str:
     text = describe(node)
     return f"({text})" if isinstance(node, And | Or) and len(node.parts) > 1 else text
+
+
+def _describe(asked: Condition) -> str:
+    field_, name = asked.path.text, asked.operator
+    if name in ("exists", "is_null"):
+        return f"{field_} exists" if name == "exists" else f"{field_} is null"
+    shown = asked.spelled.decode() if isinstance(asked.spelled, bytes) else to_json(asked.spelled)
+    return f"{field_} {name} {shorten(shown)}"
+
+
+def to_json(value: object) -> str:
+    """Compact JSON; integers of any size."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+
+
+def shorten(text: str) -> str:
+    """At most ``MAX_SHOWN`` characters."""
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

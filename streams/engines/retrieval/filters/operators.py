@@ -2,21 +2,29 @@
 
 A field may lead to several values (a path through a list of objects) and a value may be an array: an operator
 holds when it holds for any of them. No value at all makes every operator here false but ``is_null``. The
-negations ``ne``, ``nin``, ``exists: false`` and ``is_null: false`` are built by the parser.
+negations ``ne``, ``nin``, ``exists: false`` and ``is_null: false`` are built by the parser. No value of a
+document makes an operator raise.
 """
 
+import math
 import operator
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import re2
-
-from streams.engines.retrieval.filters.values import MAX_VALUE_DEPTH, fold, order_kind, ordered, scalars, strings
-from streams.engines.retrieval.filters.words import line, stems, tokens
-
-Test = Callable[[Sequence[Any]], bool]
-MAX_PATTERN: Final = 2_000
+from streams.engines.retrieval.filters import geo
+from streams.engines.retrieval.filters.patterns import MAX_PATTERN, Pattern
+from streams.engines.retrieval.filters.tokens import line, stems, token_line, token_stems, tokens
+from streams.engines.retrieval.filters.values import (
+    MAX_VALUE_DEPTH,
+    OperandError,
+    fold,
+    lower,
+    order_kind,
+    ordered,
+    scalars,
+    strings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,165 +33,183 @@ class Operator:
 
     accepts: str
     """The value it takes, in words for an error message."""
-    build: Callable[[Any, bool], tuple[Hashable, Test]]
-    """From the filter's value and case sensitivity: what identifies the test, and the test over the values a
-    path leads to. Raises ``ValueError`` or ``TypeError`` for a value that is not accepted."""
+    read: Callable[[Any, bool], Hashable]
+    """From the filter's value and case sensitivity the operand: equal for values that ask the same. Raises
+    :class:`OperandError` for a value that is not accepted."""
+    test: Callable[[Sequence[Any], Any, bool], bool]
+    """Whether it holds, from the values a path leads to, the operand and case sensitivity."""
+    cased: bool = True
+    """Whether case sensitivity can change what it answers."""
 
 
-def _scalar_or_list(value: Any, depth: int = MAX_VALUE_DEPTH) -> Any:
-    if type(value) is list and depth > 0:
-        for item in value:
-            _scalar_or_list(item, depth - 1)
-    elif not (value is None or type(value) in (str, bool, int, float)):
-        raise ValueError
+def _plain(value: Any, where: str = "", depth: int = MAX_VALUE_DEPTH) -> Any:
+    if type(value) is list:
+        if not depth:
+            raise OperandError(f"lists are nested deeper than {MAX_VALUE_DEPTH}", where)
+        for index, item in enumerate(value):
+            _plain(item, f"{where}[{index}]", depth - 1)
+    elif type(value) is str:
+        _string(value, where)
+    elif type(value) is float and not math.isfinite(value):
+        raise OperandError("a number is finite", where)
+    elif not (value is None or type(value) in (bool, int, float)):
+        raise OperandError(where=where)
     return value
 
 
-def _string(value: Any) -> str:
+def _string(value: Any, where: str = "") -> str:
     if type(value) is not str:
-        raise ValueError
-    value.encode()  # refuses lone surrogates, which no document can hold
+        raise OperandError(where=where)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise OperandError("half of a surrogate pair is no character", where) from None
     return value
 
 
-def _eq(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-    key = fold(_scalar_or_list(value), case_sensitive=case_sensitive)
-    return key, lambda values: any(key == found for found in _keys(values, case_sensitive))
+def _read_eq(value: Any, case_sensitive: bool) -> Hashable:
+    return fold(_plain(value), case_sensitive=case_sensitive)
 
 
-def _in(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-    if type(value) is not list:
-        raise ValueError
-    keys = frozenset(fold(_scalar_or_list(item), case_sensitive=case_sensitive) for item in value)
-    return keys, lambda values: any(found in keys for found in _keys(values, case_sensitive))
-
-
-def _keys(values: Sequence[Any], case_sensitive: bool) -> list[Hashable]:
-    """Keys of the whole values and of the elements of arrays."""
-    keys: list[Hashable] = []
+def _eq(values: Sequence[Any], key: Any, case_sensitive: bool) -> bool:
     for value in values:
-        keys.append(fold(value, case_sensitive=case_sensitive))
-        if type(value) is list:
-            keys.extend(fold(item, case_sensitive=case_sensitive) for item in value)
-    return keys
+        if fold(value, case_sensitive=case_sensitive) == key:
+            return True
+        if type(value) is list and any(fold(item, case_sensitive=case_sensitive) == key for item in value):
+            return True
+    return False
 
 
-def _compare(holds: Callable[[Any, Any], bool]) -> Callable[[Any, bool], tuple[Hashable, Test]]:
-    def build(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-        kind = order_kind(value)
-        if kind is None:
-            raise ValueError
-        bound = ordered(value, kind, case_sensitive)
-
-        def test(values: Sequence[Any]) -> bool:
-            for item in scalars(values):
-                found = ordered(item, kind, case_sensitive)
-                if found is not None and holds(found, bound):
-                    return True
-            return False
-
-        return (kind, bound), test
-
-    return build
+def _read_in(value: Any, case_sensitive: bool) -> Hashable:
+    if type(value) is not list:
+        raise OperandError
+    return frozenset(fold(item, case_sensitive=case_sensitive) for item in _plain(value))
 
 
-def _contains(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-    if value is None or type(value) is list:
-        raise ValueError
-    key = fold(_scalar_or_list(value), case_sensitive=case_sensitive)
-    part = key if isinstance(key, str) else None
+def _in(values: Sequence[Any], keys: Any, case_sensitive: bool) -> bool:
+    for value in values:
+        if fold(value, case_sensitive=case_sensitive) in keys:
+            return True
+        if type(value) is list and any(fold(item, case_sensitive=case_sensitive) in keys for item in value):
+            return True
+    return False
 
-    def test(values: Sequence[Any]) -> bool:
-        for found in values:
-            if type(found) is list:
-                if any(fold(item, case_sensitive=case_sensitive) == key for item in found):
-                    return True
-            elif (
-                part is not None and type(found) is str and part in (found if case_sensitive else found.casefold())
-            ):
+
+def _read_bound(value: Any, case_sensitive: bool) -> Hashable:
+    kind = order_kind(_plain(value))
+    if kind is None:
+        raise OperandError
+    return kind, ordered(value, kind, case_sensitive)
+
+
+def _compare(holds: Callable[[Any, Any], bool]) -> Operator:
+    def test(values: Sequence[Any], operand: Any, case_sensitive: bool) -> bool:
+        kind, bound = operand
+        for item in scalars(values):
+            found = ordered(item, kind, case_sensitive)
+            if found is not None and holds(found, bound):
                 return True
         return False
 
-    return key, test
+    return Operator("a number, a string or an ISO 8601 date", _read_bound, test)
 
 
-def _over_strings(holds: Callable[[str, str], bool]) -> Callable[[Any, bool], tuple[Hashable, Test]]:
-    def build(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-        part = _string(value) if case_sensitive else _string(value).casefold()
-        return part, lambda values: any(
-            holds(found if case_sensitive else found.casefold(), part) for found in strings(values)
-        )
-
-    return build
+def _read_part(value: Any, case_sensitive: bool) -> Hashable:
+    if value is None or type(value) is list:
+        raise OperandError
+    return fold(_plain(value), case_sensitive=case_sensitive)
 
 
-def _text(value: Any, _: bool) -> tuple[Hashable, Test]:
-    part = _string(value).casefold()
-    return part, lambda values: any(part in found.casefold() for found in strings(values))
+def _contains(values: Sequence[Any], key: Any, case_sensitive: bool) -> bool:
+    for value in values:
+        if type(value) is list:
+            if any(fold(item, case_sensitive=case_sensitive) == key for item in value):
+                return True
+        elif type(value) is str and type(key) is str and key in (value if case_sensitive else lower(value)):
+            return True
+    return False
 
 
-def _regex(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-    if len(_string(value)) > MAX_PATTERN:
-        raise ValueError
-    options = re2.Options()
-    options.case_sensitive = case_sensitive
-    options.log_errors = False
-    try:
-        search = re2.compile(value, options).search
-    except re2.error as error:
-        raise ValueError(f"not a regular expression of RE2 ({error})") from error
-    return value, lambda values: any(search(found) is not None for found in strings(values))
+def _read_string(value: Any, case_sensitive: bool) -> str:
+    return _string(value) if case_sensitive else lower(_string(value))
 
 
-def _phrase(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
-    words = tokens(_string(value) if case_sensitive else _string(value).casefold())
-    if not words:
-        raise ValueError
+def _over_strings(holds: Callable[[str, str], bool]) -> Operator:
+    def test(values: Sequence[Any], part: Any, case_sensitive: bool) -> bool:
+        return any(holds(text if case_sensitive else lower(text), part) for text in strings(values))
+
+    return Operator("a string", _read_string, test)
+
+
+def _text(values: Sequence[Any], part: Any, _: bool) -> bool:
+    return any(part in lower(text) for text in strings(values))
+
+
+def _read_regex(value: Any, case_sensitive: bool) -> Hashable:
+    return Pattern(_string(value), case_sensitive=case_sensitive)
+
+
+def _regex(values: Sequence[Any], pattern: Any, _: bool) -> bool:
+    return any(pattern.found_in(text) for text in strings(values))
+
+
+def _read_phrase(value: Any, case_sensitive: bool) -> Hashable:
+    found = tuple(tokens(_string(value), case_sensitive=case_sensitive))
+    if not found:
+        raise OperandError("there is no word in it")
+    return found
+
+
+def _phrase(values: Sequence[Any], words: Any, case_sensitive: bool) -> bool:
     part = line(words)
-    return tuple(words), lambda values: any(
-        part in line(tokens(found if case_sensitive else found.casefold())) for found in strings(values)
-    )
+    return any(part in token_line(text, case_sensitive) for text in strings(values))
 
 
-def _words(value: Any, case_sensitive: bool) -> tuple[Hashable, Test]:
+def _read_words(value: Any, case_sensitive: bool) -> Hashable:
     wanted = stems(_string(value), case_sensitive=case_sensitive)
     if not wanted:
-        raise ValueError
-    return wanted, lambda values: any(
-        wanted <= stems(found, case_sensitive=case_sensitive) for found in strings(values)
-    )
+        raise OperandError("there is no word in it")
+    return wanted
 
 
-def _exists(_: Any, __: bool) -> tuple[Hashable, Test]:
-    return True, lambda values: len(values) > 0
+def _words(values: Sequence[Any], wanted: Any, case_sensitive: bool) -> bool:
+    return any(wanted <= token_stems(text, case_sensitive) for text in strings(values))
 
 
-def _is_null(_: Any, __: bool) -> tuple[Hashable, Test]:
-    return True, lambda values: all(value is None for value in values)
+def _geo(accepts: str, read: Callable[[Any], Hashable], test: Callable[[Sequence[Any], Any], bool]) -> Operator:
+    return Operator(accepts, lambda value, _: read(value), lambda values, shape, _: test(values, shape), False)
 
 
-_TEXT: Final = "a string"
-_BOUND: Final = "a number, a string or an ISO 8601 date"
+_SWITCH: Final = "true or false"
+_WORDS: Final = "a string with at least one word"
+_POINT: Final = '{"lat", "lon"}'
 
 OPERATORS: Final[dict[str, Operator]] = {
-    "eq": Operator("a scalar or a list", _eq),
-    "in": Operator("a list of scalars or lists", _in),
-    "gt": Operator(_BOUND, _compare(operator.gt)),
-    "gte": Operator(_BOUND, _compare(operator.ge)),
-    "lt": Operator(_BOUND, _compare(operator.lt)),
-    "lte": Operator(_BOUND, _compare(operator.le)),
-    "contains": Operator("a string, number or boolean", _contains),
-    "starts_with": Operator(_TEXT, _over_strings(str.startswith)),
-    "ends_with": Operator(_TEXT, _over_strings(str.endswith)),
-    "text": Operator(_TEXT, _text),
-    "regex": Operator(f"a pattern of RE2 of at most {MAX_PATTERN} characters", _regex),
-    "phrase": Operator("a string with at least one word", _phrase),
-    "words": Operator("a string with at least one word", _words),
-    "exists": Operator("true or false", _exists),
-    "is_null": Operator("true or false", _is_null),
+    "eq": Operator("a scalar or a list", _read_eq, _eq),
+    "in": Operator("a list of scalars or lists", _read_in, _in),
+    "gt": _compare(operator.gt),
+    "gte": _compare(operator.ge),
+    "lt": _compare(operator.lt),
+    "lte": _compare(operator.le),
+    "contains": Operator("a string, number or boolean", _read_part, _contains),
+    "starts_with": _over_strings(str.startswith),
+    "ends_with": _over_strings(str.endswith),
+    "text": Operator("a string", lambda value, _: lower(_string(value)), _text, False),
+    "regex": Operator(f"a pattern of RE2 of at most {MAX_PATTERN} characters", _read_regex, _regex),
+    "phrase": Operator(_WORDS, _read_phrase, _phrase),
+    "words": Operator(_WORDS, _read_words, _words),
+    "exists": Operator(_SWITCH, lambda _, __: True, lambda values, _, __: len(values) > 0, False),
+    "is_null": Operator(
+        _SWITCH, lambda _, __: True, lambda values, _, __: all(value is None for value in values), False
+    ),
+    "geo_radius": _geo(f'{{"center": {_POINT}, "radius": metres}}', geo.read_circle, geo.in_circle),
+    "geo_bounding_box": _geo(f'{{"top_left": {_POINT}, "bottom_right": {_POINT}}}', geo.read_box, geo.in_box),
+    "geo_polygon": _geo(
+        f'{{"exterior": {{"points": [{_POINT}, ...]}}, "interiors"?: [...]}}', geo.read_polygon, geo.in_polygon
+    ),
 }
 """The operators that are not the negation of another."""
 
 NEGATIONS: Final = {"ne": "eq", "nin": "in"}
 NAMES: Final = (*OPERATORS, *NEGATIONS)
-NOT_YET: Final = ("geo_radius", "geo_bounding_box", "geo_polygon")

@@ -1,15 +1,26 @@
 """The filter language: AND/OR/NOT trees, conditions and shorthand, parsed once (contract section 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters.nodes import ALWAYS, Condition, Node, Not, Or, all_of, any_of, evaluate
-from streams.engines.retrieval.filters.operators import NAMES, NEGATIONS, NOT_YET, OPERATORS
-from streams.engines.retrieval.filters.paths import parse_path, resolve
+from streams.engines.retrieval.filters.nodes import (
+    ALWAYS,
+    Condition,
+    Node,
+    Not,
+    Or,
+    all_of,
+    any_of,
+    condition,
+    evaluate,
+    shorten,
+    to_json,
+)
+from streams.engines.retrieval.filters.operators import NAMES, NEGATIONS, OPERATORS
+from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
+from streams.engines.retrieval.filters.values import OperandError
 
 MAX_DEPTH: Final = 10
 """Levels of AND, OR and NOT, the filter's own object being the first."""
@@ -88,82 +99,102 @@ def _logical(key: str, value: object, case_sensitive: bool, place: str, depth: i
 
 
 def _leaf(raw: Mapping[str, Any], case_sensitive: bool, place: str) -> Node:
-    extra = sorted(str(key) for key, value in raw.items() if key not in _LEAF and value is not None)
-    if extra:
-        raise FilterError(
-            place, f"a condition has field, operator, value and case_sensitive only, found also {', '.join(extra)}"
-        )
+    if not raw.keys() <= _LEAF:
+        extra = sorted(str(key) for key, value in raw.items() if key not in _LEAF and value is not None)
+        if extra:
+            raise FilterError(
+                place,
+                f"a condition has field, operator, value and case_sensitive only, found also {', '.join(extra)}",
+            )
     if "field" not in raw:
         raise FilterError(place, "a condition needs field")
-    name = raw.get("operator")
+    field, name = raw["field"], raw.get("operator")
+    if type(field) is not str:
+        raise FilterError(f"{place}.field", f"expected a path, found {_kind(field)}")
     if name is None:
         if "value" not in raw:
             raise FilterError(place, "a condition needs operator or value beside field")
         name = "eq"
-    return _condition(raw["field"], name, raw.get("value", _ABSENT), case_sensitive, place)
-
-
-def _shorthand(key: str, value: Any, case_sensitive: bool, place: str) -> Node:
-    if key.upper() in _LOGICAL or key.startswith("$"):
-        raise FilterError(f"{place}.{key}", "logical operators are spelled AND, OR and NOT")
-    if isinstance(value, Mapping):
-        operators = {name: item for name, item in value.items() if name != "case_sensitive"}
-        if not operators or not all(name in NAMES or name in NOT_YET for name in operators):
-            raise FilterError(
-                f"{place}.{key}", f"an object here must map operators to values; operators are {', '.join(NAMES)}"
-            )
-        inner = f"{place}.{key}"
-        case_sensitive = case_sensitive or _flag(value, inner)
-        return all_of([_condition(key, name, item, case_sensitive, inner) for name, item in operators.items()])
-    return _condition(key, "in" if isinstance(value, list) else "eq", value, case_sensitive, place)
-
-
-def _condition(field: Any, name: Any, value: Any, case_sensitive: bool, place: str) -> Node:
-    if type(field) is not str:
-        raise FilterError(f"{place}.field", f"expected a path, found {_kind(field)}")
-    if name in NOT_YET:
-        raise FilterError(f"{place}.operator", f"{name} is not supported; operators are {', '.join(NAMES)}")
     if type(name) is not str or name not in NAMES:
         raise FilterError(f"{place}.operator", f"unknown operator {name!r}; operators are {', '.join(NAMES)}")
-    if name in NEGATIONS:
-        return Not(_condition(field, NEGATIONS[name], value, case_sensitive, place))
-    if name in ("exists", "is_null"):
-        if value is _ABSENT or value is None:
-            value = True
-        if type(value) is not bool:
-            raise FilterError(f"{place}.value", f"{name} takes true or false, found {_kind(value)}")
-        found = _make(field, name, True, case_sensitive, place)
-        return found if value else Not(found)
-    if value is _ABSENT:
-        raise FilterError(place, f"the operator {name} needs a value: {OPERATORS[name].accepts}")
-    if name == "eq" and value is None:
-        return _make(field, "is_null", True, case_sensitive, place)
-    if name == "in" and isinstance(value, list) and None in value:
-        rest = [item for item in value if item is not None]
-        null = _make(field, "is_null", True, case_sensitive, place)
-        return Or((_make(field, "in", rest, case_sensitive, place), null))
-    return _make(field, name, value, case_sensitive, place)
-
-
-def _make(field: str, name: str, value: Any, case_sensitive: bool, place: str) -> Condition:
-    operator = OPERATORS[name]
     try:
         path = parse_path(field)
     except ValueError as error:
         raise FilterError(f"{place}.field", str(error)) from error
+    return _condition(path, name, raw.get("value", _ABSENT), case_sensitive, place, f"{place}.value")
+
+
+def _shorthand(key: str, value: Any, case_sensitive: bool, place: str) -> Node:
+    here = f"{place}.{key}"
+    if key.upper() in _LOGICAL or key.startswith("$"):
+        raise FilterError(here, "logical operators are spelled AND, OR and NOT")
     try:
-        operand, test = operator.build(value, case_sensitive)
-        shown = orjson.dumps(value).decode()
-    except (ValueError, TypeError) as error:
-        detail = f" ({error})" if str(error) else ""
-        raise FilterError(
-            f"{place}.value", f"{name} takes {operator.accepts}, found {_kind(value)}{detail}"
-        ) from error
+        path = parse_path(key)
+    except ValueError as error:
+        raise FilterError(here, str(error)) from error
+    if isinstance(value, Mapping):
+        case_sensitive = case_sensitive or _flag(value, here)
+        operators = {name: item for name, item in value.items() if name != "case_sensitive"}
+        if not operators or not all(name in NAMES for name in operators):
+            raise FilterError(
+                here,
+                _dynamic(value)
+                or f"an object here must map operators to values; operators are {', '.join(NAMES)}",
+            )
+        return all_of(
+            [
+                _condition(path, name, item, case_sensitive, here, f"{here}.{name}")
+                for name, item in operators.items()
+            ]
+        )
+    return _condition(path, "in" if isinstance(value, list) else "eq", value, case_sensitive, here, here)
+
+
+def _condition(path: Path, name: str, value: Any, case_sensitive: bool, place: str, value_place: str) -> Node:
+    """``place`` is the condition's, ``value_place`` where its value stands."""
+    if name in NEGATIONS:
+        return Not(_condition(path, NEGATIONS[name], value, case_sensitive, place, value_place))
     if name in ("exists", "is_null"):
-        words = f"{field} exists" if name == "exists" else f"{field} is null"
+        if value is _ABSENT or value is None:
+            value = True
+        if type(value) is not bool:
+            raise FilterError(value_place, f"{name} takes true or false, found {_kind(value)}")
+        found = condition(path, name, True, False, True)
+        return found if value else Not(found)
+    if value is _ABSENT:
+        raise FilterError(place, f"the operator {name} needs a value: {OPERATORS[name].accepts}")
+    if name == "eq" and value is None:
+        return condition(path, "is_null", True, False, True)
+    if name == "in" and type(value) is list and None in value:
+        # All of it is read first, so that an error names the place of an item in the list as it was given.
+        _make(path, name, value, case_sensitive, value_place)
+        rest = [item for item in value if item is not None]
+        null = condition(path, "is_null", True, False, True)
+        return Or((_make(path, name, rest, case_sensitive, value_place), null)) if rest else null
+    return _make(path, name, value, case_sensitive, value_place)
+
+
+def _make(path: Path, name: str, value: Any, case_sensitive: bool, place: str) -> Condition:
+    operator = OPERATORS[name]
+    try:
+        operand = operator.read(value, case_sensitive)
+    except OperandError as error:
+        detail = _dynamic(value) or error.problem
+        raise FilterError(
+            f"{place}{error.where}",
+            f"{name} takes {operator.accepts}, found {_kind(value)}" + (f": {detail}" if detail else ""),
+        ) from error
+    if isinstance(value, list | Mapping):
+        spelled: Hashable = shorten(to_json(value)).encode()
     else:
-        words = f"{field} {name} {shown if len(shown) <= 80 else shown[:77] + '...'}"
-    return Condition(path, name, operand, case_sensitive, test, words)
+        spelled = operand if operand == value and type(operand) is type(value) else value
+    return condition(path, name, operand, case_sensitive and operator.cased, spelled)
+
+
+def _dynamic(value: object) -> str:
+    if isinstance(value, Mapping) and value.get("type") == "dynamic":
+        return f"a dynamic value ({value.get('field')!r}) has no inputs to come from here"
+    return ""
 
 
 def _kind(value: object) -> str:

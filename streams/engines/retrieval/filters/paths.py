@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 MAX_PATH_LENGTH: Final = 1_024
 MAX_SEGMENTS: Final = 32
+_PATHS_KEPT: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Path:
     the index of the segment after it."""
 
 
+@lru_cache(_PATHS_KEPT)
 def parse_path(text: str) -> Path:
     """Read a path. Raises ``ValueError`` when it is empty or too long."""
     if not text:
@@ -38,7 +41,9 @@ def resolve(root: Mapping[str, Any], path: Path) -> list[Any]:
     A literal key with dots comes before walking; a numeric segment indexes a list; a list of objects fans
     out. Where nothing is found at the root, the same path is tried under ``payload``.
     """
-    found = _walk(root, path.splits, 0)
+    if path.text in root:
+        return [root[path.text]]
+    found = _walk(root, path.splits, 0) if len(path.splits) > 1 else []
     if not found and type(payload := root.get("payload")) is dict:
         return _walk(payload, path.splits, 0)
     return found

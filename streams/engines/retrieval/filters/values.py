@@ -16,22 +16,49 @@ MAX_VALUE_DEPTH: Final = 10
 
 _OPAQUE: Final = ("opaque",)
 _ISO: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+    r"""(?: \d{4}-\d\d-\d\d (?: [T ] \d\d (?: :\d\d (?: :\d\d (?:[.,]\d+)? )? )? (?:Z|[+-]\d\d(?::?\d\d)?)? )?
+          | \d{8} T \d{4} (?: \d\d (?:[.,]\d+)? )? (?:Z|[+-]\d\d(?::?\d\d)?)? )""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+class OperandError(ValueError):
+    """A value an operator cannot work with: ``where`` in it, as the rest of a path (``.center.lat``), and the
+    problem in words; without a problem the operator's own words say what it takes."""
+
+    def __init__(self, problem: str = "", where: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where = where
+
+
+def lower(text: str) -> str:
+    """The text in lower case, code point by code point: ``len`` stays, and the lower case of a part is a part of
+    the lower case of the whole.
+
+    ``str.lower`` differs for two letters: it looks around a capital sigma to choose between two small ones,
+    and makes two code points of U+0130. Java's ``Character.toLowerCase``, and so Lucene, has neither.
+    """
+    if not text.isascii():
+        if "\u0130" in text:
+            text = text.replace("\u0130", "i")
+        if "\u03a3" in text:
+            text = text.replace("\u03a3", "\u03c3")
+    return text.lower()
+
+
 def fold(value: Any, *, case_sensitive: bool = False, depth: int = MAX_VALUE_DEPTH) -> Hashable:
     """A key such that two values are equal for a filter exactly when their keys are equal.
 
-    Strings are case-folded unless ``case_sensitive``; booleans are not numbers; 1 equals 1.0. Objects have a
+    Strings are lower-cased unless ``case_sensitive``; booleans are not numbers; 1 equals 1.0. Objects have a
     key that no filter value has.
     """
     key: Hashable = value
     kind = type(value)
     if kind is str:
-        return str(value) if case_sensitive else str(value).casefold()
+        return key if case_sensitive else lower(value)
     if kind is bool:
         return ("bool", value)
     if kind is int or kind is float or value is None:
@@ -63,16 +90,30 @@ def strings(values: Sequence[Any]) -> Iterator[str]:
 
 def instant(text: str) -> int | None:
     """Microseconds since 1970 of an ISO 8601 date (midnight UTC) or datetime (UTC where it names no zone);
-    ``None`` for any other text."""
-    if len(text) < 10 or text[4] != "-" or _ISO.fullmatch(text) is None:
+    ``None`` for any other text.
+
+    Read are ``2024-05-01``, that with ``T`` or a space and ``12``, ``12:00``, ``12:00:00`` or
+    ``12:00:00.5`` (cut to microseconds), and ``20240501T120000``, each with ``Z``, ``+02``, ``+0200`` or
+    ``+02:00``. Not read are weeks, days of the year, months alone and bare digits (``20240501`` may be any
+    number): they compare as text.
+    """
+    if len(text) < 10 or (text[4] != "-" and text[8] not in "Tt") or _ISO.fullmatch(text) is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def spell_instant(microseconds: int) -> str:
+    """An instant for people, in UTC."""
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # a zone can take the first and the last day out of the calendar's years
+        return f"{microseconds} microseconds after 1970"
 
 
 def order_kind(bound: Any) -> OrderKind | None:
@@ -93,4 +134,4 @@ def ordered(value: Any, kind: OrderKind, case_sensitive: bool) -> Ordered | None
         return None
     if kind == "instant":
         return instant(value)
-    return value if case_sensitive else value.casefold()
+    return value if case_sensitive else lower(value)

@@ -74,7 +74,7 @@ def document(payload: Any = None, text: str | None = None, **features: Any) -> D
         (retriever(stage("attribute_filter", natural_language="spam")), {}, "hosted model"),
         (retriever(stage("attribute_filter")), {}, "conditions"),
         (retriever(stage("attribute_filter", field="a", value=1, conditions={"b": 1})), {}, "either"),
-        (retriever(stage("attribute_filter", field="a", operator="geo_radius", value={})), {}, "not supported"),
+        (retriever(stage("attribute_filter", field="a", operator="geo_radius", value={})), {}, "center is missing"),
         (retriever(stage("attribute_filter", field="_internal.created_at", operator="exists")), {}, "set later"),
         (retriever(search(), stage("attribute_filter", field="score", operator="gt", value=1)), {}, "min_score"),
         (retriever(search(), search()), {}, "second feature_search"),
