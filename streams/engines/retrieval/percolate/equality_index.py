@@ -1,31 +1,28 @@
-"""Equality witnesses by hash: one look-up per value of a document's field, however many alerts ask."""
+"""Equality by hash: one look-up per value, however many conditions ask."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
+from typing import Any
 
-from streams.engines.retrieval.filters.paths import Path
 from streams.engines.retrieval.filters.values import fold
-from streams.engines.retrieval.percolate.view import View
-from streams.engines.retrieval.percolate.witness import Equality
 
 
 class EqualityIndex:
-    """Folded key of a field's value → the predicates it is a witness of."""
+    """Keys of values (``values.fold``) → the requirements that hold for a value with that key."""
+
+    __slots__ = ("_exact", "_folded")
 
     def __init__(self) -> None:
-        self._fields: dict[Path, dict[Hashable, list[int]]] = {}
+        self._exact: dict[Hashable, tuple[int, ...]] = {}
+        self._folded: dict[Hashable, tuple[int, ...]] = {}
 
-    def add(self, witness: Equality, predicate: int) -> None:
-        """Let the witness nominate a predicate."""
-        self._fields.setdefault(witness.path, defaultdict(list))[witness.key].append(predicate)
+    def add(self, key: Hashable, case_sensitive: bool, number: int) -> None:
+        """Let the requirement ``number`` hold for values with this key."""
+        keys = self._exact if case_sensitive else self._folded
+        keys[key] = (*keys.get(key, ()), number)
 
-    def nominate(self, view: View) -> Iterator[list[int]]:
-        """Predicates with a true witness, in lists."""
-        for path, predicates in self._fields.items():
-            for value in view.values(path):
-                if (found := predicates.get(fold(value))) is not None:
-                    yield found
-                if type(value) is list:
-                    for item in value:
-                        if (found := predicates.get(fold(item))) is not None:
-                            yield found
+    def find(self, value: Any, found: list[int]) -> None:
+        """Append the requirements that hold for a whole value."""
+        if self._folded:
+            found += self._folded.get(fold(value), ())
+        if self._exact:
+            found += self._exact.get(value if type(value) is str else fold(value, case_sensitive=True), ())

@@ -1,20 +1,23 @@
-"""Many standing alerts against a batch of documents (design section 4).
+"""Standing alerts against arriving documents, in batches (design section 4).
 
-Exactly what plain evaluation of every alert on every document gives (``reference.py``), at a cost that does
-not grow with the alerts that cannot match: alerts whose searches have thresholds are nominated by
-``VectorIndex``, the others by ``PredicateIndex``; only nominated pairs are judged.
+An alert is found through its filter (``predicate_index.py``) or through the bounds of its searches
+(``vector_index.py``); what is found is judged as the plain evaluation does it (``plan.judge``). Alerts come and
+go while documents are matched, without compiling the others again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import pairwise
+from typing import Final, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
+from streams.engines.retrieval.percolate.growing import Integers
 from streams.engines.retrieval.percolate.plan import Plan, Search, judge
-from streams.engines.retrieval.percolate.predicate_index import PredicateIndex, PredicateSet
+from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
 from streams.engines.retrieval.vectors.cosine import pair_cosines
@@ -22,6 +25,10 @@ from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.retrieval.vectors.feature_batch import Block, blocks
 
 S = TypeVar("S")
+_FEW: Final = 4
+_SHARE: Final = 64
+"""A filter that no more than this share of the alerts that search ask alike is looked at before the vectors."""
+_LEFT_OVER: Final = 1_024
 _FIRST = np.zeros(1, dtype=np.intp)
 
 
@@ -36,85 +43,198 @@ class Hit(Generic[S]):
     """Raw cosine per feature URI; ``None`` for alerts that only filter."""
     reason: str
 
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same object for every document the alert matches: the alert only filters."""
+        return self.matched_features is None
+
+
+@dataclass(frozen=True, slots=True)
+class Matches(Generic[S]):
+    """What matched in a batch, pair by pair: ordered by document, then by alert number."""
+
+    bounds: list[int]
+    """Where each document's pairs begin; one more than there are documents."""
+    numbers: Integers
+    """Per pair the alert's number (:meth:`Percolator.add`)."""
+    judged: dict[int, Hit[S]]
+    """By pair the hits of alerts that search; all other alerts have one hit for every document."""
+
 
 class Percolator(Generic[S]):
-    """The alerts of one collection, compiled. Immutable after construction."""
+    """The alerts of one collection, compiled. Each is known by its number, in the order they were added."""
 
-    def __init__(self, alerts: Sequence[S], plan_of: Callable[[S], Plan]) -> None:
-        self._alerts = alerts
-        self._plans = [plan_of(alert) for alert in alerts]
-        self._predicates = PredicateSet()
+    def __init__(self, alerts: Iterable[S], plan_of: Callable[[S], Plan]) -> None:
+        self._plan_of = plan_of
+        self._entries: list[_Entry[S] | None] = []
+        """``None`` for alerts that were removed."""
+        self._hits: NDArray[np.object_] = np.full(16, None, dtype=object)
+        """Per alert the hit it has for every document."""
+        self._doubtful = np.zeros(16, dtype=np.bool_)
+        """Per alert whether a nomination has to be judged."""
+        self._predicates = PredicateIndex()
         self._vectors = VectorIndex()
+        self._searching = 0
+        self._removed = 0
+        self._left_over = 0
+        """Removed alerts that the predicate index still holds."""
         self._embedder = HashingEmbedder()
-        self._predicate_of: list[int | None] = []
-        """Per alert its predicate's number, ``None`` when it asks nothing."""
-        self._filtered: dict[int, list[int]] = {}
-        """Per predicate the alerts that are found through it."""
-        for number, plan in enumerate(self._plans):
-            self._add(number, plan)
-        self._index = PredicateIndex(self._predicates, self._filtered)
+        for alert in alerts:
+            self.add(alert)
 
-    def _add(self, number: int, plan: Plan) -> None:
-        predicate = None if plan.predicate == ALWAYS else self._predicates.number(plan.predicate)
-        self._predicate_of.append(predicate)
-        bounds = plan.bounds
-        if bounds is not None:
-            for search, bound in zip(plan.searches, bounds, strict=True):
+    def __len__(self) -> int:
+        return len(self._entries) - self._removed
+
+    def add(self, alert: S) -> int:
+        """Check an alert from the next batch on; returns its number."""
+        plan, number = self._plan_of(alert), len(self._entries)
+        if number == len(self._hits):
+            self._hits = np.concatenate([self._hits, np.full(number, None, dtype=object)])
+            self._doubtful = np.concatenate([self._doubtful, np.zeros(number, dtype=np.bool_)])
+        self._searching += bool(plan.searches)
+        entry = _Entry(alert, plan, self._by_vector(plan))
+        self._entries.append(entry)
+        if not plan.searches and (verdict := judge(plan, ())) is not None:
+            self._hits[number] = Hit(alert, verdict.score, None, verdict.reason)
+        self._index(number, entry)
+        return number
+
+    def _by_vector(self, plan: Plan) -> bool:
+        """Whether an alert is found by its searches; else by its filter."""
+        return plan.bounds is not None and not self._predicates.selective(
+            plan.predicate, max(_FEW, self._searching // _SHARE)
+        )
+
+    def _index(self, number: int, entry: "_Entry[S]") -> None:
+        plan = entry.plan
+        if entry.by_vector:
+            for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
                 self._vectors.add(search, bound, number)
+            entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
         else:
-            everything = self._predicates.number(ALWAYS) if predicate is None else predicate
-            self._filtered.setdefault(everything, []).append(number)
+            entry.exactness = self._predicates.add(plan.predicate, number)
+        self._doubtful[number] = entry.exactness is not Exactness.EXACT or self._hits[number] is None
+
+    def remove(self, number: int) -> None:
+        """Check an alert no longer. Raises ``KeyError`` when there is none of that number."""
+        entry = self._entries[number] if 0 <= number < len(self._entries) else None
+        if entry is None:
+            raise KeyError(number)
+        self._searching -= bool(entry.plan.searches)
+        self._entries[number] = self._hits[number] = None
+        self._doubtful[number] = True
+        self._removed += 1
+        if entry.by_vector:
+            for search, bound in zip(entry.plan.searches, entry.plan.bounds or (), strict=True):
+                self._vectors.remove(search, bound, number)
+            return
+        self._left_over += 1
+        if self._left_over > max(_LEFT_OVER, len(self)):
+            self._predicates, self._left_over = PredicateIndex(), 0
+            for kept, held in enumerate(self._entries):
+                if held is not None and not held.by_vector:
+                    self._index(kept, held)
+
+    def hit(self, number: int) -> Hit[S] | None:
+        """The hit an alert has for every document it matches; ``None`` for one that searches, or was removed."""
+        found: Hit[S] | None = self._hits[number]
+        return found
 
     def match(self, documents: Sequence[DocumentEvent]) -> list[list[Hit[S]]]:
-        """For each document its hits, in the order the alerts were given."""
-        batch = _Batch(documents, self._embedder)
-        nominated: list[dict[int, float | None]] = [{} for _ in documents]
-        for uri in self._vectors.features:
-            for document, alert, cosine in self._vectors.search(uri, batch.blocks(uri)):
-                nominated[document][alert] = cosine
-        if self._filtered:
-            views = [batch.view(index) for index in range(len(documents))]
-            for index, holding in enumerate(self._index.holding(views)):
-                for predicate in holding:
-                    nominated[index].update(dict.fromkeys(self._filtered[predicate]))
-        return [
-            list(self._judged(batch, index, alerts)) if alerts else [] for index, alerts in enumerate(nominated)
-        ]
+        """For each document its hits, in the order of the alerts' numbers."""
+        found = self.find(documents)
+        hits: list[Hit[S]] = self._hits[found.numbers].tolist()
+        for pair, hit in found.judged.items():
+            hits[pair] = hit
+        return [hits[first:last] for first, last in pairwise(found.bounds)]
 
-    def _judged(self, batch: "_Batch", document: int, alerts: dict[int, float | None]) -> Iterable[Hit[S]]:
-        for number in sorted(alerts):
-            plan, predicate = self._plans[number], self._predicate_of[number]
-            # Alerts found through their predicate have been checked already; the view remembers.
-            if predicate is not None and not self._predicates.checks[predicate](batch.view(document)):
-                continue
-            known = alerts[number]
-            if known is not None and len(plan.searches) == 1:
-                verdict = judge(plan, (known,))
-            else:
-                verdict = judge(plan, [batch.cosine(search, document) for search in plan.searches])
-            if verdict is not None:
-                yield Hit(self._alerts[number], verdict.score, verdict.matched_features, verdict.reason)
+    def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
+        """The same, leaving the hits of alerts that only filter to :meth:`hit`."""
+        batch = _Batch(documents, self._embedder)
+        width = max(1, len(self._entries))
+        pairs = self._nominated(batch, width)
+        numbers = pairs % width
+        doubtful = np.flatnonzero(self._doubtful[numbers])
+        judged: dict[int, Hit[S]] = {}
+        if len(doubtful):
+            keep = np.ones(len(pairs), dtype=np.bool_)
+            for at in doubtful.tolist():
+                hit = self._judge(batch, *divmod(int(pairs[at]), width))
+                if hit is None:
+                    keep[at] = False
+                elif hit.matched_features is not None:
+                    judged[at] = hit
+            pairs, numbers = pairs[keep], numbers[keep]
+            places = np.cumsum(keep) - 1
+            judged = {int(places[at]): hit for at, hit in judged.items()}
+        bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
+        return Matches(bounds.tolist(), numbers, judged)
+
+    def _nominated(self, batch: "_Batch", width: int) -> Integers:
+        """Pairs that may match, as document times ``width`` plus alert number; ascending."""
+        documents, owners, batch.apart = self._predicates.holding(batch.documents)
+        pairs = documents * width + owners
+        for uri in self._vectors.features:
+            found = self._vectors.search(uri, batch.blocks(uri))
+            batch.cosines.update(((document, number), cosine) for document, number, cosine in found)
+            near = [document * width + number for document, number, _ in found]
+            pairs = np.concatenate([pairs, np.array(near, dtype=np.int64)])
+        pairs.sort()
+        return pairs[np.diff(pairs, prepend=-1) > 0]
+
+    def _judge(self, batch: "_Batch", document: int, number: int) -> Hit[S] | None:
+        """The hit of a nominated pair, as the plain evaluation has it."""
+        entry = self._entries[number]
+        if entry is None:
+            return None
+        plan = entry.plan
+        apart = entry.exactness is Exactness.APART and document in batch.apart
+        if (apart or entry.exactness is Exactness.NECESSARY) and not batch.view(document).holds(plan.predicate):
+            return None
+        if not plan.searches:
+            return self.hit(number)
+        known = batch.cosines.get((document, number))
+        if known is not None and len(plan.searches) == 1:
+            verdict = judge(plan, (known,))
+        else:
+            verdict = judge(plan, [batch.cosine(search, document) for search in plan.searches])
+        if verdict is None:
+            return None
+        return Hit(entry.alert, verdict.score, verdict.matched_features, verdict.reason)
+
+
+@dataclass(slots=True)
+class _Entry(Generic[S]):
+    """An alert and how it is found."""
+
+    alert: S
+    plan: Plan
+    by_vector: bool
+    exactness: Exactness = Exactness.NECESSARY
 
 
 class _Batch:
     """What is known about the documents in hand, found out when first asked for."""
 
     def __init__(self, documents: Sequence[DocumentEvent], embedder: HashingEmbedder) -> None:
-        self._documents = documents
+        self.documents = documents
+        self.apart: frozenset[int] = frozenset()
+        self.cosines: dict[tuple[int, int], float] = {}
+        """By document and alert, the exact cosine of the search that nominated it."""
         self._embedder = embedder
-        self._views: list[View | None] = [None] * len(documents)
+        self._views: dict[int, View] = {}
         self._blocks: dict[str, dict[int, Block]] = {}
 
     def view(self, document: int) -> View:
-        found = self._views[document]
+        found = self._views.get(document)
         if found is None:
-            found = self._views[document] = View(self._documents[document].root())
+            found = self._views[document] = View(self.documents[document].root())
         return found
 
     def blocks(self, uri: str) -> dict[int, Block]:
         found = self._blocks.get(uri)
         if found is None:
-            found = self._blocks[uri] = blocks(uri, self._documents, self._embedder)
+            found = self._blocks[uri] = blocks(uri, self.documents, self._embedder)
         return found
 
     def cosine(self, search: Search, document: int) -> float | None:

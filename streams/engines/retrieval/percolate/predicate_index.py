@@ -1,102 +1,117 @@
-"""Which of many predicates hold for a document, without evaluating those that cannot.
+"""Which of many predicates hold for each document of a batch, at a cost that does not grow with those that
+cannot."""
 
-Equal predicates are one; each is found through its witness (``witness.py``) and then evaluated, with equal
-conditions tested once per document. A predicate without a witness is evaluated for every document.
-"""
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
 
-from collections.abc import Callable, Iterable, Sequence
+import numpy as np
 
-from streams.engines.retrieval.filters.nodes import And, Condition, Node, Not
-from streams.engines.retrieval.percolate.equality_index import EqualityIndex
-from streams.engines.retrieval.percolate.range_index import RangeIndex
-from streams.engines.retrieval.percolate.substring_index import SubstringIndex
-from streams.engines.retrieval.percolate.view import View
-from streams.engines.retrieval.percolate.witness import Bound, Equality, choose
+from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.filters.nodes import Condition, Node
+from streams.engines.retrieval.percolate.conjunctions import Conjunctions
+from streams.engines.retrieval.percolate.field_index import APART, NOTHING
+from streams.engines.retrieval.percolate.fields import Fields
+from streams.engines.retrieval.percolate.growing import Integers
+from streams.engines.retrieval.percolate.normal import Interval, Requirement, Stem, normal_form
 
-Check = Callable[[View], bool]
 
+class Exactness(Enum):
+    """What finding a predicate means."""
 
-class PredicateSet:
-    """Interned predicates, each compiled to a check that shares its conditions with the others."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Node, int] = {}
-        self._conditions: dict[Condition, int] = {}
-        self.checks: list[Check] = []
-        self.nodes: list[Node] = []
-
-    def number(self, node: Node) -> int:
-        """The predicate's number; equal predicates have one."""
-        found = self._numbers.get(node)
-        if found is None:
-            found = self._numbers[node] = len(self.nodes)
-            self.nodes.append(node)
-            self.checks.append(self._compile(node))
-        return found
-
-    def _compile(self, node: Node) -> Check:
-        if isinstance(node, Condition):
-            return self._condition(node)
-        if isinstance(node, Not):
-            part = self._compile(node.part)
-            return lambda view: not part(view)
-        parts = [self._compile(child) for child in node.parts]
-        if isinstance(node, And):
-            return lambda view: all(part(view) for part in parts)
-        return lambda view: any(part(view) for part in parts)
-
-    def _condition(self, condition: Condition) -> Check:
-        number = self._conditions.setdefault(condition, len(self._conditions))
-        path, test = condition.path, condition.test
-
-        def check(view: View) -> bool:
-            known = view.truth.get(number)
-            if known is None:
-                known = view.truth[number] = test(view.values(path))
-            return known
-
-        return check
+    EXACT = "it holds"
+    APART = "it holds unless words of several strings were looked at together"
+    NECESSARY = "it may hold, and has to be evaluated"
 
 
 class PredicateIndex:
-    """Finds the predicates that hold, out of those it was given."""
+    """Predicates by the number of whom they belong to."""
 
-    def __init__(self, predicates: PredicateSet, numbers: Iterable[int]) -> None:
-        self._predicates = predicates
-        self._equality = EqualityIndex()
-        self._substring = SubstringIndex()
-        self._range = RangeIndex()
-        self._always: list[int] = []
-        for number in dict.fromkeys(numbers):
-            self._add(number)
-        self._substring.seal()
-        self._range.seal()
+    def __init__(self) -> None:
+        self._numbers: dict[Requirement, int] = {}
+        self._fields = Fields(self._number)
+        self._conjunctions = Conjunctions()
+        self._uses: list[int] = [0]
+        """Per requirement how many conjunctions ask for it; the first stands for ``APART``."""
+        self._apart = False
 
-    def _add(self, number: int) -> None:
-        choice = choose(self._predicates.nodes[number])
-        if choice is None:
-            self._always.append(number)
-            return
-        for witness in choice.witnesses:
-            if isinstance(witness, Equality):
-                self._equality.add(witness, number)
-            elif isinstance(witness, Bound):
-                self._range.add(witness, number)
-            else:
-                self._substring.add(witness, number)
+    def add(self, predicate: Node, owner: int) -> Exactness:
+        """Add a predicate."""
+        form = normal_form(predicate)
+        for conjunction in form.conjunctions:
+            numbered = [(requirement, self._number(requirement), negated) for requirement, negated in conjunction]
+            numbered.sort(key=lambda entry: (entry[2], self._frequency(entry[0], entry[1])))
+            for _, number, _ in numbered:
+                self._uses[number] += 1
+            self._conjunctions.add([(number, negated) for _, number, negated in numbered], owner)
+        if not form.exact:
+            return Exactness.NECESSARY
+        if form.exact_apart:
+            return Exactness.EXACT
+        self._apart = True
+        return Exactness.APART
 
-    def holding(self, views: Sequence[View]) -> list[list[int]]:
-        """For each document the numbers of the predicates that hold, in no particular order."""
-        nominated = [set(self._always) for _ in views]
-        for index, view in enumerate(views):
-            for numbers in self._equality.nominate(view):
-                nominated[index].update(numbers)
-            for numbers in self._range.nominate(view):
-                nominated[index].update(numbers)
-        for index, numbers in self._substring.nominate(views):
-            nominated[index].update(numbers)
-        checks = self._predicates.checks
-        return [
-            [number for number in numbers if checks[number](view)]
-            for view, numbers in zip(views, nominated, strict=True)
-        ]
+    def selective(self, predicate: Node, most: int) -> bool:
+        """Whether every document a predicate holds for meets a requirement that no more than ``most``
+        conjunctions ask for, so that finding it that way is cheap."""
+        return all(
+            any(not negated and self._uses[self._numbers.get(part, 0)] < most for part, negated in conjunction)
+            for conjunction in normal_form(predicate).conjunctions
+        )
+
+    def _number(self, requirement: Requirement) -> int:
+        number = self._numbers.get(requirement)
+        if number is None:
+            number = self._numbers[requirement] = len(self._uses)
+            self._uses.append(0)
+            self._fields.index(requirement.path).add(requirement, number)
+        return number
+
+    def _frequency(self, requirement: Requirement, number: int) -> float:
+        """How often documents meet a requirement, roughly: the rarest nominates. What many ask for is common in
+        documents too, and has long postings besides."""
+        return _rarity(requirement) * (1 + self._uses[number])
+
+    def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:
+        """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
+        documents that ``Exactness.APART`` speaks of."""
+        found: list[Integers] = []
+        ends = []
+        for event in events:
+            self._fields.met(event, found)
+            ends.append(len(found))
+        met = np.concatenate(found) if found else NOTHING
+        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        documents = np.repeat(np.arange(len(events)), np.diff(np.array(ends, dtype=np.int64), prepend=0))
+        whose = np.repeat(documents, sizes)
+        apart = frozenset(whose[met == APART].tolist()) if self._apart else frozenset()
+        where, owners = self._conjunctions.holding(len(events), met, whose)
+        return where, owners, apart
+
+
+_RARITIES: Final = {
+    "eq": 0.01,
+    "in": 0.03,
+    "starts_with": 0.01,
+    "ends_with": 0.02,
+    "contains": 0.02,
+    "text": 0.02,
+    "regex": 0.1,
+    "exists": 0.9,
+}
+_COMMON: Final = 0.5
+_PAIR: Final = 0.0001
+_STEM: Final = 0.02
+_BETWEEN: Final = 0.1
+
+
+def _rarity(requirement: Requirement) -> float:
+    """What share of documents meets a requirement of this sort, as a first guess."""
+    if isinstance(requirement, Condition):
+        if requirement.operator == "phrase":
+            assert isinstance(requirement.operand, tuple)
+            return _STEM if len(requirement.operand) == 1 else _PAIR
+        return _RARITIES.get(requirement.operator, _COMMON)
+    if isinstance(requirement, Stem):
+        return _STEM
+    return _BETWEEN if isinstance(requirement, Interval) else _COMMON

@@ -1,42 +1,62 @@
-"""Range witnesses by sorted bounds: a value's true bounds are a prefix or a suffix."""
+"""Ordered comparisons by bisection: the bounds that hold for a value are a prefix or a suffix of all."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from typing import Any, Final, cast
+from collections.abc import Iterable
+from typing import Any, Final
 
-from streams.engines.retrieval.filters.paths import Path
-from streams.engines.retrieval.filters.values import OrderKind, ordered, scalars
-from streams.engines.retrieval.percolate.view import View
-from streams.engines.retrieval.percolate.witness import Bound
+from streams.engines.retrieval.filters.values import OrderKind, ordered
 
 _SIDES: Final = {"gt": bisect_left, "gte": bisect_right, "lt": bisect_right, "lte": bisect_left}
 
 
+class _Bounds:
+    """The bounds of one operator on values of one kind."""
+
+    __slots__ = ("bounds", "case_sensitive", "kind", "numbers", "operator", "pairs", "sorted")
+
+    def __init__(self, operator: str, kind: OrderKind, case_sensitive: bool) -> None:
+        self.operator = operator
+        self.kind: OrderKind = kind
+        self.case_sensitive = case_sensitive
+        self.pairs: list[tuple[Any, int]] = []
+        self.bounds: list[Any] = []
+        self.numbers: list[int] = []
+
+    def find(self, value: Any, found: list[int]) -> None:
+        comparable = ordered(value, self.kind, self.case_sensitive)
+        if comparable is None:
+            return
+        if len(self.bounds) < len(self.pairs):
+            # Nearly sorted already: linear.
+            self.pairs.sort()
+            self.bounds = [bound for bound, _ in self.pairs]
+            self.numbers = [number for _, number in self.pairs]
+        cut = _SIDES[self.operator](self.bounds, comparable)
+        found += self.numbers[:cut] if self.operator in ("gt", "gte") else self.numbers[cut:]
+
+
 class RangeIndex:
-    """Bounds on a field, by operator and kind of value → the predicates they are a witness of."""
+    """Bounds → the requirements that hold for a value on their side."""
+
+    __slots__ = ("_bounds",)
 
     def __init__(self) -> None:
-        self._bounds: dict[tuple[Path, str, str], list[tuple[Any, int]]] = {}
-        self._sorted: list[tuple[Path, str, OrderKind, list[Any], list[int]]] = []
+        self._bounds: dict[tuple[str, OrderKind, bool], _Bounds] = {}
 
-    def add(self, witness: Bound, predicate: int) -> None:
-        """Let the witness nominate a predicate; before :meth:`seal`."""
-        key = (witness.path, witness.operator, witness.kind)
-        self._bounds.setdefault(key, []).append((witness.bound, predicate))
+    def add(self, operator: str, operand: tuple[OrderKind, Any], case_sensitive: bool, number: int) -> None:
+        """Let the requirement ``number`` hold for values in this relation to a bound."""
+        kind, bound = operand
+        key = (operator, kind, case_sensitive and kind == "string")
+        held = self._bounds.get(key)
+        if held is None:
+            held = self._bounds[key] = _Bounds(*key)
+        held.pairs.append((bound, number))
 
-    def seal(self) -> None:
-        """Sort the bounds."""
-        for (path, operator, kind), pairs in self._bounds.items():
-            pairs.sort()
-            bounds, predicates = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            self._sorted.append((path, operator, cast(OrderKind, kind), bounds, predicates))
+    def __bool__(self) -> bool:
+        return bool(self._bounds)
 
-    def nominate(self, view: View) -> Iterator[list[int]]:
-        """Predicates with a true witness, in lists."""
-        for path, operator, kind, bounds, predicates in self._sorted:
-            for item in scalars(view.values(path)):
-                value = ordered(item, kind, False)
-                if value is None:
-                    continue
-                cut = _SIDES[operator](bounds, value)
-                yield predicates[:cut] if operator in ("gt", "gte") else predicates[cut:]
+    def find(self, values: Iterable[Any], found: list[int]) -> None:
+        """Append the requirements that hold for any of some scalars; one may come twice."""
+        for value in values:
+            for held in self._bounds.values():
+                held.find(value, found)

@@ -1,59 +1,70 @@
-"""Substring witnesses by one Aho-Corasick automaton per field, run once over the texts of a whole batch.
+"""Substrings by Aho-Corasick: one pass over a text, however many conditions ask.
 
 A. V. Aho, M. J. Corasick, "Efficient string matching", CACM 18 (1975) 333-340.
 """
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
-from streams.engines.retrieval.filters.paths import Path
-from streams.engines.retrieval.filters.values import strings
-from streams.engines.retrieval.percolate.view import View
-from streams.engines.retrieval.percolate.witness import Substring
+_FANOUT: Final = 8
+_SMALLEST: Final = 64
 
-_BETWEEN = "\x00"
-"""Between texts. A match across it is possible for a pattern that holds it, and only nominates too much."""
+
+class _Tier:
+    """Patterns with an automaton of their own, built when it is first needed."""
+
+    __slots__ = ("_automaton", "patterns")
+
+    def __init__(self, patterns: dict[str, tuple[int, ...]]) -> None:
+        self.patterns = patterns
+        self._automaton: tuple[AhoCorasick, list[tuple[int, ...]]] | None = None
+
+    def find(self, text: str, found: list[int]) -> None:
+        if self._automaton is None:
+            kind = Implementation.ContiguousNFA
+            self._automaton = AhoCorasick(list(self.patterns), implementation=kind), list(self.patterns.values())
+        automaton, numbers = self._automaton
+        # The few patterns that occur are few indeed: duplicates are cheaper to drop than to look for.
+        for pattern in {hit[0] for hit in automaton.find_matches_as_indexes(text, overlapping=True)}:
+            found += numbers[pattern]
 
 
 class SubstringIndex:
-    """Folded text in a field → the predicates it is a witness of."""
+    """Parts of strings → the requirements that hold for a string that contains them.
+
+    An automaton cannot be added to, so there are several of growing size, as in a log-structured merge tree: an
+    addition rebuilds the smallest, and each pattern is rebuilt a logarithmic number of times.
+    """
+
+    __slots__ = ("_everywhere", "_tiers")
 
     def __init__(self) -> None:
-        self._fields: dict[Path, dict[str, list[int]]] = {}
-        self._automata: list[tuple[Path, AhoCorasick, list[list[int]]]] = []
+        self._tiers: list[_Tier] = []
+        self._everywhere: list[int] = []
 
-    def add(self, witness: Substring, predicate: int) -> None:
-        """Let the witness nominate a predicate; before :meth:`seal`."""
-        self._fields.setdefault(witness.path, defaultdict(list))[witness.text].append(predicate)
+    def add(self, part: str, number: int) -> None:
+        """Let the requirement ``number`` hold for strings that contain ``part``."""
+        if not part:
+            self._everywhere.append(number)
+            return
+        self._tiers.append(_Tier({part: (number,)}))
+        while len(self._tiers) > 1 and self._merges():
+            last = self._tiers.pop().patterns
+            merged = self._tiers.pop().patterns
+            for text, numbers in last.items():
+                merged[text] = (*merged.get(text, ()), *numbers)
+            self._tiers.append(_Tier(merged))
 
-    def seal(self) -> None:
-        """Build the automata."""
-        for path, patterns in self._fields.items():
-            automaton = AhoCorasick(list(patterns), implementation=Implementation.ContiguousNFA)
-            self._automata.append((path, automaton, list(patterns.values())))
+    def _merges(self) -> bool:
+        left, right = len(self._tiers[-2].patterns), len(self._tiers[-1].patterns)
+        return left < _SMALLEST or left < _FANOUT * right
 
-    def nominate(self, views: Sequence[View]) -> Iterator[tuple[int, list[int]]]:
-        """Pairs of a document's index and predicates with a true witness, in lists."""
-        for path, automaton, predicates in self._automata:
-            starts: list[int] = []
-            owners: list[int] = []
-            texts: list[str] = []
-            position = 0
-            for index, view in enumerate(views):
-                for text in strings(view.values(path)):
-                    folded = text.casefold()
-                    starts.append(position)
-                    owners.append(index)
-                    texts.append(folded)
-                    position += len(folded) + 1
-            if not texts:
-                continue
-            seen: set[tuple[int, int]] = set()
-            for pattern, start, _ in automaton.find_matches_as_indexes(_BETWEEN.join(texts), overlapping=True):
-                pair = (owners[bisect_right(starts, start) - 1], pattern)
-                if pair not in seen:
-                    seen.add(pair)
-                    yield pair[0], predicates[pattern]
+    def __bool__(self) -> bool:
+        return bool(self._tiers or self._everywhere)
+
+    def find(self, text: str, found: list[int]) -> None:
+        """Append the requirements that hold for a text, folded or not as its parts are."""
+        found += self._everywhere
+        for tier in self._tiers:
+            tier.find(text, found)

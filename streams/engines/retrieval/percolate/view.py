@@ -1,25 +1,31 @@
-"""One document while it is checked: its root fields, and what has been found out about it so far."""
+"""One document while its predicates are evaluated: its root fields, and what was found out about them."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from streams.engines.retrieval.filters.nodes import Condition, Node, evaluate
 from streams.engines.retrieval.filters.paths import Path, resolve
 
 
 class View:
     """Root fields with every path resolved at most once and every condition tested at most once."""
 
-    __slots__ = ("_values", "root", "truth")
+    __slots__ = ("_root", "_truth", "_values")
 
     def __init__(self, root: Mapping[str, Any]) -> None:
-        self.root = root
-        self._values: dict[str, list[Any]] = {}
-        self.truth: dict[int, bool] = {}
-        """Interned condition number → whether it holds."""
+        self._root = root
+        self._values: dict[Path, list[Any]] = {}
+        self._truth: dict[Condition, bool] = {}
 
-    def values(self, path: Path) -> list[Any]:
-        """What the path leads to; empty when the document has no such field."""
-        found = self._values.get(path.text)
-        if found is None:
-            found = self._values[path.text] = resolve(self.root, path)
-        return found
+    def holds(self, predicate: Node) -> bool:
+        """Whether a predicate holds, as ``filters.parse.matches`` says."""
+        return evaluate(predicate, self._holds)
+
+    def _holds(self, condition: Condition) -> bool:
+        known = self._truth.get(condition)
+        if known is None:
+            values = self._values.get(condition.path)
+            if values is None:
+                values = self._values[condition.path] = resolve(self._root, condition.path)
+            known = self._truth[condition] = condition.test(values)
+        return known

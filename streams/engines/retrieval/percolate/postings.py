@@ -1,0 +1,87 @@
+"""Postings: key → values, both small integers, looked up for many keys at once."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.engines.retrieval.percolate.growing import GrowingArray, Integers
+
+_RECENT: Final = 1_024
+_SHARE: Final = 8
+
+
+class Postings:
+    """A multimap in compressed rows, with what was added since the last compression beside them.
+
+    One addition costs no rebuild: recent pairs are looked up in a small map of their own until they are more
+    than a share of all.
+    """
+
+    def __init__(self) -> None:
+        self._keys = GrowingArray()
+        self._values = GrowingArray()
+        self._starts: Integers = np.zeros(2, dtype=np.int64)
+        """Where the row of each key begins and the one before ends in ``_rows``; the last row is empty."""
+        self._rows: Integers = np.zeros(0, dtype=np.int64)
+        self._recent: dict[int, list[int]] = {}
+        self._has_recent: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._pending: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._keys) + len(self._pending)
+
+    def add(self, key: int, value: int) -> None:
+        """Add a pair."""
+        self._pending.append((key, value))
+
+    def gather(self, keys: Integers) -> tuple[Integers, Integers]:
+        """For every value of every key: the key's position in ``keys``, and the value."""
+        if self._pending:
+            self._take_in()
+        positions, values = self._compressed(keys)
+        if not self._recent:
+            return positions, values
+        more = [
+            (position, value)
+            for position in np.flatnonzero(self._has_recent[np.minimum(keys, len(self._has_recent) - 1)]).tolist()
+            for value in self._recent.get(int(keys[position]), ())
+        ]
+        if not more:
+            return positions, values
+        extra = np.array(more, dtype=np.int64)
+        return np.concatenate([positions, extra[:, 0]]), np.concatenate([values, extra[:, 1]])
+
+    def _compressed(self, keys: Integers) -> tuple[Integers, Integers]:
+        # The last row is empty: it stands for every key beyond.
+        bounded = np.minimum(keys, len(self._starts) - 2)
+        starts = self._starts[bounded]
+        counts = self._starts[bounded + 1] - starts
+        positions = np.repeat(np.arange(len(keys)), counts)
+        shifts = starts - np.cumsum(counts) + counts
+        return positions, self._rows[np.arange(len(positions)) + shifts[positions]]
+
+    def _take_in(self) -> None:
+        if len(self._recent) + len(self._pending) > max(_RECENT, len(self._rows) // _SHARE):
+            self._compress()
+            return
+        for key, value in self._pending:
+            self._recent.setdefault(key, []).append(value)
+        self._keep(self._pending)
+        # The last place stays false: it stands for every key beyond.
+        self._has_recent = np.zeros(max(self._recent) + 2, dtype=np.bool_)
+        self._has_recent[list(self._recent)] = True
+
+    def _keep(self, pairs: list[tuple[int, int]]) -> None:
+        self._keys.extend([key for key, _ in pairs])
+        self._values.extend([value for _, value in pairs])
+        self._pending = []
+
+    def _compress(self) -> None:
+        self._keep(self._pending)
+        keys = self._keys.values
+        order = np.argsort(keys, kind="stable")
+        self._rows = self._values.values[order]
+        counts = np.bincount(keys, minlength=int(keys.max()) + 2)
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._recent, self._has_recent = {}, np.zeros(0, dtype=np.bool_)
