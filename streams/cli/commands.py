@@ -7,6 +7,7 @@ from streams.cli.apply import apply
 from streams.cli.check import check
 from streams.cli.demo import demo
 from streams.cli.dev import dev
+from streams.cli.explain import explain
 from streams.cli.ingest import ingest
 from streams.cli.keys import keys
 from streams.cli.query import query
@@ -24,6 +25,7 @@ app.command()(demo)
 app.command()(dev)
 app.command()(ingest)
 app.command()(check)
+app.command()(explain)
 app.command()(apply)
 app.command()(worker)
 app.command()(query)

@@ -1,13 +1,11 @@
 """``/v1/collections/{collection}/documents`` (contract 2.9): written through the outbox, read from the table."""
 
 import secrets
-from typing import Any
 
 from fastapi import APIRouter, Response
-from psycopg.rows import dict_row
 
 from schemas.api.document import CountResponse, DeletedResponse, DocumentCreateRequest, DocumentResponse
-from schemas.events.document import DELETED, UPSERTED, DocumentEvent, encode_document_event
+from schemas.events.document import DELETED, DocumentEvent, encode_document_event
 from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import new_id
 from schemas.topics import DOCUMENTS
@@ -15,10 +13,11 @@ from streams.api.counts import document_counts
 from streams.api.documents import document_response, event_of
 from streams.api.names import check_name
 from streams.api.store import MAX_RECORD_BYTES, VERSION_HEADER, require
+from streams.api.stored import stored_document
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, invalid, not_found
+from streams.runtime.http.errors import ApiError, invalid
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.outbox import enqueue
 
@@ -75,19 +74,6 @@ async def count_documents(collection_identifier: str, access: AccessDep, context
     return CountResponse(collection_id=collection.record.id, count=counts[collection.record.id])
 
 
-async def _row(connection: Connection, collection_id: str, namespace_id: str, document_id: str) -> dict[str, Any]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(
-            "SELECT payload, text, asset_id, occurred_at, appended_at, created_at FROM documents"
-            " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
-            (namespace_id, collection_id, document_id),
-        )
-        found = await cursor.fetchone()
-    if found is None:
-        raise not_found("document", document_id)
-    return found
-
-
 @router.get("/{document_id:path}")
 async def get_document(
     collection_identifier: str,
@@ -101,27 +87,14 @@ async def get_document(
     async with context.database.connection() as connection:
         collection = await require(connection, "collection", namespace_id, collection_identifier)
         collection_id = collection.record.id
-        row = await _row(connection, collection_id, namespace_id, document_id)
-        vectors = None
-        if return_vectors:
-            cursor = await connection.execute(
-                "SELECT feature_uri, embedding FROM document_vectors"
-                " WHERE namespace_id = %s AND collection_id = %s AND document_id = %s",
-                (namespace_id, collection_id, document_id),
-            )
-            vectors = {uri: embedding.to_list() for uri, embedding in await cursor.fetchall()}
-    event = DocumentEvent(
-        UPSERTED,
-        namespace_id,
-        collection_id,
-        document_id,
-        row["occurred_at"],
-        payload=row["payload"],
-        text=row["text"],
-        asset_id=row["asset_id"],
-    )
+        found = await stored_document(connection, namespace_id, collection_id, document_id, vectors=return_vectors)
     return document_response(
-        event, access.internal_id, row["created_at"], row["appended_at"], searchable=True, vectors=vectors
+        found.event,
+        access.internal_id,
+        found.created_at,
+        found.updated_at,
+        searchable=True,
+        vectors=found.event.features if return_vectors else None,
     )
 
 
@@ -133,7 +106,7 @@ async def delete_document(
     namespace_id = access.namespace_id
     async with context.database.transaction() as connection:
         collection = await require(connection, "collection", namespace_id, collection_identifier)
-        await _row(connection, collection.record.id, namespace_id, document_id)
+        await stored_document(connection, namespace_id, collection.record.id, document_id)
         event = DocumentEvent(
             DELETED,
             namespace_id,

@@ -79,7 +79,7 @@ async def authorize(request: Request) -> Caller:
     caller = await authenticate(request)
     _check_text(request)
     reading = request.method in ("GET", "HEAD") or (
-        request.method == "POST" and request.url.path.endswith(("/list", "/history"))
+        request.method == "POST" and request.url.path.endswith(("/list", "/history", "/explain"))
     )
     needed = "read" if reading else "write"
     if needed not in caller.scopes:
