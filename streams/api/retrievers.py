@@ -11,6 +11,8 @@ from schemas.api.retriever import (
     input_fields,
 )
 from streams.api.stages import feature_address, feature_uris, fusion, stored_stages
+from streams.engines.retrieval.errors import InputError
+from streams.engines.retrieval.stages.inputs import check_schema
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 
@@ -32,12 +34,21 @@ def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids:
         "retriever_name": request.retriever_name,
         "collection_identifiers": list(collection_ids),
         "stages": stored_stages(request.stages),
-        "input_schema": input_fields(request.input_schema),
+        "input_schema": _checked(input_fields(request.input_schema)),
         "budget_limits": None if request.budget_limits is None else request.budget_limits.filled(),
         "version": 1,
     }
     body.update({name: getattr(request, name) for name in _KEPT})
     return body
+
+
+def _checked(schema: JsonObject | None) -> JsonObject | None:
+    """An input schema whose defaults fit their types. Raises 422."""
+    try:
+        check_schema(schema)
+    except InputError as error:
+        raise invalid(str(error), "body", "input_schema", *error.problems[0][0].split(".")) from error
+    return schema
 
 
 def grown(old: JsonObject | None, new: JsonObject) -> JsonObject:
@@ -75,7 +86,7 @@ def patched_body(
     if stages is not None:
         changed["stages"] = stages
     if request.input_schema is not None:
-        changed["input_schema"] = grown(body["input_schema"], input_fields(request.input_schema) or {})
+        changed["input_schema"] = _checked(grown(body["input_schema"], input_fields(request.input_schema) or {}))
     if changed != body:
         changed["version"] = body["version"] + 1
     return changed

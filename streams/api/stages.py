@@ -7,28 +7,31 @@ from pydantic import ValidationError
 
 from schemas.api.base import JsonObject, first_problem
 from schemas.api.retriever import Stage
-from schemas.api.stages import CATEGORIES, UNAVAILABLE, normalised
+from schemas.api.stages import CATEGORIES, normalised
 from streams.api.names import not_enabled
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stage_check import check_stage
+from streams.engines.retrieval.stages.prepare import PreparedStage, check_references, prepare_stage
+from streams.engines.retrieval.stages.registry import unavailable
 from streams.runtime.http.errors import invalid
 
 
 def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
     """Stages as they are stored. Raises 403 for a stage that needs what this server has not, 422 for an unknown
-    stage, a name used twice, or filters and searches that can never run."""
+    stage, a name used twice, or parameters, filters, searches and templates that can never run."""
     for stage in stages:
         stage_id = stage.stage_id if stage.config is None else stage.config["stage_id"]
-        if stage_id in UNAVAILABLE:
-            raise not_enabled(f"Stage {stage_id!r}", ", ".join(CATEGORIES))
+        if (reason := unavailable(str(stage_id))) is not None:
+            raise not_enabled(f"Stage {stage_id!r} ({reason})", ", ".join(CATEGORIES))
     try:
         result = normalised(stages)
     except ValidationError as error:
         where, message = first_problem(error)
         raise invalid(message, "body", *where) from error
+    prepared: list[PreparedStage] = []
     for index, entry in enumerate(result):
         try:
-            check_stage(entry)
+            prepared.append(prepare_stage(entry))
+            check_references(prepared)
         except PlanError as error:
             raise invalid(str(error), "body", "stages", index, "config") from error
     return result

@@ -1,5 +1,7 @@
 """What is wrong with a definition, in words a user can act on."""
 
+from collections.abc import Sequence
+
 
 class FilterError(ValueError):
     """A filter that cannot be read. ``place`` is where, as a path from the filter's root; the message says
@@ -18,3 +20,16 @@ class PlanError(ValueError):
 class StageError(ValueError):
     """A stage that cannot do its work on the rows it was given. The message is for users and names no document's
     contents."""
+
+
+class BudgetError(StageError):
+    """An execution that has used up its time or credits. The message is the one users see."""
+
+
+class InputError(ValueError):
+    """Inputs that do not fit a retriever's ``input_schema``. ``problems`` are the path of each wrong input and
+    what is wrong with it; the message tells all of them."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"input {name}: {problem}" for name, problem in problems))
+        self.problems = tuple(problems)

@@ -1,13 +1,15 @@
 """A retriever and its alert as a percolation plan, or the reason why they cannot be one (design section 4)."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.filters.nodes import And, Node, all_of, conditions, describe
-from streams.engines.retrieval.percolate.plan import COMPARISONS, Plan, ScoreTest
-from streams.engines.retrieval.percolate.stages import Draft, read_stage
-from streams.engines.retrieval.templates import constant_inputs, substitute
+from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
+from streams.engines.retrieval.percolate.draft import Draft
+from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
+from streams.engines.retrieval.stages.look_up import prepare_look_up, takes_from_document
+from streams.engines.retrieval.stages.prepare import PreparedStage, prepare
 
 MAX_REASON: Final = 300
 
@@ -30,19 +32,20 @@ def compile_plan(
     collections = retriever.get("collection_identifiers")
     if collection_id is not None and collections and collection_id not in collections:
         raise PlanError(f"the retriever searches {', '.join(map(str, collections))}, not {collection_id}")
-    draft = Draft(collection_id)
-    for stage in retriever.get("stages") or ():
-        read_stage(draft, substitute(stage, inputs))
+    draft = Draft(collection_id, renderer(inputs))
+    tail = _read_stages(draft, prepare(retriever).stages)
     _check_fields(draft)
-    _threshold(draft, alert.get("threshold"))
+    _threshold(draft, alert.get("threshold"), bool(tail))
     searches = tuple(draft.searches or ())
     if draft.score_tests and draft.ranked:
         raise PlanError("a threshold on score needs fusion weighted or max: a rank means nothing for one document")
     predicate = all_of(draft.filters)
-    plan = Plan(predicate, searches, draft.fusion, tuple(draft.score_tests), _reason(predicate))
+    tests = tuple(draft.score_tests)
+    plan = Plan(predicate, searches, draft.fusion, tests, _reason(predicate), tail, inputs if tail else NO_INPUTS)
     if not draft.filters and plan.bounds is None:
+        more = " that can be told before its templates are filled" if tail else ""
         raise PlanError(
-            "the retriever lets every document through: give it a filter, or a min_score for every search"
+            f"the retriever lets every document through: give it a filter{more}, or a min_score for every search"
         )
     return plan
 
@@ -60,6 +63,71 @@ def refusal(
     except PlanError as error:
         return str(error)
     return None
+
+
+def kind(
+    retriever: Mapping[str, Any],
+    alert: Mapping[str, Any],
+    application: Mapping[str, Any] | None = None,
+    *,
+    collection_id: str | None = None,
+) -> Literal["percolate", "look_up"]:
+    """How an alert attached on ingest runs: ``look_up`` when some input comes from the document. Raises
+    :class:`PlanError` with words for the user when it can run neither way."""
+    if takes_from_document(application):
+        prepare_look_up(retriever, alert, application)
+        return "look_up"
+    compile_plan(retriever, alert, application, collection_id=collection_id)
+    return "percolate"
+
+
+def _read_stages(draft: Draft, stages: tuple[PreparedStage, ...]) -> tuple[PreparedStage, ...]:
+    """Take stages into the draft; those from the first that must run on the row are given back."""
+    tail: list[PreparedStage] = []
+    aliases: set[str] = set()
+    names: set[str] = set()
+    for stage in stages:
+        refused = stage.stage.percolate
+        if isinstance(refused, str):
+            raise PlanError(
+                f"{stage.place}: {stage.stage.stage_id} {refused}; it cannot run for an alert on ingest"
+            )
+        for reference in stage.references:
+            known = {"CONTEXT": aliases, "STAGE": names}.get(reference.namespace)
+            if known is not None and reference.key not in known:
+                raise PlanError(
+                    f"{stage.place}: {reference.namespace}.{reference.key} cannot be known when a document arrives"
+                )
+        if any(reference.namespace in BY_ROW for reference in stage.references):
+            draft.to_tail()
+        if draft.tailed:
+            # On a draft of its own it may still refuse, but adds nothing.
+            _take(Draft(draft.collection_id, lambda value: value, tailed=True), stage, row_known=True)
+        else:
+            _take(draft, stage)
+        if draft.tailed:
+            tail.append(stage)
+            names.add(stage.name)
+            if stage.output_alias:
+                aliases.add(stage.output_alias)
+    return tuple(tail)
+
+
+def _take(draft: Draft, stage: PreparedStage, *, row_known: bool = False) -> None:
+    read = stage.stage.percolate
+    assert not isinstance(read, str)
+    if row_known:
+        if stage.ready is not None:
+            read(draft, stage.ready, stage.place)
+        return
+    draft.add_filter(stage.pre_filters, f"{stage.place}: pre_filters")
+    try:
+        parameters = stage.parameters(draft.render)
+    except StageError as error:
+        raise PlanError(str(error)) from error
+    read(draft, parameters, stage.place)
+    if not draft.tailed:
+        draft.add_filter(stage.post_filters, f"{stage.place}: post_filters")
 
 
 def _check_alert(alert: Mapping[str, Any]) -> None:
@@ -88,8 +156,9 @@ def _check_fields(draft: Draft) -> None:
                 )
 
 
-def _threshold(draft: Draft, raw: Any) -> None:
-    """The alert's threshold on the first result, which on ingest is the document (contract 4.2)."""
+def _threshold(draft: Draft, raw: Any, tailed: bool) -> None:
+    """The alert's threshold on the first result, which on ingest is the document (contract 4.2). On a field of
+    rows that a tail makes, it is decided when they are made."""
     if raw is None:
         return
     field, name, value = raw.get("field"), raw.get("operator"), raw.get("value")
@@ -99,6 +168,8 @@ def _threshold(draft: Draft, raw: Any) -> None:
         if type(value) not in (int, float):
             raise PlanError("threshold on score needs a number")
         draft.score_tests.append(ScoreTest(name, float(value)))
+        return
+    if tailed:
         return
     here: dict[str, Any] = {"field": field, "operator": name, "value": value}
     present = {"field": field, "operator": "exists", "value": True}

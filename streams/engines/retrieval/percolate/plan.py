@@ -5,9 +5,10 @@ the reference (``reference.py``) and the percolator, so that they can differ onl
 """
 
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from streams.engines.retrieval.filters.nodes import ALWAYS, Node
 from streams.engines.retrieval.vectors.cosine import DIGITS
 
+if TYPE_CHECKING:
+    from streams.engines.retrieval.stages.prepare import PreparedStage
+
+NO_INPUTS: Final[Mapping[str, Any]] = MappingProxyType({})
+"""One for all plans that need none."""
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -61,6 +67,11 @@ class Plan:
     score_tests: tuple[ScoreTest, ...] = ()
     reason: str = ""
     """Why a document matches, as far as it does not depend on the document."""
+    tail: "tuple[PreparedStage, ...]" = ()
+    """Stages that must still run on the one row of a document that matches (``execute_tail``): they change the
+    row, or look at more of it than a predicate can. The alert's threshold is decided on the rows they leave."""
+    inputs: Mapping[str, Any] = field(default_factory=lambda: NO_INPUTS)
+    """The constants that fill the templates of ``tail``."""
 
     @property
     def bounds(self) -> tuple[float, ...] | None:

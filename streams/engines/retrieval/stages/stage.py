@@ -3,7 +3,7 @@
 Each module beside this one holds one stage as a :class:`Stage` named ``STAGE``; ``registry.py`` lists them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from streams.engines.retrieval.percolate.stages import Draft
-    from streams.engines.retrieval.stages.run import Run
+    from streams.engines.retrieval.percolate.draft import Draft
+    from streams.engines.retrieval.stages.run import Definitions, Run
 
 Category = Literal["filter", "sort", "reduce", "apply", "enrich"]
 P = TypeVar("P", bound=BaseModel)
@@ -27,11 +27,14 @@ class Row:
     document_id: str
     collection_id: str
     fields: dict[str, Any]
-    """Root fields of the document as filters and templates see them, without ids and score."""
+    """Root fields of the document as filters and templates see them, without ids and score. The mapping is the
+    row's own; what is nested in it may be shared with the corpus and is replaced, never changed in place."""
     score: float | None = None
     """Relevance, higher is better; ``None`` where no stage has given one."""
     features: Mapping[str, Vector] = field(default_factory=dict)
     """Feature name → vector, shape ``(dimensions,)``."""
+    matched: Mapping[str, float] = field(default_factory=dict)
+    """Feature URI → rounded cosine, of the searches that found it."""
 
     def root(self) -> dict[str, Any]:
         """The row as filters and templates see it: its fields, its ids and its score."""
@@ -53,4 +56,15 @@ class Stage(Generic[P]):
     """Rows in, rows out. Raises ``StageError`` in words for the user."""
     percolate: "Callable[[Draft, P, str], None] | str"
     """Reads it into the plan of a standing alert (draft, parameters, place for messages; raises ``PlanError``), or
-    says why one arriving document cannot decide it."""
+    says why one arriving document cannot decide it. A stage that changes the row, or needs more than a predicate,
+    calls ``draft.to_tail()``: it and every later stage then run on the one row when the rest has matched."""
+    per_row: frozenset[str] = frozenset()
+    """Parameters that may hold templates of ``DOC``. The stage gets them as they are written and fills them for
+    each row with ``run.render(value, row)``; every other parameter is filled before it is validated."""
+    source: bool = False
+    """As the first stage it finds its candidates itself (``run.first``, ``run.where``). A first stage that does
+    not is given the documents in scope that ``run.where`` lets through."""
+    needs_filter: Callable[[Mapping[str, Any], Any], str | None] | None = None
+    """From its parameters and ``pre_filters`` as they are written: why they cannot do together."""
+    reads: "Callable[[P, Definitions], Sequence[str]] | None" = None
+    """Collections it reads beside the retriever's own, as far as its parameters tell."""

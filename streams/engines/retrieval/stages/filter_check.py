@@ -1,0 +1,79 @@
+"""Filters inside parameters, checked as far as they are written out: what a template asks is known later."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from streams.engines.retrieval.errors import FilterError
+from streams.engines.retrieval.filters.parse import parse_filter
+from streams.engines.retrieval.templates.filling import holds_template, is_template
+
+BAD_FILTER: Final = "bad_filter"
+"""The type of the validation error of :data:`FilterTree`."""
+BAD_FORM: Final = "bad_form"
+"""The type of a validation error that no value of a template can heal."""
+_KNOWN: Final = {"operator": "exists", "value": True}
+"""Stands in a filter for what a template will ask."""
+
+
+def check_filter(raw: Any, place: str) -> None:
+    """Raises :class:`FilterError` naming the place for a filter that no inputs can make right."""
+    if raw is not None and not is_template(raw):
+        parse_filter(_written(raw, place), place=place)
+
+
+def _checked(raw: Any) -> Any:
+    try:
+        check_filter(raw, "filter")
+    except FilterError as error:
+        inner = error.place.removeprefix("filter")
+        raise PydanticCustomError(
+            BAD_FILTER, "{at}: {problem}", {"at": inner, "problem": error.problem}
+        ) from error
+    return raw
+
+
+FilterTree = Annotated[Any, AfterValidator(_checked)]
+"""A filter as it is written, checked; templates may stand in it."""
+
+
+def _written(raw: Any, place: str) -> Any:
+    """``raw`` with each condition that holds a template checked and replaced by one without."""
+    if not holds_template(raw):
+        return raw
+    if is_template(raw):
+        return {"field": "template", **_KNOWN}
+    if isinstance(raw, list):
+        return [_written(item, f"{place}[{index}]") for index, item in enumerate(raw)]
+    raw = {key: value for key, value in raw.items() if key != "case_sensitive" or not holds_template(value)}
+    if "field" in raw or "operator" in raw or "value" in raw:
+        return _condition(raw, place)
+    return {key: _entry(key, value, f"{place}.{key}") for key, value in raw.items()}
+
+
+def _entry(key: str, value: Any, place: str) -> Any:
+    if key in ("AND", "OR", "NOT"):
+        return _written([value] if is_template(value) else value, place)
+    if not holds_template(value):
+        return value
+    if isinstance(value, Mapping) and not is_template(value):
+        for name, item in value.items():
+            if name != "case_sensitive":
+                _condition({"field": key, "operator": name, "value": item}, place)
+    return {"exists": True}
+
+
+def _condition(raw: Mapping[str, Any], place: str) -> dict[str, Any]:
+    if holds_template(raw.get("field")):
+        raw = {**raw, "field": "template"}
+    if holds_template(raw.get("operator")):
+        raw = {**raw, "operator": "exists", "value": True}
+    try:
+        parse_filter(raw, place=place)
+    except FilterError as error:
+        # A value that comes with the inputs cannot be judged yet.
+        if error.place != f"{place}.value" or not holds_template(raw.get("value")):
+            raise
+    return {"field": raw["field"], **_KNOWN}

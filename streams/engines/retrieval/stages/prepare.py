@@ -1,0 +1,195 @@
+"""Retriever bodies read once: every stage looked up, its parameters, filters and templates checked."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+
+from streams.engines.retrieval.errors import FilterError, PlanError, StageError
+from streams.engines.retrieval.stages import validation
+from streams.engines.retrieval.stages.filter_check import check_filter
+from streams.engines.retrieval.stages.registry import STAGES, unavailable
+from streams.engines.retrieval.stages.stage import Stage
+from streams.engines.retrieval.templates.filling import Reference, holds_template, references
+
+MAX_STAGES: Final = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedStage:
+    """A stage of one retriever."""
+
+    stage: Stage[Any]
+    name: str
+    place: str
+    """The stage as messages name it."""
+    raw: Mapping[str, Any]
+    """Parameters as they are written."""
+    ready: BaseModel | None
+    """Parameters read, when nothing of them waits for inputs."""
+    pre_filters: Any = None
+    post_filters: Any = None
+    on_error: Literal["error", "skip"] = "error"
+    output_alias: str | None = None
+
+    def parameters(self, render: Callable[[Any], Any]) -> Any:
+        """The parameters with templates filled, but for those the stage fills row by row. Raises
+        :class:`StageError`."""
+        if self.ready is not None:
+            return self.ready
+        filled = {key: self._filled(key, value, render) for key, value in self.raw.items()}
+        try:
+            return validation.read(self.stage.parameters, filled)
+        except ValueError as error:
+            raise StageError(f"{self.place}: {error}") from error
+
+    def _filled(self, key: str, value: Any, render: Callable[[Any], Any]) -> Any:
+        return value if _field(self.stage, key) in self.stage.per_row else render(value)
+
+    @property
+    def references(self) -> frozenset[Reference]:
+        """What its templates name, filters included."""
+        return references([dict(self.raw), self.pre_filters, self.post_filters])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A retriever ready to be executed any number of times."""
+
+    stages: tuple[PreparedStage, ...]
+    input_schema: Mapping[str, Any]
+    collections: tuple[str, ...] | None
+    """Ids; ``None`` means every collection."""
+    max_time_ms: float | None = None
+    max_credits: float | None = None
+
+
+def prepare(retriever: Mapping[str, Any], *, secrets: Collection[str] = ()) -> Prepared:
+    """Read a retriever body. Raises :class:`PlanError` naming the stage and the parameter."""
+    raw = retriever.get("stages") or []
+    if not isinstance(raw, Sequence) or len(raw) > MAX_STAGES:
+        raise PlanError(f"stages must be a list of at most {MAX_STAGES}")
+    stages = tuple(prepare_stage(stage, secrets=secrets) for stage in _named(raw))
+    check_references(stages)
+    limits = retriever.get("budget_limits") or {}
+    collections = retriever.get("collection_identifiers") or None
+    return Prepared(
+        stages,
+        retriever.get("input_schema") or {},
+        None if collections is None else tuple(collections),
+        limits.get("max_time_ms"),
+        limits.get("max_credits"),
+    )
+
+
+def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) -> PreparedStage:
+    """Read one stage, in the SDK's form or the flat form of the guides. Raises :class:`PlanError`."""
+    config = stage.get("config")
+    if not isinstance(config, Mapping):
+        config = stage
+    stage_id, raw = config.get("stage_id"), config.get("parameters") or {}
+    name = str(stage.get("stage_name") or stage_id)
+    place = f"stage {name}"
+    if isinstance(stage_id, str) and (reason := unavailable(stage_id)) is not None:
+        raise PlanError(f"{place}: {reason}")
+    found = STAGES.get(stage_id) if isinstance(stage_id, str) else None
+    if found is None:
+        raise PlanError(f"{place}: unknown stage_id {stage_id!r}; there are {', '.join(sorted(STAGES))}")
+    if not isinstance(raw, Mapping):
+        raise PlanError(f"{place}: parameters must be an object")
+    filters = {key: config.get(key, stage.get(key)) for key in ("pre_filters", "post_filters")}
+    waits = _check_templates(found, raw, filters, place, secrets)
+    ready = None
+    try:
+        for key, value in filters.items():
+            check_filter(value, key)
+        if waits:
+            validation.check(found.parameters, raw)
+        else:
+            ready = validation.read(found.parameters, raw)
+    except FilterError as error:
+        raise PlanError(f"{place}: {error}") from error
+    except ValueError as error:
+        raise PlanError(f"{place}: {error}") from error
+    if found.needs_filter is not None and (reason := found.needs_filter(raw, filters["pre_filters"])) is not None:
+        raise PlanError(f"{place}: {reason}")
+    on_error: Any = stage.get("on_error") or "error"
+    if on_error not in ("error", "skip"):
+        raise PlanError(f"{place}: on_error must be error or skip")
+    alias = stage.get("output_alias")
+    return PreparedStage(found, name, place, raw, ready, **filters, on_error=on_error, output_alias=alias)
+
+
+def _named(raw: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Stages with a name of their own each: the flat form has none, and a body written by hand may repeat one."""
+    names: set[str] = set()
+    named: list[Mapping[str, Any]] = []
+    for at, stage in enumerate(raw):
+        if not isinstance(stage, Mapping):
+            raise PlanError(f"stage {at + 1}: a stage is an object with stage_name and config")
+        config = stage.get("config")
+        inner = config if isinstance(config, Mapping) else stage
+        base = name = str(stage.get("stage_name") or inner.get("stage_id"))
+        number = 2
+        while name in names:
+            name, number = f"{base}_{number}", number + 1
+        names.add(name)
+        named.append({**stage, "stage_name": name})
+    return named
+
+
+def _field(stage: Stage[Any], key: str) -> str:
+    """The parameter that a key is a name of."""
+    key = getattr(stage.parameters, "guide", {}).get(key, key)
+    fields = stage.parameters.model_fields.items()
+    return next((name for name, field in fields if field.alias == key), key)
+
+
+def _check_templates(
+    stage: Stage[Any], raw: Mapping[str, Any], filters: Mapping[str, Any], place: str, secrets: Collection[str]
+) -> bool:
+    """Check the templates of a stage; whether some must be filled before its parameters can be read."""
+    waits = False
+    for key, value in {**raw, **filters}.items():
+        try:
+            named = references(value)
+        except PlanError as error:
+            raise PlanError(f"{place}: {key}: {error}") from error
+        if _template_key(value):
+            raise PlanError(f"{place}: {key}: a template cannot be the name of a key")
+        by_row = key in filters or _field(stage, key) in stage.per_row
+        for reference in named:
+            if reference.namespace == "DOC" and not by_row:
+                rows = ", ".join(sorted({*stage.per_row, *filters}))
+                raise PlanError(f"{place}: {key}: DOC is known row by row; here only {rows} can use it")
+            if reference.namespace == "SECRET" and reference.key not in secrets:
+                raise PlanError(f"{place}: {key}: no secret {reference.key!r} is available on this server")
+        waits = waits or (key in raw and not by_row and holds_template(value))
+    return waits
+
+
+def _template_key(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any("{{" in str(key) or _template_key(item) for key, item in value.items())
+    return (
+        isinstance(value, list) and bool(value) and type(value[0]) is not float and any(map(_template_key, value))
+    )
+
+
+def check_references(stages: Sequence[PreparedStage]) -> None:
+    """Refuse templates that need what comes later, or themselves. Raises :class:`PlanError`."""
+    aliases: set[str] = set()
+    names: set[str] = set()
+    for stage in stages:
+        for reference in stage.references:
+            known = {"CONTEXT": aliases, "STAGE": names}.get(reference.namespace)
+            if known is not None and reference.key is not None and reference.key not in known:
+                there = f"; there are {', '.join(sorted(known))}" if known else ""
+                what = "an output_alias" if reference.namespace == "CONTEXT" else "the name"
+                raise PlanError(
+                    f"{stage.place}: {reference.namespace}.{reference.key} is not {what} of a stage before{there}"
+                )
+        names.add(stage.name)
+        if stage.output_alias:
+            aliases.add(stage.output_alias)

@@ -1,0 +1,87 @@
+"""Templates anywhere in a JSON value: found, checked, filled (contract section 6, Templates)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.templates.compiled import FAILURES, Names, Reference, compiled
+
+__all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "references"]
+
+
+def is_template(value: Any) -> bool:
+    """Whether the whole of ``value`` is filled in: a string with a template, or a dynamic value."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return isinstance(value, Mapping) and value.get("type") == "dynamic" and isinstance(value.get("field"), str)
+
+
+def holds_template(value: Any) -> bool:
+    """Whether ``value`` or something in it is a template."""
+    return next(_templates(value), None) is not None
+
+
+def references(value: Any) -> frozenset[Reference]:
+    """What all templates in ``value`` take out of namespaces. Raises :class:`PlanError` for one that cannot be
+    read."""
+    found: frozenset[Reference] = frozenset()
+    for text in _templates(value):
+        found |= compiled(text).references
+    return found
+
+
+def missing_inputs(value: Any, names: Names) -> Iterator[str]:
+    """Dotted paths of inputs that a template in ``value`` consists of and that have no value."""
+    for text in _templates(value):
+        path = compiled(text).path
+        if path is not None and path[0] == "INPUT" and compiled(text).fill(names) is None:
+            yield ".".join(path[1:])
+
+
+def fill(value: Any, names: Names, place: str) -> Any:
+    """``value`` with every template filled; a template that is a whole string gives the native value, and nothing
+    that is filled in is itself read as a template. Raises :class:`StageError` naming ``place``."""
+    if isinstance(value, str):
+        return _filled(value, names, place) if is_template(value) else value
+    if isinstance(value, Mapping):
+        if is_template(value):
+            return _filled(_dynamic(value), names, place)
+        return {key: fill(item, names, place) for key, item in value.items()}
+    if isinstance(value, list) and not _numbers(value):
+        return [fill(item, names, place) for item in value]
+    return value
+
+
+def _filled(text: str, names: Names, place: str) -> Any:
+    try:
+        return compiled(text).fill(names)
+    except FAILURES as error:
+        raise StageError(f"{place}: the template {text[:80]!r} could not be filled: {error}") from error
+
+
+def _dynamic(value: Mapping[str, Any]) -> str:
+    """``{"type": "dynamic", "field": "inputs.a.b"}`` as a template."""
+    path = str(value["field"])
+    head, _, rest = path.partition(".")
+    keys = rest if head.lower() in ("input", "inputs") and rest else path
+    return "{{ INPUT" + "".join(f"[{key!r}]" for key in keys.split(".")) + " }}"
+
+
+def _templates(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if is_template(value):
+            yield value
+    elif isinstance(value, Mapping):
+        if is_template(value):
+            yield _dynamic(value)
+        else:
+            for item in value.values():
+                yield from _templates(item)
+    elif isinstance(value, list) and not _numbers(value):
+        for item in value:
+            yield from _templates(item)
+
+
+def _numbers(value: list[Any]) -> bool:
+    """A vector, whose thousands of numbers need no look."""
+    return bool(value) and type(value[0]) in (int, float)
