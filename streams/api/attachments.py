@@ -1,7 +1,9 @@
 """Alerts attached to collections: what may be attached, and what an attached one may become (contract 4.3).
 
-An alert on ingest is decided from the one arriving document. What cannot be is refused when it is attached,
-and so is a later change of its alert or retriever that would break it.
+On ingest an alert whose inputs are constants is decided from the one arriving document; one that takes an input
+from the document looks it up in the collections its retriever names. What can run neither way is refused when it
+is attached, and so is a later change of its alert or retriever that would break it. What is attached for later
+(scheduled, on_demand) is kept as it is.
 """
 
 from collections.abc import Sequence
@@ -9,8 +11,12 @@ from collections.abc import Sequence
 from schemas.api.base import JsonObject
 from schemas.api.collection import AlertApplication
 from streams.api.collections import application_body, without_alert
+from streams.api.references import definitions_for
 from streams.api.store import require, save
-from streams.engines.retrieval.percolate.compile import refusal
+from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.percolate.compile import compile_plan
+from streams.engines.retrieval.stages.look_up import takes_from_document
+from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid
@@ -32,11 +38,33 @@ async def attach(
         body = application_body(application, alert.record.id)
         if body["execution_mode"] == ON_INGEST:
             retriever = await require(connection, "retriever", namespace_id, alert.body["retriever_id"])
-            reason = refusal(retriever.body, alert.body, body, collection_id=collection_id)
+            reason = await _refusal(connection, namespace_id, collection_id, retriever.body, alert.body, body)
             if reason is not None:
                 raise invalid(f"Alert {alert.body['name']!r} cannot be attached on ingest: {reason}", *where)
         bodies.append(body)
     return bodies
+
+
+async def _refusal(
+    connection: Connection,
+    namespace_id: str,
+    collection_id: str,
+    retriever: JsonObject,
+    alert: JsonObject,
+    application: JsonObject,
+) -> str | None:
+    """Why an alert cannot be checked when a document arrives, in words for the user; ``None`` when it can."""
+    try:
+        if not takes_from_document(application):
+            plan = compile_plan(retriever, alert, application, collection_id=collection_id)
+            if not plan.tail:
+                return None
+        definitions = await definitions_for(connection, namespace_id, [retriever])
+        standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
+        reference_collections(standing, definitions)
+    except PlanError as error:
+        return str(error)
+    return None
 
 
 async def collections_of_alert(
@@ -59,7 +87,7 @@ async def check_change(
     for collection, application in await collections_of_alert(connection, namespace_id, alert_id):
         if application["execution_mode"] != ON_INGEST:
             continue
-        reason = refusal(retriever, alert, application, collection_id=collection.record.id)
+        reason = await _refusal(connection, namespace_id, collection.record.id, retriever, alert, application)
         if reason is not None:
             raise invalid(
                 f"Alert {alert['name']!r} is attached on ingest to collection"

@@ -1,16 +1,27 @@
-"""The standing alerts of a collection, out of the definitions in force. Pure (contract 4.3, design section 4)."""
+"""The standing alerts of a collection, out of the definitions in force. Pure (contract 4.3, design section 4).
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+An alert whose inputs are constants is *percolated*: a :class:`Plan` for the one arriving document. One that takes
+an input from the document is *looked up*: its retriever runs over reference collections. What an alert was read
+into is kept with what it was read from, so a change costs as much as what it changed.
+"""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from schemas.events.definition import DefinitionRecord
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.stages.look_up import LookUp
+from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.catalog import Catalog
+from streams.runtime.named import NamedDefinitions
 
 ON_INGEST = "on_ingest"
 ALERT_PHASE = 3
+
+Order: TypeAlias = tuple[int, int, int]
+"""Execution phase, priority (negated), number of the alert: what is checked first is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,60 +34,211 @@ class StandingAlert:
     version: int
     """The definitions version of the alert, for the record."""
     retriever_id: str
-    plan: Plan
+    order: Order
+    rule: Mapping[str, Any]
+    """The alert's body: when what was found makes it fire."""
+    plan: Plan | None = None
+    """How it is percolated."""
+    look_up: LookUp | None = None
+    """How it looks the document up; it has this or a plan."""
+
+    references: frozenset[str] = frozenset()
+    """Ids of the collections that must be at hand when a document is checked."""
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether the arriving document alone does not decide it."""
+        return self.plan is None or bool(self.plan.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An attachment, what it was read from, and what it was read into: an alert, or the reason why it cannot be
+    checked, or neither while the alert is switched off or gone."""
+
+    application: Mapping[str, Any]
+    alert: DefinitionRecord | None
+    retriever: DefinitionRecord | None
+    standing: StandingAlert | None = None
+    refused: str | None = None
+
+
+_NONE: Final[Mapping[str, _Entry]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The alerts of one collection, in the order they are checked, and those that cannot be, with the reason."""
+    """The alerts of one collection."""
 
-    alerts: tuple[StandingAlert, ...] = ()
-    refused: tuple[tuple[str, str], ...] = ()
+    entries: Mapping[str, _Entry] = field(default_factory=dict)
+    more: tuple[StandingAlert, ...] = ()
+    """Those that the arriving document alone does not decide: look-ups, and plans that go on with the document in
+    stages of their own; in the order they are checked."""
+
+    @property
+    def alerts(self) -> tuple[StandingAlert, ...]:
+        """Those that are percolated, in the order they are checked."""
+        return _ordered(
+            entry.standing for entry in self.entries.values() if entry.standing and entry.standing.plan
+        )
+
+    @property
+    def refused(self) -> tuple[tuple[str, str], ...]:
+        """Those that cannot be checked, each with the reason."""
+        return tuple((name, entry.refused) for name, entry in self.entries.items() if entry.refused is not None)
 
 
-def standing_alerts(catalog: Catalog, namespace_id: str, collection_id: str) -> Standing:
-    """The alerts attached on ingest: by execution phase, then priority from high to low, then as attached.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What became of the percolated alerts of a collection. One that changed is in both."""
 
-    Nothing for a collection that is unknown or disabled. An alert whose definition cannot be decided from one
-    document is refused when it is attached; one that gets here all the same is reported, never guessed.
+    removed: tuple[StandingAlert, ...] = ()
+    added: tuple[StandingAlert, ...] = ()
+
+
+def standing_alerts(
+    catalog: Catalog, namespace_id: str, collection_id: str, before: Standing | None = None
+) -> Standing:
+    """The alerts attached on ingest: by execution phase, then priority from high to low, then the oldest alert.
+
+    Nothing for a collection that is unknown or disabled. An alert whose definition cannot be checked when a
+    document arrives is refused when it is attached; one that gets here all the same is reported, never guessed.
+    ``before`` is what stood until now: of it everything that has not changed is taken as it is.
     """
     collection = catalog.get("collection", namespace_id, collection_id)
     if collection is None or collection.body.get("enabled") is False:
         return Standing()
-    applications = [
-        application
-        for application in collection.body.get("alert_applications") or ()
-        if (application.get("execution_mode") or ON_INGEST) == ON_INGEST
-    ]
-    applications.sort(key=_order)
-    alerts: dict[str, StandingAlert] = {}
-    refused: list[tuple[str, str]] = []
-    for application in applications:
+    held = _NONE if before is None else before.entries
+    entries: dict[str, _Entry] = {}
+    for application in collection.body.get("alert_applications") or ():
         alert_id = application["alert_id"]
-        try:
-            alert = _standing(catalog, namespace_id, collection_id, application)
-        except PlanError as error:
-            refused.append((alert_id, str(error)))
-        else:
-            if alert is not None:
-                alerts.setdefault(alert_id, alert)
-    return Standing(tuple(alerts.values()), tuple(refused))
+        if (application.get("execution_mode") or ON_INGEST) == ON_INGEST and alert_id not in entries:
+            entries[alert_id] = _entry(catalog, namespace_id, collection_id, application, held.get(alert_id))
+    return Standing(entries, _more(entries))
 
 
-def _order(application: Mapping[str, Any]) -> tuple[int, int]:
-    phase = application.get("execution_phase")
-    return (ALERT_PHASE if phase is None else phase), -(application.get("priority") or 0)
+def after(
+    standing: Standing, catalog: Catalog, namespace_id: str, collection_id: str, changed: DefinitionRecord
+) -> tuple[Standing, Changes]:
+    """``standing`` after one definition of the namespace has changed, at the cost of what depends on it."""
+    if changed.kind == "collection" and changed.id == collection_id:
+        now = standing_alerts(catalog, namespace_id, collection_id, standing)
+        return now, changes(standing, now)
+    touched = [name for name, entry in _candidates(standing, changed) if _depends(entry, changed)]
+    if not touched:
+        return standing, Changes()
+    entries = dict(standing.entries)
+    for name in touched:
+        entries[name] = _entry(catalog, namespace_id, collection_id, entries[name].application, None)
+    more = standing.more
+    if any(_needs_more(held[name]) for held in (standing.entries, entries) for name in touched):
+        more = _more(entries)
+    now = Standing(entries, more)
+    return now, changes(standing, now, touched)
+
+
+def changes(before: Standing, now: Standing, among: Iterable[str] | None = None) -> Changes:
+    """What has to be taken out of and put into an engine that holds ``before`` so that it holds ``now``. Only the
+    alerts ``among`` are looked at, if given."""
+    removed: list[StandingAlert] = []
+    added: list[StandingAlert] = []
+    for name in before.entries.keys() | now.entries.keys() if among is None else among:
+        was, is_ = (_percolated(standing.entries.get(name)) for standing in (before, now))
+        if was is is_:
+            continue
+        if was is not None:
+            removed.append(was)
+        if is_ is not None:
+            added.append(is_)
+    return Changes(_ordered(removed), _ordered(added))
+
+
+def _candidates(standing: Standing, changed: DefinitionRecord) -> Iterable[tuple[str, _Entry]]:
+    if changed.kind != "alert":
+        return standing.entries.items()
+    entry = standing.entries.get(changed.id)
+    return () if entry is None else ((changed.id, entry),)
+
+
+def _needs_more(entry: _Entry) -> bool:
+    return entry.standing is not None and entry.standing.needs_more
+
+
+def _more(entries: Mapping[str, _Entry]) -> tuple[StandingAlert, ...]:
+    return _ordered(entry.standing for entry in entries.values() if entry.standing and entry.standing.needs_more)
+
+
+def _percolated(entry: _Entry | None) -> StandingAlert | None:
+    return None if entry is None or entry.standing is None or entry.standing.plan is None else entry.standing
+
+
+def _ordered(alerts: Iterable[StandingAlert]) -> tuple[StandingAlert, ...]:
+    return tuple(sorted(alerts, key=lambda alert: alert.order))
+
+
+def _depends(entry: _Entry, changed: DefinitionRecord) -> bool:
+    if changed.kind == "alert" or _needs_more(entry):
+        # What a stage names may be any retriever, taxonomy or collection.
+        return True
+    # Also a retriever that did not exist until now.
+    return (
+        changed.kind == "retriever"
+        and entry.alert is not None
+        and entry.alert.body.get("retriever_id") == changed.id
+    )
+
+
+def _entry(
+    catalog: Catalog,
+    namespace_id: str,
+    collection_id: str,
+    application: Mapping[str, Any],
+    held: _Entry | None,
+) -> _Entry:
+    alert = catalog.get("alert", namespace_id, application["alert_id"])
+    retriever = None
+    if alert is not None:
+        retriever = catalog.get("retriever", namespace_id, alert.body.get("retriever_id") or "")
+    if (
+        held is not None
+        and held.alert is alert
+        and held.retriever is retriever
+        and held.application == application
+    ):
+        return held
+    if alert is None or alert.body.get("enabled") is False:
+        return _Entry(application, alert, retriever)
+    try:
+        return _Entry(
+            application, alert, retriever, _standing(catalog, collection_id, application, alert, retriever)
+        )
+    except PlanError as error:
+        return _Entry(application, alert, retriever, refused=str(error))
 
 
 def _standing(
-    catalog: Catalog, namespace_id: str, collection_id: str, application: Mapping[str, Any]
-) -> StandingAlert | None:
-    alert = catalog.get("alert", namespace_id, application["alert_id"])
-    if alert is None or alert.body.get("enabled") is False:
-        return None
+    catalog: Catalog,
+    collection_id: str,
+    application: Mapping[str, Any],
+    alert: DefinitionRecord,
+    retriever: DefinitionRecord | None,
+) -> StandingAlert:
     retriever_id = alert.body.get("retriever_id") or ""
-    retriever = catalog.get("retriever", namespace_id, retriever_id)
     if retriever is None:
         raise PlanError(f"its retriever {retriever_id!r} does not exist")
-    plan = compile_plan(retriever.body, alert.body, application, collection_id=collection_id)
-    return StandingAlert(alert.id, alert.number, alert.version.number, retriever_id, plan)
+    definitions = NamedDefinitions(catalog, alert.namespace_id)
+    read = read_standing(retriever.body, alert.body, application, definitions, collection_id=collection_id)
+    phase = application.get("execution_phase")
+    order = (ALERT_PHASE if phase is None else phase, -(application.get("priority") or 0), alert.number)
+    plan, look_up = (read, None) if isinstance(read, Plan) else (None, read)
+    return StandingAlert(
+        alert_id=alert.id,
+        number=alert.number,
+        version=alert.version.number,
+        retriever_id=retriever_id,
+        order=order,
+        rule=alert.body,
+        plan=plan,
+        look_up=look_up,
+        references=reference_collections(read, definitions),
+    )

@@ -3,29 +3,37 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-
-import structlog
+from dataclasses import dataclass
 
 from schemas.events.alert_result import AlertResultRecord
-from schemas.events.definition import DefinitionRecord
 from schemas.ids import ExecutionHasher
 from streams.engines.retrieval.percolate.percolator import Percolator
-from streams.match.alerts import StandingAlert, standing_alerts
+from streams.engines.retrieval.percolate.plan import Plan
+from streams.match.alerts import Changes, StandingAlert
 from streams.match.arrivals import Arrival
 from streams.match.results import Checked, compose
+from streams.match.standings import Standings
 from streams.runtime.catalog import Catalog
 from streams.runtime.clock import Clock
 
-log = structlog.get_logger(__name__)
+
+@dataclass(slots=True)
+class _Compiled:
+    """The percolated alerts of one collection."""
+
+    percolator: Percolator[StandingAlert]
+    numbers: dict[int, int]
+    """Alert number → its number in the percolator."""
 
 
 class Matcher:
     """Compiles the alerts of collections when their documents come, and matches."""
 
-    def __init__(self, catalog: Callable[[], Catalog], clock: Clock) -> None:
+    def __init__(self, standings: Standings, catalog: Callable[[], Catalog], clock: Clock) -> None:
+        self._standings = standings
         self._catalog = catalog
         self._clock = clock
-        self._percolators: dict[tuple[str, str], Percolator[StandingAlert] | None] = {}
+        self._compiled: dict[tuple[str, str], _Compiled] = {}
 
     def match(self, arrivals: Iterable[Arrival], hasher: ExecutionHasher) -> list[AlertResultRecord]:
         """The results of a chunk of documents by the definitions in force now: one record per document that
@@ -46,22 +54,34 @@ class Matcher:
         records = (compose(arrival, hits, checked, hasher) for arrival, hits in found)
         return [record for record in records if record is not None]
 
-    def forget(self, record: DefinitionRecord) -> None:
-        """Compile a namespace's alerts again when something they depend on has changed."""
-        if record.kind in ("collection", "retriever", "alert"):
-            for key in [key for key in self._percolators if key[0] == record.namespace_id]:
-                del self._percolators[key]
+    def change(self, key: tuple[str, str], changes: Changes) -> None:
+        """Take alerts of a collection out and in, without compiling the others again."""
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            return
+        for alert in changes.removed:
+            compiled.percolator.remove(compiled.numbers.pop(alert.number))
+        for alert in changes.added:
+            compiled.numbers[alert.number] = compiled.percolator.add(alert)
+        if not compiled.numbers:
+            del self._compiled[key]
 
     def _percolator(self, namespace_id: str, collection_id: str) -> Percolator[StandingAlert] | None:
         """The compiled alerts of a collection; ``None`` when it has none or is unknown."""
         key = (namespace_id, collection_id)
-        if key not in self._percolators:
-            if self._catalog().get("collection", namespace_id, collection_id) is None:
-                # Not remembered: anybody may write any name into the topic.
-                return None
-            standing = standing_alerts(self._catalog(), namespace_id, collection_id)
-            for alert_id, reason in standing.refused:
-                log.warning("alert_not_checked", alert=alert_id, collection=collection_id, reason=reason)
-            alerts = standing.alerts
-            self._percolators[key] = Percolator(alerts, lambda alert: alert.plan) if alerts else None
-        return self._percolators[key]
+        compiled = self._compiled.get(key)
+        if compiled is not None:
+            return compiled.percolator
+        alerts = self._standings.of(namespace_id, collection_id).alerts
+        if not alerts:
+            return None
+        compiled = _Compiled(Percolator((), plan_of), {})
+        self._compiled[key] = compiled
+        self.change(key, Changes(added=alerts))
+        return compiled.percolator
+
+
+def plan_of(alert: StandingAlert) -> Plan:
+    """The plan of an alert that is percolated."""
+    assert alert.plan is not None
+    return alert.plan

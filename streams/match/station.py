@@ -19,14 +19,19 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
+from schemas.events.alert_result import AlertResultRecord
+from schemas.events.definition import DefinitionRecord
 from schemas.events.document import UPSERTED
 from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
-from schemas.topics import DOCUMENTS, MATCH_PROGRESS, Topic
+from schemas.topics import DOCUMENTS, MATCH_PROGRESS, RETRIEVER_EXECUTIONS, Topic
 from streams.match.arrivals import Arrival, read_arrival
+from streams.match.lookups import LookUps
 from streams.match.matching import Matcher
 from streams.match.progress import progress
+from streams.match.references import References
 from streams.match.sending import ResultSender
+from streams.match.standings import Standings
 from streams.match.versions import VersionGate
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
@@ -61,10 +66,14 @@ class Match:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._tail = DefinitionsTail(context.broker, context.database, lambda record: self._matcher.forget(record))
-        self._matcher = Matcher(lambda: self._tail.catalog, context.clock)
+        self._tail = DefinitionsTail(context.broker, context.database, self._changed)
+        self._standings = Standings(lambda: self._tail.catalog)
+        self._matcher = Matcher(self._standings, lambda: self._tail.catalog, context.clock)
+        self._references = References(context.broker)
+        self._look_ups = LookUps(self._standings, self._references, lambda: self._tail.catalog, context.clock)
         self._gate = VersionGate(self._tail, context.database, context.settings.definitions_wait_seconds)
         self._progress_topic = context.broker.topic(MATCH_PROGRESS)
+        self._runs_topic = context.broker.topic(RETRIEVER_EXECUTIONS)
         self._sender = ResultSender(context.broker)
         self._hasher = ExecutionHasher("")
         self._producer: Any = None
@@ -78,6 +87,8 @@ class Match:
         async with AsyncExitStack() as stack:
             await self._tail.start()
             stack.push_async_callback(self._tail.stop)
+            stack.push_async_callback(self._references.stop)
+            self._standings.prepare()
             self._hasher = ExecutionHasher(self._tail.catalog.epoch)
             producer = self._producer = broker.producer()
             await producer.start()
@@ -105,6 +116,12 @@ class Match:
         await check_log(self._context.broker, self.name, partitions, known)
         return {}
 
+    async def idle(self) -> None:
+        """Between batches: take in what came to reference collections."""
+        self._check_tail()
+        self._references.want(self._standings.references())
+        await self._references.follow()
+
     async def handle(self, batch: Batch) -> None:
         """Match a batch. When this returns, its results and its progress are with the broker."""
         self._check_tail()
@@ -116,7 +133,10 @@ class Match:
         for chunk in _chunks(batch):
             decoded = await self._read(chunk)
             arrivals += decoded
-            records = self._matcher.match((item for item in decoded if item.event.type == UPSERTED), self._hasher)
+            documents = [item for item in decoded if item.event.type == UPSERTED]
+            records = self._matcher.match(documents, self._hasher)
+            if self._look_ups.asked(documents):
+                records = await self._look_up(documents, records)
             executions += sum(len(record.hits) for record in records)
             await self._sender.add(records)
             await asyncio.sleep(0)
@@ -125,6 +145,26 @@ class Match:
         metrics.EXECUTIONS.inc(executions)
         await self._tell_progress(batch, arrivals, version)
         await self._note(batch)
+
+    async def _look_up(
+        self, documents: Sequence[Arrival], records: Sequence[AlertResultRecord]
+    ) -> list[AlertResultRecord]:
+        """The results of a chunk with what its look-ups found. Their executions are with the broker when this
+        returns, so that whoever has a result finds its execution."""
+        self._references.want(self._standings.references())
+        await self._references.catch_up()
+        answers = await self._look_ups.answer(documents, records, self._hasher)
+        sends = Sends(self._producer)
+        for run in answers.runs:
+            await sends.send(self._runs_topic, run.key, run.encode())
+        await sends.acknowledged()
+        return answers.records
+
+    def _changed(self, record: DefinitionRecord) -> None:
+        for collection, changes in self._standings.change(record):
+            self._matcher.change(collection, changes)
+        if record.kind == "collection" and not record.deleted:
+            self._standings.prepare(record)
 
     async def _read(self, records: Sequence[ConsumerRecord]) -> list[Arrival]:
         """Decode records; those that can never be decoded become dead letters."""

@@ -16,6 +16,8 @@ EXECUTIONS = Counter("tidewatch_alert_executions_total", "Alert executions publi
 VERSION_WAITS = Counter(
     "tidewatch_definitions_waits_total", "Events held back for the definitions their writer saw", ["outcome"]
 )
+LOOK_UPS = Counter("tidewatch_look_ups_total", "Documents looked up, one per alert", ["outcome"])
+REFERENCES = Counter("tidewatch_references_total", "Records of references taken in by a match worker")
 TRIGGER_CHECKS = Counter("tidewatch_trigger_checks_total", "Drift and volume checks made", ["fired"])
 TRIGGER_FIRES = Counter("tidewatch_trigger_fires_total", "Fires published", ["trigger_type"])
 JOBS = Counter("tidewatch_jobs_total", "Actions that ended", ["action_type", "status"])

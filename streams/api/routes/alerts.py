@@ -17,8 +17,10 @@ from schemas.ids import new_id
 from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
 from streams.api.listing import list_page, page_of
+from streams.api.references import follow, with_references
 from streams.api.secrets import forget, references, restored, sealed
 from streams.api.store import change, require, require_name, save
+from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
@@ -76,7 +78,14 @@ async def patch_alert(
     alert_identifier: str, body: PatchAlertRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> AlertResponse:
     """Change an alert; one attached on ingest must still work there."""
-    namespace_id = access.namespace_id
+    return await with_references(
+        context, lambda: _patched(alert_identifier, body, access.namespace_id, context, answer)
+    )
+
+
+async def _patched(
+    alert_identifier: str, body: PatchAlertRequest, namespace_id: str, context: Context, answer: Response
+) -> AlertResponse:
     async with change(context, answer) as connection:
         stored = await require(connection, "alert", namespace_id, alert_identifier)
         old, alert_id = stored.body, stored.record.id
@@ -95,6 +104,7 @@ async def patch_alert(
         kept = set(references(changed["notification_config"]))
         replaced = [item for item in references(old["notification_config"]) if item not in kept]
         await forget(connection, namespace_id, replaced)
+        await follow(connection, namespace_id)
         fired = await _last_fired(connection, namespace_id, [alert_id])
     return response(stored, fired.get(alert_id))
 
@@ -115,6 +125,7 @@ async def delete_alert(
             await connection.execute(
                 f"DELETE FROM {table} WHERE namespace_id = %s AND alert_id = %s".encode(), (namespace_id, alert_id)
             )
+        await follow(connection, namespace_id)
     return DeletedResponse()
 
 

@@ -15,8 +15,11 @@ from streams.api.attachments import attach
 from streams.api.collections import check_enabled, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import list_page, page_of
+from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
+from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
+from streams.runtime.feeds import retract
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
@@ -33,14 +36,20 @@ async def create_collection(
     body: CreateCollectionRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> CollectionResponse:
     """Create a collection."""
-    namespace_id = access.namespace_id
     check_enabled(body)
+    return await with_references(context, lambda: _created(body, access.namespace_id, context, answer))
+
+
+async def _created(
+    body: CreateCollectionRequest, namespace_id: str, context: Context, answer: Response
+) -> CollectionResponse:
     async with change(context, answer) as connection:
         await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
         collection_id = new_id("collection")
         applications = await attach(connection, namespace_id, collection_id, body.alert_applications or ())
         fields = new_body(body, collection_id, applications)
         stored = await save(connection, "collection", namespace_id, collection_id, body.collection_name, fields)
+        await follow(connection, namespace_id)
     return response(stored, 0)
 
 
@@ -62,8 +71,19 @@ async def patch_collection(
     answer: Response,
 ) -> CollectionResponse:
     """Change a collection; ``alert_applications`` replaces every attachment."""
-    namespace_id = access.namespace_id
     check_enabled(body)
+    return await with_references(
+        context, lambda: _patched(collection_identifier, body, access.namespace_id, context, answer)
+    )
+
+
+async def _patched(
+    collection_identifier: str,
+    body: PatchCollectionRequest,
+    namespace_id: str,
+    context: Context,
+    answer: Response,
+) -> CollectionResponse:
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
         collection_id = stored.record.id
@@ -75,6 +95,7 @@ async def patch_collection(
         changed = patched_body(stored.body, body, applications)
         name = changed["collection_name"]
         stored = await save(connection, "collection", namespace_id, collection_id, name, changed)
+        await follow(connection, namespace_id)
         counts = await document_counts(connection, namespace_id, [collection_id])
     return response(stored, counts[collection_id])
 
@@ -83,11 +104,15 @@ async def patch_collection(
 async def delete_collection(
     collection_identifier: str, access: AccessDep, context: ContextDep, answer: Response
 ) -> DeletedResponse:
-    """Delete a collection with its documents, counts and sketches."""
+    """Delete a collection with its documents, counts and sketches. One that alerts look things up in is refused:
+    they would fall silent."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
+        await refuse_looked_up(connection, namespace_id, stored)
         await delete_definition(connection, "collection", namespace_id, stored.record.id)
+        await follow(connection, namespace_id)
+        await retract(connection, namespace_id, stored.record.id)
         for table in _OWNED:
             await connection.execute(
                 f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),

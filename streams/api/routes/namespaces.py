@@ -24,6 +24,7 @@ from streams.api.tasks import task_response
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition, list_definitions
+from streams.runtime.feeds import retract
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
@@ -155,6 +156,7 @@ async def delete_namespace(
         for kind in _CONTENT:
             for item in await list_definitions(connection, kind, namespace_id):
                 await delete_definition(connection, kind, namespace_id, item.record.id)
+        await retract(connection, namespace_id)
         for table in _OWNED:
             await connection.execute(f"DELETE FROM {table} WHERE namespace_id = %s".encode(), (namespace_id,))
         await delete_definition(connection, "namespace", "", namespace_id)

@@ -18,9 +18,11 @@ from schemas.api.retriever import (
 from schemas.ids import new_id
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.listing import list_page, page_of
+from streams.api.references import follow, with_references
 from streams.api.retrievers import new_body, patched_body, response
 from streams.api.stages import stored_stages
 from streams.api.store import change, require, require_name, save
+from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
@@ -79,7 +81,14 @@ async def patch_retriever(
     retriever_id: str, body: PatchRetrieverRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> PatchRetrieverResponse:
     """Change a retriever; every alert attached on ingest that asks it must still work."""
-    namespace_id = access.namespace_id
+    return await with_references(
+        context, lambda: _patched(retriever_id, body, access.namespace_id, context, answer)
+    )
+
+
+async def _patched(
+    retriever_id: str, body: PatchRetrieverRequest, namespace_id: str, context: Context, answer: Response
+) -> PatchRetrieverResponse:
     async with change(context, answer) as connection:
         stored = await require(connection, "retriever", namespace_id, retriever_id)
         if body.retriever_name is not None and body.retriever_name != stored.body["retriever_name"]:
@@ -94,6 +103,7 @@ async def patch_retriever(
         await check_retriever_change(connection, namespace_id, changed)
         name = changed["retriever_name"]
         stored = await save(connection, "retriever", namespace_id, stored.record.id, name, changed)
+        await follow(connection, namespace_id)
     return PatchRetrieverResponse(retriever=response(stored))
 
 

@@ -1,0 +1,148 @@
+"""Reference collections: what attached alerts look up must be in ``references`` before they are in force.
+
+A call that names a collection for the first time waits until its documents are in the topic and answers then, so
+an alert applies to every document written after the answer (design section 3, causality). No call holds a lock
+while it waits: the feed is opened in a transaction of its own, and what was asked for is then done from the
+beginning again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+from schemas.api.base import JsonObject
+from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.stages.registry import STAGES
+from streams.engines.retrieval.standing import read_standing, reference_collections
+from streams.runtime.agent import Context
+from streams.runtime.catalog import Catalog
+from streams.runtime.database import Connection
+from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.feeds import drain_others, open_feeds, unready
+from streams.runtime.http.errors import ApiError
+from streams.runtime.named import NamedDefinitions
+
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 25.0
+_POLL_SECONDS: Final = 0.05
+
+
+class UnfedError(Exception):
+    """Collections are named whose documents are not all in the topic. The caller's transaction is rolled back."""
+
+    def __init__(self, namespace_id: str, collections: set[str]) -> None:
+        super().__init__(f"{namespace_id}: {sorted(collections)}")
+        self.namespace_id = namespace_id
+        self.collections = collections
+
+
+async def with_references(context: Context, work: Callable[[], Awaitable[T]]) -> T:
+    """Do ``work``, a transaction that ends with :func:`follow`, once the collections it names are fed. Raises 503
+    when that takes longer than a request may."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return await work()
+        except UnfedError as unfed:
+            async with context.database.transaction() as connection:
+                await open_feeds(connection, unfed.namespace_id, unfed.collections)
+            await _fed(context, unfed, deadline)
+
+
+async def _fed(context: Context, unfed: UnfedError, deadline: float) -> None:
+    while True:
+        async with context.database.connection() as connection:
+            missing = await unready(connection, unfed.namespace_id, unfed.collections)
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise ApiError(
+                503,
+                f"The documents of {', '.join(sorted(missing))} are still being prepared for looking up, by the"
+                " collect and relay stations. Ask again in a moment",
+            )
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def follow(connection: Connection, namespace_id: str) -> None:
+    """To be called after definitions were written, in their transaction: have the collections that attached alerts
+    of the namespace look things up in, and no others, in the topic. Raises :class:`UnfedError`."""
+    named = await _named(connection, namespace_id)
+    missing = await unready(connection, namespace_id, named) if named else set()
+    if missing:
+        raise UnfedError(namespace_id, missing)
+    await drain_others(connection, namespace_id, named)
+
+
+async def refuse_looked_up(connection: Connection, namespace_id: str, collection: StoredDefinition) -> None:
+    """Raises 400 for a collection that alerts attached to other collections look things up in."""
+    alerts = (await _named(connection, namespace_id, without=collection.record.id)).get(collection.record.id)
+    if alerts:
+        names = ", ".join(repr(name) for name in sorted(alerts)[:5])
+        raise ApiError(
+            400, f"Alerts look documents up in the collection, among them {names}: detach or change those first"
+        )
+
+
+# Attachments that may look something up: with an input from the document, or with a stage that reads collections.
+_LOOKING = """
+SELECT c.id, application, a.body, r.body
+FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
+    CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
+    ELSE '[]'::jsonb END) AS application
+JOIN definitions a ON a.kind = 'alert' AND a.namespace_id = c.namespace_id AND a.deleted_at IS NULL
+ AND a.id = application ->> 'alert_id'
+JOIN definitions r ON r.kind = 'retriever' AND r.namespace_id = c.namespace_id AND r.deleted_at IS NULL
+ AND r.id = a.body ->> 'retriever_id'
+WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at IS NULL
+  AND c.id IS DISTINCT FROM %(without)s::text
+  AND coalesce(application ->> 'execution_mode', 'on_ingest') = 'on_ingest'
+  AND (application -> 'input_mappings' @? '$[*].source.source_type ? (@ != "constant")'
+       OR EXISTS (SELECT FROM jsonb_array_elements(r.body -> 'stages') AS stage
+                  WHERE stage -> 'config' ->> 'stage_id' = ANY(%(reading)s)))
+"""
+
+
+async def definitions_for(
+    connection: Connection, namespace_id: str, retrievers: Iterable[JsonObject]
+) -> NamedDefinitions:
+    """What the stages of these retrievers may name, as the transaction sees it."""
+    asked = {
+        parameters["retriever_id"]
+        for retriever in retrievers
+        for stage in retriever["stages"]
+        if isinstance((parameters := stage["config"]["parameters"]).get("retriever_id"), str)
+    }
+    found = await select_definitions(
+        connection,
+        "d.namespace_id = %(namespace)s AND (d.kind IN ('collection', 'taxonomy')"
+        " OR d.kind = 'retriever' AND (d.id = ANY(%(asked)s) OR d.name = ANY(%(asked)s)))",
+        {"namespace": namespace_id, "asked": sorted(asked)},
+    )
+    return NamedDefinitions(Catalog("", 0, [stored.record for stored in found]), namespace_id)
+
+
+async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
+    """The collections that attached alerts look things up in, each with the names of the alerts; attachments to
+    the collection ``without`` left out."""
+    reading = [name for name, stage in STAGES.items() if stage.reads is not None]
+    cursor = await connection.execute(
+        _LOOKING.encode(), {"namespace": namespace_id, "reading": reading, "without": without}
+    )
+    rows = await cursor.fetchall()
+    if not rows:
+        return {}
+    definitions = await definitions_for(connection, namespace_id, [row[3] for row in rows])
+    named: dict[str, set[str]] = {}
+    for collection_id, application, alert, retriever in rows:
+        try:
+            standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
+            found = reference_collections(standing, definitions)
+        except PlanError:
+            # Refused where it is attached or changed; whatever else is there looks nothing up.
+            continue
+        for name in found:
+            named.setdefault(name, set()).add(alert["name"])
+    return named

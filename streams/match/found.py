@@ -1,0 +1,93 @@
+"""What a look-up found, as it travels: in the alert's result and as an execution of its retriever. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from schemas.events.alert_result import Found
+from schemas.events.retriever_execution import RetrieverExecutionRecord
+from streams.engines.retrieval.stages.execute import Execution
+from streams.engines.retrieval.stages.rows import shown
+from streams.engines.retrieval.stages.stage import Row
+from streams.engines.retrieval.verdict import unit_score
+
+MAX_MATCHES: Final = 100
+"""Documents found that a result carries; all are counted."""
+MATCHES_BYTES: Final = 200_000
+"""Above this the matches of a result are carried without the documents' fields."""
+RUN_BYTES: Final = 800_000
+"""Above this an execution keeps its documents without their fields."""
+
+
+def found_rows(rows: Sequence[Row], position: Mapping[str, int]) -> Found:
+    """Rows as the matches of an alert."""
+    matches = [_match(row) for row in rows[:MAX_MATCHES]]
+    if len(_json(matches)) > MATCHES_BYTES:
+        matches = [{"document_id": match["document_id"], "score": match["score"]} for match in matches]
+    return Found(len(rows), matches, dict(position))
+
+
+def _match(row: Row) -> dict[str, Any]:
+    match: dict[str, Any] = {"document_id": row.document_id, "score": unit_score(row.score)}
+    if isinstance(row.fields.get("asset_id"), str):
+        match["asset_id"] = row.fields["asset_id"]
+    if row.matched:
+        match["matched_features"] = dict(row.matched)
+    match["metadata"] = row.fields
+    return match
+
+
+def run_record(
+    execution: Execution,
+    *,
+    execution_id: str,
+    namespace_id: str,
+    retriever_id: str,
+    alert_id: str,
+    reason: str,
+    created_at: datetime,
+    completed_at: datetime,
+    position: Mapping[str, int],
+) -> RetrieverExecutionRecord:
+    """An execution of a retriever for an alert, in the words of the contract (4.6)."""
+    notes = execution.notes
+    detail: dict[str, Any] = {
+        "documents": [_document(row) for row in execution.rows],
+        "total_returned": len(execution.rows),
+        "stage_statistics": execution.statistics(),
+        "budget": dict(execution.budget),
+        "stages_completed": execution.stages_completed,
+        "total_stages": execution.total_stages,
+        "warnings": list(notes.warnings),
+        "limits": list(notes.limits),
+        "degraded": list(notes.degraded),
+        "facets": notes.facets or None,
+        "alert_id": alert_id,
+        "reason": reason,
+        "reference_position": dict(position),
+    }
+    if len(_json(detail)) > RUN_BYTES:
+        detail["documents"] = [
+            {"document_id": row.document_id, "collection_id": row.collection_id, "score": unit_score(row.score)}
+            for row in execution.rows
+        ]
+        detail["warnings"].append("the documents are without their fields: they were too large for one record")
+    return RetrieverExecutionRecord(
+        execution_id=execution_id,
+        namespace_id=namespace_id,
+        retriever_id=retriever_id,
+        status="completed",
+        created_at=created_at,
+        completed_at=completed_at,
+        detail=detail,
+    )
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {**shown(row), "score": unit_score(row.score), "matched_features": dict(row.matched) or None}
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=str)
