@@ -10,6 +10,7 @@ from streams.engines.retrieval.filters.operators import OPERATORS
 from streams.engines.retrieval.filters.paths import Path
 
 _CONDITIONS_KEPT: Final = 16_384
+_SHORT: Final = 128
 MAX_SHOWN: Final = 80
 """Characters of a value in a description."""
 
@@ -32,10 +33,14 @@ class Condition:
         return OPERATORS[self.operator].test(values, self.operand, self.case_sensitive)
 
 
-@lru_cache(_CONDITIONS_KEPT, typed=True)
 def condition(path: Path, operator: str, operand: Hashable, case_sensitive: bool, spelled: Hashable) -> Condition:
-    """A condition; those that many filters ask alike are one object."""
-    return Condition(path, operator, operand, case_sensitive, spelled)
+    """A condition; those with a short value that many filters ask alike are one object."""
+    short = type(spelled) is not bytes and (type(spelled) is not str or len(spelled) <= _SHORT)
+    return (_kept if short else Condition)(path, operator, operand, case_sensitive, spelled)
+
+
+# 1 and 1.0 are equal, but read differently.
+_kept: Final = lru_cache(_CONDITIONS_KEPT, typed=True)(Condition)
 
 
 @dataclass(frozen=True, slots=True)

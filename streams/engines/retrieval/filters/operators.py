@@ -53,13 +53,13 @@ def _plain(value: Any, where: str = "", depth: int = MAX_VALUE_DEPTH) -> Any:
     elif type(value) is float and not math.isfinite(value):
         raise OperandError("a number is finite", where)
     elif not (value is None or type(value) in (bool, int, float)):
-        raise OperandError(where=where)
+        raise OperandError(where=where, item=value)
     return value
 
 
 def _string(value: Any, where: str = "") -> str:
     if type(value) is not str:
-        raise OperandError(where=where)
+        raise OperandError(where=where, item=value)
     if not value.isascii():
         try:
             value.encode()

@@ -180,9 +180,10 @@ def _make(path: Path, name: str, value: Any, case_sensitive: bool, place: str) -
         operand = operator.read(value, case_sensitive)
     except OperandError as error:
         detail = _dynamic(value) or error.problem
+        found = error.item if error.where and not error.problem else value
         raise FilterError(
             f"{place}{error.where}",
-            f"{name} takes {operator.accepts}, found {_kind(value)}" + (f": {detail}" if detail else ""),
+            f"{name} takes {operator.accepts}, found {_kind(found)}" + (f": {detail}" if detail else ""),
         ) from error
     if isinstance(value, list | Mapping):
         spelled: Hashable = shorten(to_json(value)).encode()

@@ -8,6 +8,8 @@ from typing import Any, Final
 MAX_PATH_LENGTH: Final = 1_024
 MAX_SEGMENTS: Final = 32
 _PATHS_KEPT: Final = 4_096
+_SHORT: Final = 64
+_SHORT_SEGMENTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,12 @@ class Path:
     the index of the segment after it."""
 
 
-@lru_cache(_PATHS_KEPT)
 def parse_path(text: str) -> Path:
-    """Read a path. Raises ``ValueError`` when it is empty or too long."""
+    """Read a path; equal short ones are one object. Raises ``ValueError`` when it is empty or too long."""
+    return _kept(text) if len(text) <= _SHORT and text.count(".") < _SHORT_SEGMENTS else _parse(text)
+
+
+def _parse(text: str) -> Path:
     if not text:
         raise ValueError("a path must not be empty")
     segments = text.split(".")
@@ -33,6 +38,9 @@ def parse_path(text: str) -> Path:
         tuple((".".join(segments[start:end]), end) for end in range(count, start, -1)) for start in range(count)
     )
     return Path(text, splits)
+
+
+_kept: Final = lru_cache(_PATHS_KEPT)(_parse)
 
 
 def resolve(root: Mapping[str, Any], path: Path) -> list[Any]:

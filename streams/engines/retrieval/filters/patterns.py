@@ -21,9 +21,10 @@ _HINTS: Final = (
         "look-around needs unbounded time; say it with AND and NOT of several conditions",
     ),
     (
-        ("\\1", "\\2", "\\3", "\\4", "\\5", "\\6", "\\7", "\\8", "\\9", "(?P="),
+        ("\\1", "\\2", "\\3", "\\4", "\\5", "\\6", "\\7", "\\8", "\\9", "operator: (?P"),
         "back-references need unbounded time",
     ),
+    (("\\Z",), "the end of the text is \\z"),
     (("(?>", "++", "*+", "?+", "}+"), "there is no backtracking to switch off; use the plain form"),
     (
         ("repetition size", "too large"),

@@ -21,7 +21,7 @@ from streams.engines.retrieval.filters.word_classes import WordClasses
 
 MAX_TOKEN: Final = 255
 """UTF-16 units, Lucene's limit."""
-_TEXTS_KEPT: Final = 64
+_TEXTS_KEPT: Final = 16
 
 _CLASSES: Final = WordClasses()
 
@@ -57,54 +57,46 @@ def _table(*, lowered: bool) -> bytes:
     return kept.decode(_CODEC).lower().encode(_CODEC) if lowered else kept
 
 
-def _set(kinds: str) -> bytes:
-    return (
-        b"[" + b"".join(re.escape(bytes([byte])) for byte, kind in _BYTE_CLASSES.items() if kind in kinds) + b"]"
-    )
-
-
 _BYTE_CLASSES: Final = _byte_classes()
 _LOWERED: Final = _table(lowered=True)
 _CASED: Final = _table(lowered=False)
-_JOINS: Final = re.compile(
-    b"%b(?:(?<=%b%b)(?=%b)|(?<=%b%b)(?=%b))"
-    % (_set("q.:;"), _set("A"), _set("q.:"), _set("A"), _set("N"), _set("q.;"), _set("N"))
-).finditer
-_OTHERS: Final = re.compile(_set("eszTPRHKSI")).search
+_LETTERS: Final = 1
+_DIGITS: Final = 2
+_JOINED: Final = bytes({"A": _LETTERS, "N": _DIGITS}.get(kind, 0) for kind in _BYTE_CLASSES.values())
+"""What each byte is as a neighbour of one that joins."""
+_JOINS: Final = {"q": _LETTERS | _DIGITS, ".": _LETTERS | _DIGITS, ":": _LETTERS, ";": _DIGITS}
+_JOINERS: Final = [(byte, _JOINS[kind]) for byte, kind in _BYTE_CLASSES.items() if kind in _JOINS]
+_ASCII_JOINERS: Final = [joiner for joiner in _JOINERS if joiner[0] < 0x80]
+_OTHERS: Final = bytes(byte for byte, kind in _BYTE_CLASSES.items() if kind not in "AN_qQ.:;k ")
 """Bytes of characters that the way by bytes does not know."""
 
 
 def tokens(text: str, *, case_sensitive: bool = False) -> list[str]:
     """The words of a text in order, in lower case unless ``case_sensitive``."""
-    if text.isascii():
-        raw = text.encode()
-        codec = "ascii"
-    else:
-        try:
-            raw = text.encode(_CODEC)
-        except UnicodeEncodeError:
-            return tokens_by_class(text, case_sensitive=case_sensitive)
-        if _OTHERS(raw) is not None:
-            return tokens_by_class(text, case_sensitive=case_sensitive)
-        codec = _CODEC
-    cut = raw.translate(_CASED if case_sensitive else _LOWERED)
-    joins = [match.start() for match in _JOINS(raw)]
-    if joins:
-        kept = bytearray(cut)
-        for place in joins:
-            kept[place] = raw[place]
-        cut = bytes(kept)
-    if len(cut) > MAX_TOKEN and _has_long_word(cut):
+    codec, joiners = "ascii", _ASCII_JOINERS
+    try:
+        if not text.isascii():
+            codec, joiners = _CODEC, _JOINERS
+        raw = text.encode(codec) + b" "  # what ends the text is no neighbour, nor is it before the first character
+    except UnicodeEncodeError:
         return tokens_by_class(text, case_sensitive=case_sensitive)
+    if codec is _CODEC and len(raw.translate(None, _OTHERS)) < len(raw):
+        return tokens_by_class(text, case_sensitive=case_sensitive)
+    cut = bytearray(raw.translate(_CASED if case_sensitive else _LOWERED))
+    joined, find = _JOINED, raw.find
+    for joiner, joins in joiners:
+        at = find(joiner)
+        while at >= 0:
+            kind = joined[raw[at + 1]]
+            if kind & joins and kind == joined[raw[at - 1]]:
+                cut[at] = joiner
+            at = find(joiner, at + 1)
+    # A word that is too long covers one of these blocks whole.
+    for start in range(0, len(cut) - 127, 128):
+        if cut.find(b" ", start, start + 128) < 0:
+            return tokens_by_class(text, case_sensitive=case_sensitive)
     found = cut.decode(codec).split()
-    if b"_" in cut:
-        return [word for word in found if word.strip("_")]
-    return found
-
-
-def _has_long_word(cut: bytes) -> bool:
-    # A word too long covers one of these blocks whole.
-    return any(cut.find(b" ", start, start + 128) < 0 for start in range(0, len(cut) - 127, 128))
+    return [word for word in found if word.strip("_")] if 0x5F in cut else found
 
 
 def tokens_by_class(text: str, *, case_sensitive: bool = False) -> list[str]:

@@ -26,12 +26,14 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 class OperandError(ValueError):
     """A value an operator cannot work with: ``where`` in it, as the rest of a path (``.center.lat``), and the
-    problem in words; without a problem the operator's own words say what it takes."""
+    problem in words; without a problem the operator's own words say what it takes, and ``item`` is what was
+    found there."""
 
-    def __init__(self, problem: str = "", where: str = "") -> None:
+    def __init__(self, problem: str = "", where: str = "", item: object = None) -> None:
         super().__init__(problem)
         self.problem = problem
         self.where = where
+        self.item = item
 
 
 def lower(text: str) -> str:
@@ -106,14 +108,6 @@ def instant(text: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def spell_instant(microseconds: int) -> str:
-    """An instant for people, in UTC."""
-    try:
-        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
-    except OverflowError:  # a zone can take the first and the last day out of the calendar's years
-        return f"{microseconds} microseconds after 1970"
 
 
 def order_kind(bound: Any) -> OrderKind | None:

@@ -1,11 +1,12 @@
 """Reading filters: logic, shorthand, case, refusals (contract section 5)."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters.nodes import describe
+from streams.engines.retrieval.filters.nodes import conditions, describe
 from streams.engines.retrieval.filters.parse import MAX_DEPTH, matches, parse_filter
 
 DOCUMENT = {"a": 1, "b": "Two", "c": [3, 4], "n": None}
@@ -121,6 +122,22 @@ def test_the_default_can_be_case_sensitive() -> None:
         ({"case_sensitive": "no"}, "filter.case_sensitive", "true or false"),
         ({"AND": [{"a": 1}, {"OR": [{"b": {"gt": []}}]}]}, "filter.AND[1].OR[0].b.gt", "a number"),
         ({1: 2}, "filter", "keys are strings"),
+        ({"OR": [{"NOT": {"x": {"in": ["a", 1, {"b": 1}]}}}]}, "filter.OR[0].NOT.x.in[2]", "found an object"),
+        ({"x": ["a", ["b", {}]]}, "filter.x[1][1]", "list of scalars"),
+        ({"field": "a", "operator": "in", "value": [None, [], {}]}, "filter.value[2]", "list of scalars"),
+        ({"field": "a", "value": float("nan")}, "filter.value", "finite"),
+        ({"field": "a", "operator": "lt", "value": float("inf")}, "filter.value", "finite"),
+        ({"field": "a", "value": ["x", "\udfff"]}, "filter.value[1]", "surrogate"),
+        ({"": 1}, "filter.", "empty"),
+        ({"a": {"eq": 1, "case_sensitive": 1}}, "filter.a.case_sensitive", "true or false"),
+        ({"a": {"regex": "(?!x)"}}, "filter.a.regex", "look-around"),
+        (
+            {"NOT": [{"OR": [YES, {"field": "a", "operator": "nin", "value": "x"}]}]},
+            "filter.NOT[0].OR[1].value",
+            "list",
+        ),
+        ({"field": "a", "operator": "eq", "value": (1,)}, "filter.value", "tuple"),
+        ({"field": None, "operator": None, "value": None}, "filter.field", "found null"),
     ],
 )
 def test_refusals_name_the_place_and_what_is_accepted(raw: object, place: str, says: str) -> None:
@@ -145,6 +162,64 @@ def test_equal_filters_are_equal() -> None:
     assert hash(parse_filter({"a": [1, "x"]})) == hash(parse_filter({"a": ["X", 1.0]}))
 
 
+def test_conditions_asked_alike_are_one_object() -> None:
+    first, again = (parse_filter({"AND": [{"b": "Two"}, {"c": 3}]}) for _ in range(2))
+    assert [a is b for a, b in zip(conditions(first.root), conditions(again.root), strict=True)] == [True, True]
+    # Equal, and yet each is described as it was written.
+    other = parse_filter({"b": "TWO", "AND": [{"c": 3.0}]})
+    assert set(conditions(first.root)) == set(conditions(other.root))
+    assert describe(other.root) == 'b eq "TWO" and c eq 3.0'
+    assert describe(first.root) == 'b eq "Two" and c eq 3'
+
+
+def test_case_counts_only_where_it_matters() -> None:
+    for name, value in (("text", "A"), ("exists", True), ("is_null", True)):
+        raw = {"field": "b", "operator": name, "value": value}
+        assert parse_filter(raw) == parse_filter({**raw, "case_sensitive": True})
+    assert parse_filter({"b": "two"}) != parse_filter({"b": "two", "case_sensitive": True})
+
+
+def test_canonical_operands() -> None:
+    """What indexes may rely on."""
+
+    def operand(name: str, value: Any, **more: bool) -> Any:
+        (found,) = conditions(parse_filter({"field": "a", "operator": name, "value": value, **more}).root)
+        return found.operand
+
+    assert operand("eq", "ÅÄ") == operand("contains", "ÅÄ") == operand("starts_with", "ÅÄ") == "åä"
+    assert operand("eq", "ÅÄ", case_sensitive=True) == "ÅÄ"
+    assert operand("in", ["A", 1, True, ["B"]]) == frozenset({"a", 1, ("bool", True), ("list", "b")})
+    assert operand("gt", 5) == ("number", 5)
+    assert operand("lte", "B") == ("string", "b")
+    assert operand("gte", "1970-01-01T00:00:01Z") == ("instant", 1_000_000)
+    assert operand("phrase", "The U.S., again") == ("the", "u.s", "again")
+    assert operand("words", "Drinking drinks") == frozenset({"drink"})
+    assert operand("regex", "A+") == "A+"
+    assert operand("geo_radius", {"center": {"lat": 1, "lon": 2}, "radius": 3}) == (1.0, 2.0, 3.0)
+
+
+def test_a_hundred_thousand_filters_fit() -> None:
+    raws = [{"AND": [{"a": f"Value {n}"}, {"field": "b.c", "operator": "gte", "value": n}]} for n in range(2_000)]
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    filters = [parse_filter(raw) for raw in raws]
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert taken / len(filters) < 1_000
+
+
 def test_filters_read_aloud() -> None:
     raw = {"lang": "en", "OR": [{"a": {"gt": 1}}, {"NOT": {"b": "x"}}], "c": None}
     assert describe(parse_filter(raw).root) == 'lang eq "en" and (a gt 1 or not b eq "x") and c is null'
+    mixed: dict[str, Any] = {
+        "a": {"in": ["x", 2, None]},
+        "b": {"phrase": "The words"},
+        "when": {"gte": "2024-05-01"},
+        "n": 10**30,
+    }
+    assert describe(parse_filter(mixed).root) == (
+        '(a in ["x",2] or a is null) and b phrase "The words" and when gte "2024-05-01" and n eq 1' + "0" * 30
+    )
+    assert describe(parse_filter({"a": "x" * 200}).root) == f'a eq "{"x" * 76}...'
+    assert describe(parse_filter({"NOT": [{"a": 1}, {"b": 2}]}).root) == "not (a eq 1 or b eq 2)"
+    assert (describe(parse_filter({}).root), describe(parse_filter({"a": []}).root)) == ("always", "a in []")
