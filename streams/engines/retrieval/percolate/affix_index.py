@@ -1,29 +1,54 @@
-"""Prefixes and suffixes by hash: one look-up per length that occurs, however many conditions ask."""
+"""Prefixes and suffixes by hash: a look-up per length that can occur, however many conditions ask."""
 
-from bisect import insort
 from typing import TypeAlias
 
 from streams.engines.retrieval.filters.values import fold
 
-Texts: TypeAlias = dict[str, tuple[int, ...]]
+Numbers: TypeAlias = tuple[int, ...]
 
 
 class _Affixes:
-    """Affixes of one kind by length."""
+    """Beginnings, or ends, of texts. They are grouped by as many characters as the shortest has, the *head*: most
+    texts are done with after one look-up, and within a group only its own lengths are tried."""
 
-    __slots__ = ("by_length", "lengths")
+    __slots__ = ("everywhere", "groups", "head", "suffix")
 
-    def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.by_length: dict[int, Texts] = {}
+    def __init__(self, suffix: bool) -> None:
+        self.suffix = suffix
+        self.head = 0
+        self.groups: dict[str, dict[int, dict[str, Numbers]]] = {}
+        self.everywhere: Numbers = ()
 
     def add(self, affix: str, number: int) -> None:
-        length = len(affix)
-        if length not in self.by_length:
-            self.by_length[length] = {}
-            insort(self.lengths, length)
-        texts = self.by_length[length]
-        texts[affix] = (*texts.get(affix, ()), number)
+        if not affix:
+            self.everywhere += (number,)
+            return
+        if not self.groups or len(affix) < self.head:
+            texts = [
+                item for group in self.groups.values() for length in group.values() for item in length.items()
+            ]
+            self.head, self.groups = len(affix), {}
+            for text, numbers in texts:
+                self._put(text, numbers)
+        self._put(affix, (number,))
+
+    def _put(self, affix: str, numbers: Numbers) -> None:
+        head = affix[-self.head :] if self.suffix else affix[: self.head]
+        texts = self.groups.setdefault(head, {}).setdefault(len(affix), {})
+        texts[affix] = texts.get(affix, ()) + numbers
+
+    def find(self, text: str, found: list[int]) -> None:
+        found += self.everywhere
+        if self.suffix:
+            group = self.groups.get(text[-self.head :])
+            if group is not None:
+                for length, texts in group.items():
+                    found += texts.get(text[-length:], ())
+            return
+        group = self.groups.get(text[: self.head])
+        if group is not None:
+            for length, texts in group.items():
+                found += texts.get(text[:length], ())
 
 
 class AffixIndex:
@@ -32,32 +57,19 @@ class AffixIndex:
     __slots__ = ("_exact", "_folded")
 
     def __init__(self) -> None:
-        self._exact = (_Affixes(), _Affixes())
-        self._folded = (_Affixes(), _Affixes())
+        self._exact: dict[bool, _Affixes] = {}
+        self._folded: dict[bool, _Affixes] = {}
 
     def add(self, affix: str, suffix: bool, case_sensitive: bool, number: int) -> None:
         """Let the requirement ``number`` hold for strings that begin with ``affix``, or end with it."""
-        (self._exact if case_sensitive else self._folded)[suffix].add(affix, number)
+        held = self._exact if case_sensitive else self._folded
+        held.setdefault(suffix, _Affixes(suffix)).add(affix, number)
 
     def find(self, text: str, found: list[int]) -> None:
         """Append the requirements that hold for a string."""
-        _find(self._exact, text, found)
-        if self._folded[0].lengths or self._folded[1].lengths:
-            _find(self._folded, str(fold(text)), found)
-
-
-def _find(affixes: tuple[_Affixes, _Affixes], text: str, found: list[int]) -> None:
-    prefixes, suffixes = affixes
-    size = len(text)
-    by_length = prefixes.by_length
-    for length in prefixes.lengths:
-        if length > size:
-            break
-        if (hit := by_length[length].get(text[:length])) is not None:
-            found += hit
-    by_length = suffixes.by_length
-    for length in suffixes.lengths:
-        if length > size:
-            break
-        if (hit := by_length[length].get(text[size - length :])) is not None:
-            found += hit
+        for affixes in self._exact.values():
+            affixes.find(text, found)
+        if self._folded:
+            folded = str(fold(text))
+            for affixes in self._folded.values():
+                affixes.find(folded, found)

@@ -1,66 +1,75 @@
 """Which conjunctions hold, given the requirements that documents meet: for a batch at once, in whole arrays.
 
 Each conjunction is found through one of its positive requirements, its *witness*, the one that documents meet
-least often; the others are then looked up. What the batch's documents meet lies in a table of documents by
+least often; the others are then looked up. What the documents of a batch meet lies in a table of documents by
 requirements, so a look-up is one read. The work is that of the requirements met and the candidates found,
 however many conjunctions there are. Compare F. Fabret et al., "Filtering algorithms and implementation for very
 fast publish/subscribe systems", SIGMOD 2001.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.engines.retrieval.percolate.cell import Cell
 from streams.engines.retrieval.percolate.growing import GrowingArray, Integers
 from streams.engines.retrieval.percolate.postings import Postings
 
+MAX_DOCUMENTS: Final = 128
+"""Of a batch; its arrays then stay in the processor's cache."""
 _CELLS: Final = 1 << 24
-"""The table of what a batch meets has at most about this many cells; larger batches are cut."""
+"""The table has at most about this many cells: batches are smaller when very many requirements are looked up."""
 _FEWEST: Final = 16
+_COLUMNS: Final = 3
+_TRUE: Final = 1
+"""The literal that always holds: place 0, which no document marks, negated."""
 
 
 class Conjunctions:
     """Conjunctions of numbered requirements, each with an owner."""
 
     def __init__(self) -> None:
-        self._alone = Postings()
-        """Requirement → owners of conjunctions that ask nothing else."""
-        self._witnessed = Postings()
-        """Requirement → conjunctions found through it."""
+        self._found_by = Postings()
+        """Requirement → conjunctions it is the witness of."""
         self._unwitnessed = GrowingArray()
         """Conjunctions of negated requirements only."""
         self._owners = GrowingArray()
-        self._starts = GrowingArray()
-        """Per conjunction where its other literals begin in ``_literals``; one more than there are."""
-        self._starts.extend([0])
-        self._literals = GrowingArray()
-        """Twice the place of a requirement in the table, plus one for a negated one."""
-        self._places: Integers = np.full(16, -1, dtype=np.int64)
-        """Requirement → its place in the table, -1 for one that is never looked up."""
-        self._width = 0
-        self._table: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._columns = tuple(GrowingArray() for _ in range(_COLUMNS))
+        """Per conjunction its first literals besides the witness. A literal is twice the place of a requirement
+        in the table, plus one for a negated one."""
+        self._ends = GrowingArray()
+        """Per conjunction where those beyond end in ``_further``; they begin where the last ones end."""
+        self._further = GrowingArray()
+        self._most = 0
+        """The greatest number of literals besides the witness."""
+        self._places: Integers = np.full(16, -1, dtype=np.int32)
+        """Requirement → its place in the table, -1 for one that is never looked up; the last stays -1 and stands
+        for every requirement beyond."""
+        self._width = 1
+        self._table: NDArray[np.int8] = np.zeros(0, dtype=np.int8)
 
     def add(self, literals: Sequence[tuple[int, bool]], owner: int) -> None:
         """Add a conjunction: requirements and whether each is negated, the witness first."""
-        if len(literals) == 1 and not literals[0][1]:
-            self._alone.add(literals[0][0], owner)
-            return
         number = len(self._owners)
         self._owners.extend([owner])
         if literals and not literals[0][1]:
-            self._witnessed.add(literals[0][0], number)
+            self._found_by.add(literals[0][0], number)
             literals = literals[1:]
         else:
             self._unwitnessed.extend([number])
-        self._literals.extend([2 * self._place(requirement) + negated for requirement, negated in literals])
-        self._starts.extend([len(self._literals)])
+        coded = [2 * self._place(requirement) + negated for requirement, negated in literals]
+        for at, column in enumerate(self._columns):
+            column.extend([coded[at] if at < len(coded) else _TRUE])
+        self._further.extend(coded[_COLUMNS:])
+        self._ends.extend([len(self._further)])
+        self._most = max(self._most, len(coded))
 
     def _place(self, requirement: int) -> int:
-        # The last place stays -1: it stands for every requirement beyond.
         if requirement >= len(self._places) - 1:
-            places = np.full(2 * requirement + 2, -1, dtype=np.int64)
+            places = np.full(2 * requirement + 2, -1, dtype=np.int32)
             places[: len(self._places)] = self._places
             self._places = places
         if self._places[requirement] < 0:
@@ -68,72 +77,72 @@ class Conjunctions:
             self._width += 1
         return int(self._places[requirement])
 
-    def holding(self, documents: int, met: Integers, whose: Integers) -> tuple[Integers, Integers]:
+    @property
+    def documents_at_once(self) -> int:
+        """How many documents :meth:`holding` takes at most."""
+        return max(_FEWEST, min(MAX_DOCUMENTS, _CELLS // self._width))
+
+    def prepare(self, cells: Sequence[Cell]) -> None:
+        """Look up what the requirements of cells lead to: the candidates found through them, and the places to
+        mark in the table."""
+        numbers = np.concatenate([cell.numbers for cell in cells])
+        ends = np.cumsum([len(cell.numbers) for cell in cells])
+        positions, candidates = self._found_by.gather(numbers)
+        places = self._places[np.minimum(numbers, len(self._places) - 1)]
+        marked = np.flatnonzero(places >= 0)
+        places = places[marked]
+        found = [0, *np.searchsorted(positions, ends).tolist()]
+        marks = [0, *np.searchsorted(marked, ends).tolist()]
+        for cell, (first, last), (begin, end) in zip(cells, pairwise(found), pairwise(marks), strict=True):
+            cell.candidates, cell.places = candidates[first:last], places[begin:end]
+
+    def holding(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[Integers, Integers]:
         """Documents and owners of conjunctions that hold for them; a pair may come twice.
 
-        ``met`` are requirements that documents meet, ``whose`` the index of each one's document, ascending.
+        ``cells`` are prepared, ``whose`` the index of each one's document, below ``documents``.
         """
-        found = [self._find(first, last, met, whose) for first, last in self._cuts(documents)]
-        return np.concatenate([pair[0] for pair in found]), np.concatenate([pair[1] for pair in found])
-
-    def _cuts(self, documents: int) -> Iterator[tuple[int, int]]:
-        step = max(_FEWEST, _CELLS // max(1, self._width))
-        for first in range(0, max(1, documents), step):
-            yield first, min(documents, first + step)
-
-    def _find(self, first: int, last: int, met: Integers, whose: Integers) -> tuple[Integers, Integers]:
-        if last - first < whose.max(initial=-1) + 1 or first:
-            start, stop = np.searchsorted(whose, (first, last))
-            met, whose = met[start:stop], whose[start:stop]
-        at, owners = self._alone.gather(met)
-        documents = whose[at]
-        at, candidates = self._witnessed.gather(met)
-        where = whose[at]
+        candidates = np.concatenate([cell.candidates for cell in cells])
+        where = np.repeat(whose, [len(cell.candidates) for cell in cells])
         if len(self._unwitnessed):
             everywhere = self._unwitnessed.values
-            candidates = np.concatenate([candidates, np.tile(everywhere, last - first)])
-            where = np.concatenate([where, np.repeat(np.arange(first, last), len(everywhere))])
-        if len(candidates):
-            where, candidates = self._verified(first, last, met, whose, where, candidates)
-            documents = np.concatenate([documents, where])
-            owners = np.concatenate([owners, self._owners.values[candidates]])
-        return documents, owners
+            candidates = np.concatenate([candidates, np.tile(everywhere, documents)])
+            where = np.concatenate([where, np.repeat(np.arange(documents, dtype=np.int32), len(everywhere))])
+        if self._most:
+            table, marked = self._marked(cells, whose, documents)
+            candidates, where = self._verified(table, candidates, where)
+            table[marked] = 0
+        return where, self._owners.values[candidates]
+
+    def _marked(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[NDArray[np.int8], Integers]:
+        """The table with what the documents meet marked, and where, to be cleared again."""
+        if len(self._table) < documents * self._width:
+            self._table = np.zeros(self.documents_at_once * self._width, dtype=np.int8)
+        marked = np.concatenate([cell.places for cell in cells])
+        marked += np.repeat(whose * self._width, [len(cell.places) for cell in cells])
+        self._table[marked] = 1
+        return self._table, marked
 
     def _verified(
-        self, first: int, last: int, met: Integers, whose: Integers, where: Integers, candidates: Integers
+        self, table: NDArray[np.int8], candidates: Integers, where: Integers
     ) -> tuple[Integers, Integers]:
         """Those of the candidates whose other literals hold too."""
-        table, cells = self._fill(first, last, met, whose)
-        starts = self._starts.values
-        literals = self._literals.values
-        at, end = starts[candidates], starts[candidates + 1]
-        rows = (where - first) * self._width
-        settled = []
-        while True:
-            done = at == end
-            if done.any():
-                settled.append((where[done], candidates[done]))
-                going = ~done
-                at, end, rows = at[going], end[going], rows[going]
-                where, candidates = where[going], candidates[going]
-            if not len(at):
-                break
-            literal = literals[at]
-            holds = table[rows + (literal >> 1)] != (literal & 1).astype(np.bool_)
-            at, end, rows = at[holds] + 1, end[holds], rows[holds]
-            where, candidates = where[holds], candidates[holds]
-        table[cells] = False
-        if not settled:
-            return where, candidates
-        return np.concatenate([pair[0] for pair in settled]), np.concatenate([pair[1] for pair in settled])
-
-    def _fill(self, first: int, last: int, met: Integers, whose: Integers) -> tuple[NDArray[np.bool_], Integers]:
-        """The table, with what the documents meet marked, and the cells to clear again."""
-        size = (last - first) * self._width
-        if len(self._table) < size:
-            self._table = np.zeros(size, dtype=np.bool_)
-        places = self._places[np.minimum(met, len(self._places) - 1)]
-        kept = places >= 0
-        cells = (whose[kept] - first) * self._width + places[kept]
-        self._table[cells] = True
-        return self._table, cells
+        rows = where * self._width
+        for column in self._columns[: self._most]:
+            literals = column.values[candidates]
+            holding = np.flatnonzero(table[rows + (literals >> 1)] != (literals & 1))
+            candidates, where, rows = candidates[holding], where[holding], rows[holding]
+        if self._most <= _COLUMNS:
+            return candidates, where
+        ends = self._ends.values
+        at = np.where(candidates > 0, ends[candidates - 1], 0)
+        left = ends[candidates] - at
+        alive = np.ones(len(candidates), dtype=np.bool_)
+        pending = np.flatnonzero(left)
+        step = 0
+        while len(pending):
+            literals = self._further.values[at[pending] + step]
+            holds = table[rows[pending] + (literals >> 1)] != (literals & 1)
+            alive[pending[~holds]] = False
+            step += 1
+            pending = pending[holds & (left[pending] > step)]
+        return candidates[alive], where[alive]

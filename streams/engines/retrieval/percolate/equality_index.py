@@ -22,7 +22,7 @@ class EqualityIndex:
 
     def find(self, value: Any, found: list[int]) -> None:
         """Append the requirements that hold for a whole value."""
-        if self._folded:
-            found += self._folded.get(fold(value), ())
         if self._exact:
             found += self._exact.get(value if type(value) is str else fold(value, case_sensitive=True), ())
+        if self._folded:
+            found += self._folded.get(fold(value), ())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.int32]
 
 
 class GrowingArray:
@@ -14,7 +14,7 @@ class GrowingArray:
     __slots__ = ("_count", "_room")
 
     def __init__(self) -> None:
-        self._room: Integers = np.zeros(16, dtype=np.int64)
+        self._room: Integers = np.zeros(16, dtype=np.int32)
         self._count = 0
 
     def __len__(self) -> int:
@@ -24,7 +24,7 @@ class GrowingArray:
         """Add values at the end."""
         end = self._count + len(values)
         if end > len(self._room):
-            room = np.zeros(max(end, 2 * len(self._room)), dtype=np.int64)
+            room = np.zeros(max(end, 2 * len(self._room)), dtype=np.int32)
             room[: self._count] = self._room[: self._count]
             self._room = room
         self._room[self._count : end] = values

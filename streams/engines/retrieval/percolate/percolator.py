@@ -28,6 +28,7 @@ S = TypeVar("S")
 _FEW: Final = 4
 _SHARE: Final = 64
 """A filter that no more than this share of the alerts that search ask alike is looked at before the vectors."""
+_INT32: Final = 2**31
 _LEFT_OVER: Final = 1_024
 _FIRST = np.zeros(1, dtype=np.intp)
 
@@ -173,13 +174,15 @@ class Percolator(Generic[S]):
     def _nominated(self, batch: "_Batch", width: int) -> Integers:
         """Pairs that may match, as document times ``width`` plus alert number; ascending."""
         documents, owners, batch.apart = self._predicates.holding(batch.documents)
-        pairs = documents * width + owners
+        wide = np.int32 if len(batch.documents) * width < _INT32 else np.int64
+        pairs = documents.astype(wide) * wide(width) + owners
         for uri in self._vectors.features:
             found = self._vectors.search(uri, batch.blocks(uri))
             batch.cosines.update(((document, number), cosine) for document, number, cosine in found)
             near = [document * width + number for document, number, _ in found]
-            pairs = np.concatenate([pairs, np.array(near, dtype=np.int64)])
-        pairs.sort()
+            pairs = np.concatenate([pairs, np.array(near, dtype=wide)])
+        # Runs of ascending numbers, which this way of sorting makes use of.
+        pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]
 
     def _judge(self, batch: "_Batch", document: int, number: int) -> Hit[S] | None:

@@ -21,9 +21,9 @@ class Postings:
     def __init__(self) -> None:
         self._keys = GrowingArray()
         self._values = GrowingArray()
-        self._starts: Integers = np.zeros(2, dtype=np.int64)
+        self._starts: Integers = np.zeros(2, dtype=np.int32)
         """Where the row of each key begins and the one before ends in ``_rows``; the last row is empty."""
-        self._rows: Integers = np.zeros(0, dtype=np.int64)
+        self._rows: Integers = np.zeros(0, dtype=np.int32)
         self._recent: dict[int, list[int]] = {}
         self._has_recent: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._pending: list[tuple[int, int]] = []
@@ -36,7 +36,7 @@ class Postings:
         self._pending.append((key, value))
 
     def gather(self, keys: Integers) -> tuple[Integers, Integers]:
-        """For every value of every key: the key's position in ``keys``, and the value."""
+        """For every value of every key: the key's position in ``keys``, ascending, and the value."""
         if self._pending:
             self._take_in()
         positions, values = self._compressed(keys)
@@ -49,17 +49,19 @@ class Postings:
         ]
         if not more:
             return positions, values
-        extra = np.array(more, dtype=np.int64)
-        return np.concatenate([positions, extra[:, 0]]), np.concatenate([values, extra[:, 1]])
+        extra = np.array(more, dtype=np.int32)
+        positions, values = np.concatenate([positions, extra[:, 0]]), np.concatenate([values, extra[:, 1]])
+        order = np.argsort(positions, kind="stable")
+        return positions[order], values[order]
 
     def _compressed(self, keys: Integers) -> tuple[Integers, Integers]:
         # The last row is empty: it stands for every key beyond.
         bounded = np.minimum(keys, len(self._starts) - 2)
         starts = self._starts[bounded]
         counts = self._starts[bounded + 1] - starts
-        positions = np.repeat(np.arange(len(keys)), counts)
-        shifts = starts - np.cumsum(counts) + counts
-        return positions, self._rows[np.arange(len(positions)) + shifts[positions]]
+        positions = np.repeat(np.arange(len(keys), dtype=np.int32), counts)
+        shifts = starts + counts - np.cumsum(counts, dtype=np.int32)
+        return positions, self._rows[np.arange(len(positions), dtype=np.int32) + shifts[positions]]
 
     def _take_in(self) -> None:
         if len(self._recent) + len(self._pending) > max(_RECENT, len(self._rows) // _SHARE):
@@ -83,5 +85,5 @@ class Postings:
         order = np.argsort(keys, kind="stable")
         self._rows = self._values.values[order]
         counts = np.bincount(keys, minlength=int(keys.max()) + 2)
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         self._recent, self._has_recent = {}, np.zeros(0, dtype=np.bool_)

@@ -2,6 +2,7 @@
 cannot."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Final
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import Condition, Node
+from streams.engines.retrieval.percolate.cell import EMPTY, NOTHING, Cell
 from streams.engines.retrieval.percolate.conjunctions import Conjunctions
-from streams.engines.retrieval.percolate.field_index import APART, NOTHING
+from streams.engines.retrieval.percolate.field_index import APART
 from streams.engines.retrieval.percolate.fields import Fields
 from streams.engines.retrieval.percolate.growing import Integers
 from streams.engines.retrieval.percolate.normal import Interval, Requirement, Stem, normal_form
@@ -41,8 +43,9 @@ class PredicateIndex:
         for conjunction in form.conjunctions:
             numbered = [(requirement, self._number(requirement), negated) for requirement, negated in conjunction]
             numbered.sort(key=lambda entry: (entry[2], self._frequency(entry[0], entry[1])))
-            for _, number, _ in numbered:
+            for requirement, number, _ in numbered:
                 self._uses[number] += 1
+                self._fields.index(requirement.path).forget()
             self._conjunctions.add([(number, negated) for _, number, negated in numbered], owner)
         if not form.exact:
             return Exactness.NECESSARY
@@ -75,18 +78,34 @@ class PredicateIndex:
     def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:
         """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
         documents that ``Exactness.APART`` speaks of."""
-        found: list[Integers] = []
-        ends = []
-        for event in events:
-            self._fields.met(event, found)
-            ends.append(len(found))
-        met = np.concatenate(found) if found else NOTHING
-        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        documents = np.repeat(np.arange(len(events)), np.diff(np.array(ends, dtype=np.int64), prepend=0))
-        whose = np.repeat(documents, sizes)
-        apart = frozenset(whose[met == APART].tolist()) if self._apart else frozenset()
-        where, owners = self._conjunctions.holding(len(events), met, whose)
-        return where, owners, apart
+        step = self._conjunctions.documents_at_once
+        found = [self._some(events, first, first + step) for first in range(0, len(events), step)]
+        if not found:
+            return NOTHING, NOTHING, frozenset()
+        wheres, owners, aparts = zip(*found, strict=True)
+        return np.concatenate(wheres), np.concatenate(owners), frozenset().union(*aparts)
+
+    def _some(
+        self, events: Sequence[DocumentEvent], first: int, last: int
+    ) -> tuple[Integers, Integers, AbstractSet[int]]:
+        cells: list[Cell] = []
+        counts = []
+        for event in events[first:last]:
+            before = len(cells)
+            self._fields.met(event, cells)
+            counts.append(len(cells) - before)
+        if not cells:
+            cells, counts[0] = [EMPTY], 1
+        unprepared = {cell for cell in cells if cell.candidates is None}
+        if unprepared:
+            self._conjunctions.prepare(list(unprepared))
+        whose = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        where, owners = self._conjunctions.holding(cells, whose, len(counts))
+        apart = self._apart_in(cells, whose + first) if self._apart else frozenset()
+        return where + first, owners, apart
+
+    def _apart_in(self, cells: Sequence[Cell], whose: Integers) -> AbstractSet[int]:
+        return {document for cell, document in zip(cells, whose.tolist(), strict=True) if APART in cell.numbers}
 
 
 _RARITIES: Final = {
