@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.filters.nodes import And, Node, all_of, conditions, describe
 from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
 from streams.engines.retrieval.percolate.draft import Draft
 from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
+from streams.engines.retrieval.stages.filter_check import read_filter
 from streams.engines.retrieval.stages.look_up import prepare_look_up, takes_from_document
 from streams.engines.retrieval.stages.prepare import PreparedStage, prepare
 
@@ -178,7 +179,10 @@ def _threshold(draft: Draft, raw: Any, tailed: bool) -> None:
         inner = f"metadata.{field}"
         below = [{**present, "field": inner}, {**here, "field": inner}]
         rule = {"OR": [rule, {"AND": [{"NOT": [present]}, *below]}]}
-    draft.add_filter(rule, "threshold")
+    try:
+        draft.add_filter(read_filter(rule, "threshold"), "threshold")
+    except FilterError as error:
+        raise PlanError(str(error)) from error
 
 
 def _reason(predicate: Node) -> str:

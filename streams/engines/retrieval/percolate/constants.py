@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
 from streams.engines.retrieval.stages.inputs import bind
-from streams.engines.retrieval.templates.filling import Names, fill, missing_inputs, references
+from streams.engines.retrieval.templates.filling import Names, fill, holds_template, missing_inputs, references
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """No template that is filled here reads the time."""
@@ -43,6 +43,8 @@ def renderer(inputs: Mapping[str, Any]) -> Callable[[Any], Any]:
     names = Names(inputs, None, {}, {}, {}, _NEVER)
 
     def render(value: Any) -> Any:
+        if not holds_template(value):
+            return value
         needed = {reference.namespace for reference in references(value)} & (BY_ROW | _OUTCOMES)
         if needed:
             raise PlanError(f"a template of {', '.join(sorted(needed))} cannot be filled with constants")

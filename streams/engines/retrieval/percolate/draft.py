@@ -8,6 +8,7 @@ from streams.engines.retrieval.errors import FilterError, PlanError
 from streams.engines.retrieval.filters.nodes import ALWAYS, Node
 from streams.engines.retrieval.filters.parse import parse_filter
 from streams.engines.retrieval.percolate.plan import ScoreTest, Search
+from streams.engines.retrieval.stages.filter_check import WrittenFilter
 
 
 @dataclass(slots=True)
@@ -27,14 +28,17 @@ class Draft:
     """Several searches are fused by rank, so their score means nothing for one document."""
     score_tests: list[ScoreTest] = field(default_factory=list)
 
-    def add_filter(self, raw: Any, place: str, *, case_sensitive: bool = False) -> None:
+    def add_filter(self, written: WrittenFilter | None, place: str, *, case_sensitive: bool = False) -> None:
         """Take a filter in, its templates filled here; nothing is added for none. Raises :class:`PlanError`."""
-        if raw is None or self.tailed:
+        if written is None or self.tailed:
             return
-        try:
-            parsed = parse_filter(self.render(raw), case_sensitive_default=case_sensitive, place=place)
-        except FilterError as error:
-            raise PlanError(str(error)) from error
+        parsed = written.parsed
+        if parsed is None:
+            try:
+                raw = self.render(written.raw)
+                parsed = parse_filter(raw, case_sensitive_default=case_sensitive, place=place)
+            except FilterError as error:
+                raise PlanError(str(error)) from error
         if parsed.root != ALWAYS:
             self.filters.append(parsed.root)
 

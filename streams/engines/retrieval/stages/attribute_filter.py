@@ -1,18 +1,18 @@
 """``attribute_filter``: documents whose fields fit (contract sections 5 and 6)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
-from streams.engines.retrieval.stages.filter_check import BAD_FORM, FilterTree
+from streams.engines.retrieval.stages.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.parameters import NULL, StageParameters
 from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
-from streams.engines.retrieval.templates.filling import references
 
 if TYPE_CHECKING:
     from streams.engines.retrieval.percolate.draft import Draft
@@ -29,7 +29,7 @@ class Parameters(StageParameters):
     """What the documents must fit: ``conditions``, or ``field``, ``operator`` and ``value``, or AND, OR, NOT.
     Whichever it was, it is read into ``conditions``."""
 
-    conditions: FilterTree
+    conditions: Any
     field: str | None = None
     operator: str | None = None
     value: Any = None
@@ -41,6 +41,21 @@ class Parameters(StageParameters):
     """Accepted; rows are filtered in one go."""
     natural_language: None = None
     field_hints: list[str] | None = None
+
+    _written: WrittenFilter = PrivateAttr()
+
+    @property
+    def written(self) -> WrittenFilter:
+        """The filter, read."""
+        return self._written
+
+    @model_validator(mode="after")
+    def _read(self) -> Self:
+        try:
+            self._written = read_filter(self.conditions, "conditions", case_sensitive=not self.case_insensitive)
+        except FilterError as error:
+            raise PydanticCustomError(BAD_FORM, "{words}", {"words": str(error)}) from error
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -73,28 +88,23 @@ def conditions_of(raw: Mapping[str, Any]) -> Any:
 
 async def run(rows: list[Row], parameters: Parameters, run: Run) -> list[Row]:
     """Filter the rows; as the first stage find them."""
-    raw, case_sensitive = parameters.conditions, not parameters.case_insensitive
-    by_row = any(reference.namespace == "DOC" for reference in references(raw))
-    wanted = None if by_row else run.filter(run.render(raw), case_sensitive=case_sensitive)
+    written, case_sensitive = parameters.written, not parameters.case_insensitive
+    if written.by_row:
+        rows = await run.scan(SCAN_LIMIT) if run.first else rows
+        return [
+            row for row in rows if matches(run.written(written, row, case_sensitive=case_sensitive), row.root())
+        ]
+    wanted = run.written(written, case_sensitive=case_sensitive)
     if run.first:
-        if wanted is not None:
-            run.where = Filter(And((run.where.root, wanted.root)))
-        rows = await run.scan(SCAN_LIMIT)
-        if wanted is not None:
-            return rows
-    kept = []
-    for row in rows:
-        root = row.root()
-        test = wanted or run.filter(run.render(raw, row), case_sensitive=case_sensitive)
-        if matches(test, root):
-            kept.append(row)
-    return kept
+        run.where = Filter(And((run.where.root, wanted.root)))
+        return await run.scan(SCAN_LIMIT)
+    return [row for row in rows if matches(wanted, row.root())]
 
 
 def percolate(draft: "Draft", parameters: Parameters, place: str) -> None:
     """The filter becomes part of the predicate."""
     case_sensitive = not parameters.case_insensitive
-    draft.add_filter(parameters.conditions, f"{place}: conditions", case_sensitive=case_sensitive)
+    draft.add_filter(parameters.written, f"{place}: conditions", case_sensitive=case_sensitive)
 
 
 STAGE = Stage(

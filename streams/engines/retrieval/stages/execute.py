@@ -10,12 +10,12 @@ from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.stages.budget import Budget
 from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Scope
+from streams.engines.retrieval.stages.filter_check import WrittenFilter
 from streams.engines.retrieval.stages.inputs import bind
 from streams.engines.retrieval.stages.prepare import Prepared, PreparedStage, prepare
 from streams.engines.retrieval.stages.run import Definitions, Notes, Run
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.statistics import Stat
-from streams.engines.retrieval.templates.filling import references
 
 MAX_NESTED: Final = 3
 """Retrievers inside retrievers."""
@@ -223,7 +223,7 @@ async def _stages(run: Run, stages: Sequence[PreparedStage], rows: list[Row] | N
 async def _stage(run: Run, stage: PreparedStage, rows: list[Row]) -> list[Row]:
     if run.first:
         if stage.pre_filters is not None:
-            ours = run.filter(run.render(stage.pre_filters))
+            ours = run.written(stage.pre_filters)
             run.where = ours if run.where.trivial else Filter(And((run.where.root, ours.root)))
         if not stage.stage.source:
             rows = await run.scan(SCAN_LIMIT)
@@ -234,11 +234,11 @@ async def _stage(run: Run, stage: PreparedStage, rows: list[Row]) -> list[Row]:
     return _fitting(run, await stage.stage.run(rows, parameters, run), stage.post_filters)
 
 
-def _fitting(run: Run, rows: list[Row], raw: Any) -> list[Row]:
-    """The rows that fit a filter as it is written."""
-    if raw is None:
+def _fitting(run: Run, rows: list[Row], written: WrittenFilter | None) -> list[Row]:
+    """The rows that fit a filter."""
+    if written is None:
         return rows
-    if any(reference.namespace == "DOC" for reference in references(raw)):
-        return [row for row in rows if run.fits(raw, row)]
-    parsed = run.filter(run.render(raw))
+    if written.by_row:
+        return [row for row in rows if matches(run.written(written, row), row.root())]
+    parsed = run.written(written)
     return [row for row in rows if matches(parsed, row.root())]

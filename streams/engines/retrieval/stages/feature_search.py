@@ -106,9 +106,9 @@ def percolate(draft: "Draft", parameters: Parameters, place: str) -> None:
     for number, search in enumerate(parameters.searches, start=1):
         here = f"{place}, search {number}"
         draft.searches.append(_standing(search, here, draft.collection_id))
-        if search.filters is not None and several:
+        if search.where is not None and several:
             raise PlanError(f"{here}: filters of one search among several are not supported; use pre_filters")
-        draft.add_filter(search.filters, f"{place}: filters")
+        draft.add_filter(search.where, f"{place}: filters")
     draft.ranked = several and parameters.fusion in ("rrf", "dbsf")
     draft.fusion = "max" if parameters.fusion == "max" else "mean"
 
@@ -120,7 +120,8 @@ def _standing(search: Search, place: str, collection_id: str | None) -> Standing
     _targets(search.collection_identifiers, place, collection_id)
     if search.query is None:
         raise PlanError(f"{place}: query is required: {{input_mode, value}}")
-    query = read_query(search.query, search.feature_uri, place)
+    vectors = search.vectors
+    query = read_query(search.query, search.feature_uri, place) if vectors is None else vectors
     if isinstance(query, StoredDocument):
         raise PlanError(f"{place}: a stored document as the query is not known here; give its vector")
     if len(query) > 1:

@@ -1,14 +1,15 @@
 """Filters inside parameters, checked as far as they are written out: what a template asks is known later."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters.parse import parse_filter
-from streams.engines.retrieval.templates.filling import holds_template, is_template
+from streams.engines.retrieval.filters.parse import Filter, parse_filter
+from streams.engines.retrieval.templates.filling import holds_template, is_template, references
 
 BAD_FILTER: Final = "bad_filter"
 """The type of the validation error of :data:`FilterTree`."""
@@ -18,15 +19,31 @@ _KNOWN: Final = {"operator": "exists", "value": True}
 """Stands in a filter for what a template will ask."""
 
 
-def check_filter(raw: Any, place: str) -> None:
-    """Raises :class:`FilterError` naming the place for a filter that no inputs can make right."""
-    if raw is not None and not is_template(raw):
+@dataclass(frozen=True, slots=True)
+class WrittenFilter:
+    """A filter as it is written."""
+
+    raw: Any
+    parsed: Filter | None
+    """What it means; ``None`` while it holds templates."""
+    by_row: bool = False
+    """A template in it is of the document."""
+
+
+def read_filter(raw: Any, place: str, *, case_sensitive: bool = False) -> WrittenFilter:
+    """Parse a filter, as far as it is written out. Raises :class:`FilterError` naming the place for one that no
+    inputs can make right."""
+    if not holds_template(raw):
+        return WrittenFilter(raw, parse_filter(raw, case_sensitive_default=case_sensitive, place=place))
+    if not is_template(raw):
         parse_filter(_written(raw, place), place=place)
+    return WrittenFilter(raw, None, any(reference.namespace == "DOC" for reference in references(raw)))
 
 
 def _checked(raw: Any) -> Any:
     try:
-        check_filter(raw, "filter")
+        if raw is not None:
+            read_filter(raw, "filter")
     except FilterError as error:
         inner = error.place.removeprefix("filter")
         raise PydanticCustomError(

@@ -8,12 +8,14 @@ from pydantic import BaseModel
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.stages import validation
-from streams.engines.retrieval.stages.filter_check import check_filter
+from streams.engines.retrieval.stages.filter_check import WrittenFilter, read_filter
 from streams.engines.retrieval.stages.registry import STAGES, unavailable
 from streams.engines.retrieval.stages.stage import Stage
 from streams.engines.retrieval.templates.filling import Reference, holds_template, references
 
 MAX_STAGES: Final = 50
+_NOTHING: Final[frozenset[Reference]] = frozenset()
+_FILTERS: Final = ("pre_filters", "post_filters")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,10 +30,12 @@ class PreparedStage:
     """Parameters as they are written."""
     ready: BaseModel | None
     """Parameters read, when nothing of them waits for inputs."""
-    pre_filters: Any = None
-    post_filters: Any = None
+    pre_filters: WrittenFilter | None = None
+    post_filters: WrittenFilter | None = None
     on_error: Literal["error", "skip"] = "error"
     output_alias: str | None = None
+    references: frozenset[Reference] = frozenset()
+    """What its templates name, filters included."""
 
     def parameters(self, render: Callable[[Any], Any]) -> Any:
         """The parameters with templates filled, but for those the stage fills row by row. Raises
@@ -46,11 +50,6 @@ class PreparedStage:
 
     def _filled(self, key: str, value: Any, render: Callable[[Any], Any]) -> Any:
         return value if _field(self.stage, key) in self.stage.per_row else render(value)
-
-    @property
-    def references(self) -> frozenset[Reference]:
-        """What its templates name, filters included."""
-        return references([dict(self.raw), self.pre_filters, self.post_filters])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +97,13 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
         raise PlanError(f"{place}: unknown stage_id {stage_id!r}; there are {', '.join(sorted(STAGES))}")
     if not isinstance(raw, Mapping):
         raise PlanError(f"{place}: parameters must be an object")
-    filters = {key: config.get(key, stage.get(key)) for key in ("pre_filters", "post_filters")}
-    waits = _check_templates(found, raw, filters, place, secrets)
+    filters = {key: config.get(key, stage.get(key)) for key in _FILTERS}
+    named, waits = _NOTHING, False
+    if holds_template(raw) or _template_key(raw) or any(map(holds_template, filters.values())):
+        named, waits = _check_templates(found, {**raw, **filters}, place, secrets)
     ready = None
     try:
-        for key, value in filters.items():
-            check_filter(value, key)
+        pre, post = (None if value is None else read_filter(value, key) for key, value in filters.items())
         if waits:
             validation.check(found.parameters, raw)
         else:
@@ -118,7 +118,7 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
     if on_error not in ("error", "skip"):
         raise PlanError(f"{place}: on_error must be error or skip")
     alias = stage.get("output_alias")
-    return PreparedStage(found, name, place, raw, ready, **filters, on_error=on_error, output_alias=alias)
+    return PreparedStage(found, name, place, raw, ready, pre, post, on_error, alias, named)
 
 
 def _named(raw: Sequence[Any]) -> list[Mapping[str, Any]]:
@@ -147,34 +147,38 @@ def _field(stage: Stage[Any], key: str) -> str:
 
 
 def _check_templates(
-    stage: Stage[Any], raw: Mapping[str, Any], filters: Mapping[str, Any], place: str, secrets: Collection[str]
-) -> bool:
-    """Check the templates of a stage; whether some must be filled before its parameters can be read."""
+    stage: Stage[Any], written: Mapping[str, Any], place: str, secrets: Collection[str]
+) -> tuple[frozenset[Reference], bool]:
+    """Check the templates of a stage: what they name, and whether some must be filled before its parameters can be
+    read."""
+    found: frozenset[Reference] = frozenset()
     waits = False
-    for key, value in {**raw, **filters}.items():
+    for key, value in written.items():
+        if _template_key(value):
+            raise PlanError(f"{place}: {key}: a template cannot be the name of a key")
+        if not holds_template(value):
+            continue
         try:
             named = references(value)
         except PlanError as error:
             raise PlanError(f"{place}: {key}: {error}") from error
-        if _template_key(value):
-            raise PlanError(f"{place}: {key}: a template cannot be the name of a key")
-        by_row = key in filters or _field(stage, key) in stage.per_row
+        is_filter = key in _FILTERS
+        by_row = is_filter or _field(stage, key) in stage.per_row
         for reference in named:
             if reference.namespace == "DOC" and not by_row:
-                rows = ", ".join(sorted({*stage.per_row, *filters}))
+                rows = ", ".join(sorted({*stage.per_row, *_FILTERS}))
                 raise PlanError(f"{place}: {key}: DOC is known row by row; here only {rows} can use it")
             if reference.namespace == "SECRET" and reference.key not in secrets:
                 raise PlanError(f"{place}: {key}: no secret {reference.key!r} is available on this server")
-        waits = waits or (key in raw and not by_row and holds_template(value))
-    return waits
+        waits = waits or not by_row
+        found |= named
+    return found, waits
 
 
 def _template_key(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any("{{" in str(key) or _template_key(item) for key, item in value.items())
-    return (
-        isinstance(value, list) and bool(value) and type(value[0]) is not float and any(map(_template_key, value))
-    )
+    if type(value) is dict:
+        return any("{{" in key or _template_key(item) for key, item in value.items() if type(key) is str)
+    return type(value) is list and bool(value) and type(value[0]) is not float and any(map(_template_key, value))
 
 
 def check_references(stages: Sequence[PreparedStage]) -> None:

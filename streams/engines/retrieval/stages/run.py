@@ -10,6 +10,7 @@ from streams.engines.retrieval.errors import FilterError, StageError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.stages.budget import Budget
 from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Scope
+from streams.engines.retrieval.stages.filter_check import WrittenFilter
 from streams.engines.retrieval.stages.stage import Row, Vector
 from streams.engines.retrieval.templates.filling import Names, fill
 from streams.engines.retrieval.vectors.features import resolve_feature
@@ -93,6 +94,12 @@ class Run:
         """Whether a row fits a filter as it is written, e.g. ``when``; its templates are filled for the row, and
         no filter fits always. Raises :class:`StageError`."""
         return condition is None or matches(self.filter(self.render(condition, row)), row.root())
+
+    def written(self, filter_: WrittenFilter, row: Row | None = None, *, case_sensitive: bool = False) -> Filter:
+        """What a filter means, its templates filled. Raises :class:`StageError`."""
+        if filter_.parsed is not None:
+            return filter_.parsed
+        return self.filter(self.render(filter_.raw, row), case_sensitive=case_sensitive)
 
     def filter(self, raw: Any, *, case_sensitive: bool = False) -> Filter:
         """A filter without templates, parsed. Raises :class:`StageError`."""

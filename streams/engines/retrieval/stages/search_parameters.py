@@ -1,14 +1,16 @@
 """The parameters of ``feature_search`` (contract section 6, Search)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.errors import FilterError, PlanError
 from streams.engines.retrieval.stages.facets import Facet
-from streams.engines.retrieval.stages.filter_check import BAD_FORM, FilterTree
+from streams.engines.retrieval.stages.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.templates.filling import holds_template
 from streams.engines.retrieval.vectors.queries import vector_queries
@@ -34,12 +36,32 @@ class Search(StageParameters):
     optional: bool = False
     on_empty: Literal["error", "skip", "random"] = "error"
     collection_identifiers: list[str] | None = None
-    filters: FilterTree | None = None
+    filters: Any = None
     query_preprocessing: None = None
+    _filter: WrittenFilter | None = PrivateAttr(default=None)
+    _vectors: tuple[int, bytes] | None = PrivateAttr(default=None)
+
+    @property
+    def where(self) -> WrittenFilter | None:
+        """``filters``, read."""
+        return self._filter
+
+    @property
+    def vectors(self) -> NDArray[np.float64] | None:
+        """A query of vectors that are written out, as unit vectors; ``None`` for any other."""
+        if self._vectors is None:
+            return None
+        count, data = self._vectors
+        return np.frombuffer(data, dtype=np.float64).reshape(count, -1)
 
     @model_validator(mode="after")
-    def _vector(self) -> "Search":
-        """A vector that is written out is checked at once."""
+    def _read(self) -> Self:
+        """What is written out is read at once."""
+        if self.filters is not None:
+            try:
+                self._filter = read_filter(self.filters, "filters")
+            except FilterError as error:
+                raise PydanticCustomError(BAD_FORM, "{words}", {"words": str(error)}) from error
         query = self.query
         if isinstance(query, Mapping) and query.get("input_mode", "vector") != "vector":
             return self
@@ -51,7 +73,9 @@ class Search(StageParameters):
             and not holds_template([vector, self.feature_uri])
         ):
             try:
-                vector_queries(vector, self.feature_uri, "query")
+                queries = vector_queries(vector, self.feature_uri, "query")
+                # As bytes, which compare: an array would keep two equal parameters from being equal.
+                self._vectors = (len(queries), queries.tobytes())
             except PlanError as error:
                 raise PydanticCustomError(BAD_FORM, "{words}", {"words": str(error)}) from error
         return self

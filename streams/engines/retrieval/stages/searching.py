@@ -52,9 +52,9 @@ def collections_of(identifiers: Sequence[str] | None, run: Run, place: str) -> t
 
 def _narrowed(search: Search, scope: Scope, place: str, run: Run) -> Scope:
     collections = collections_of(search.collection_identifiers, run, place) or scope.collections
-    if search.filters is None:
+    if search.where is None:
         return Scope(collections, scope.where)
-    return Scope(collections, Filter(And((scope.where.root, run.filter(search.filters).root))))
+    return Scope(collections, Filter(And((scope.where.root, run.written(search.where).root))))
 
 
 async def _lexical(search: Search, rows: Sequence[Row], scope: Scope, text: str, run: Run) -> list[Hit]:
@@ -105,6 +105,8 @@ async def _dimensions(search: Search, rows: Sequence[Row], scope: Scope, place: 
 
 
 async def _queries(search: Search, scope: Scope, place: str, run: Run) -> NDArray[np.float64]:
+    if search.vectors is not None:
+        return search.vectors
     query = read_query(search.query, search.feature_uri, place)
     if not isinstance(query, StoredDocument):
         return query

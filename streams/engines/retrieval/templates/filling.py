@@ -17,8 +17,20 @@ def is_template(value: Any) -> bool:
 
 
 def holds_template(value: Any) -> bool:
-    """Whether ``value`` or something in it is a template."""
-    return next(_templates(value), None) is not None
+    """Whether ``value`` or something in it is a template. Written for speed: hundreds of thousands of definitions
+    are read, and hardly any holds one."""
+    kind = type(value)
+    if kind is str:
+        return "{{" in value or "{%" in value
+    if kind is dict:
+        if value.get("type") == "dynamic" and is_template(value):
+            return True
+        return any(map(holds_template, value.values()))
+    if kind is list:
+        return not _numbers(value) and any(map(holds_template, value))
+    if isinstance(value, Mapping):
+        return holds_template(dict(value))
+    return False
 
 
 def references(value: Any) -> frozenset[Reference]:
