@@ -43,3 +43,5 @@ class ExplainResponse(ApiResponse):
     """``{operator, value, holds}``."""
     index: JsonObject
     """``{kind, found, words}``: by what the alert was brought up for the document, or ruled out."""
+    later_stages: list[str]
+    """Stages that run on a document that matches so far; whether the alert fires depends on what they leave."""

@@ -37,6 +37,8 @@ class CheckedAlert:
     """Of documents that name a collection, those of these only; ``None`` for all."""
     entry: bytes
     """The JSON of a match with score 1.0."""
+    body: JsonObject | None = None
+    """The alert itself, where stages of its must run on a document that matches so far (``Plan.tail``)."""
 
     def covers(self, collection: str) -> bool:
         """Whether it is checked on documents that name ``collection``."""
@@ -153,8 +155,17 @@ class _Reading:
             problem = f"alert {name!r} cannot be checked on one document: {error}"
             self._refuse(ManifestError(alert.place, problem))
             return
+        for stage in plan.tail:
+            if stage.stage.reads is not None:
+                problem = (
+                    f"alert {name!r} cannot be checked on one document: {stage.place} reads other collections"
+                )
+                self._refuse(ManifestError(alert.place, problem))
+                return
         covered = collections or retriever.get("collection_identifiers")
-        yield CheckedAlert(name, plan, self._set(covered) if covered else None, _entry(name))
+        yield CheckedAlert(
+            name, plan, self._set(covered) if covered else None, _entry(name), alert.body if plan.tail else None
+        )
 
     def _set(self, names: Iterable[str]) -> frozenset[str]:
         """One object for equal sets: most alerts of a manifest are attached alike."""

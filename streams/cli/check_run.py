@@ -1,5 +1,6 @@
 """One run of ``tidewatch check``: definitions and documents in, matches out, with counts. No server, no broker."""
 
+import asyncio
 import contextlib
 import gc
 import resource
@@ -8,13 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from rich.markup import escape
 
+from schemas.api.base import JsonObject
 from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent
 from schemas.manifest import ManifestError
@@ -23,7 +28,10 @@ from streams.cli.check_documents import read_document
 from streams.cli.lines import LineTooLongError, line_batches, open_source
 from streams.cli.manifests import iter_manifest
 from streams.cli.process import CommandError
+from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.percolate.percolator import Hit, Percolator
+from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.tail import run_tail
 
 BATCH: Final = 512
 SHOWN_ERRORS: Final = 3
@@ -75,15 +83,16 @@ class CheckRun:
     skipped_lines: int = 0
     compile_seconds: float = 0.0
     match_seconds: float = 0.0
-    _plain: bool = field(default=False, init=False)
-    """Every alert covers every document and scores 1.0."""
+    _plain: NDArray[np.object_] | None = field(default=None, init=False)
+    """By alert number its entry, where every alert covers every document and scores 1.0."""
+    _failed: int = field(default=0, init=False)
 
     def run(self, put: Callable[[bytes], object]) -> Summary:
         """Check every document; ``put`` takes the lines of those that matched, in input order.
 
         Raises :class:`CommandError` for what cannot be checked, ``OSError``.
         """
-        with _uncollected():
+        with _uncollected(), asyncio.Runner() as self._runner:
             started = time.perf_counter()
             percolator = self._compile()
             self.compile_seconds = time.perf_counter() - started
@@ -127,7 +136,8 @@ class CheckRun:
         self.alerts = len({alert.name for alert in alerts})
         if not alerts:
             raise CommandError(f"{self.definitions}: there is no alert to check")
-        self._plain = all(alert.collections is None and not alert.plan.searches for alert in alerts)
+        if all(alert.collections is None and not alert.plan.searches and alert.body is None for alert in alerts):
+            self._plain = np.array([alert.entry for alert in alerts], dtype=object)
         self.advanced()
         return Percolator(alerts, attrgetter("plan"))
 
@@ -179,26 +189,55 @@ class CheckRun:
         """The output of a batch: a line for each document that matched."""
         self.checked += len(documents)
         parts: list[bytes] = []
+        if self._plain is not None:
+            found = percolator.find(documents)
+            self.matches += len(found.numbers)
+            entries: list[bytes] = self._plain[found.numbers].tolist()
+            for document, (first, last) in zip(documents, pairwise(found.bounds), strict=True):
+                if first < last:
+                    parts.append(_line(document, entries[first:last]))
+            return b"".join(parts)
         for document, hits in zip(documents, percolator.match(documents), strict=True):
-            if not hits:
-                continue
-            entries = self._entries(document.collection_id, hits)
-            if entries:
-                self.matches += len(entries)
-                name = orjson.dumps(document.document_id)
-                parts.append(b'{"document_id":%b,"matches":[%b]}\n' % (name, b",".join(entries)))
+            told = self._entries(document, hits) if hits else None
+            if told:
+                self.matches += len(told)
+                parts.append(_line(document, told))
         return b"".join(parts)
 
-    def _entries(self, collection: str, hits: Sequence[Hit[CheckedAlert]]) -> list[bytes]:
-        if self._plain:
-            return [hit.alert.entry for hit in hits]
+    def _entries(self, document: DocumentEvent, hits: Sequence[Hit[CheckedAlert]]) -> list[bytes]:
+        """Each alert once: it may have several sets of inputs."""
+        collection = document.collection_id
         found: dict[str, bytes] = {}
         for hit in hits:
             alert = hit.alert
-            if alert.name not in found and (not collection or alert.covers(collection)):
-                entry = alert.entry
-                found[alert.name] = entry if hit.score == 1.0 else entry[:-_SCORE] + orjson.dumps(hit.score) + b"}"
+            if alert.name in found or (collection and not alert.covers(collection)):
+                continue
+            score: float | None = hit.score
+            if alert.body is not None:
+                score = self._finished(alert, alert.body, document, hit)
+            if score is not None:
+                found[alert.name] = (
+                    alert.entry if score == 1.0 else alert.entry[:-_SCORE] + orjson.dumps(score) + b"}"
+                )
         return list(found.values())
+
+    def _finished(
+        self, alert: CheckedAlert, body: JsonObject, document: DocumentEvent, hit: Hit[CheckedAlert]
+    ) -> float | None:
+        """The score once the alert's last stages have run; ``None`` when it does not match after all."""
+        work = run_tail(alert.plan, body, document, hit, MemoryCorpus(), now=self.now, clock=time.monotonic)
+        try:
+            fired = self._runner.run(work)
+        except StageError as error:
+            self._failed += 1
+            self._warn(f"{alert.name!r} on {document.document_id}: {error}", self._failed, "failures of stages")
+            return None
+        return None if fired is None else fired.score
+
+
+def _line(document: DocumentEvent, entries: list[bytes]) -> bytes:
+    name = orjson.dumps(document.document_id)
+    return b'{"document_id":%b,"matches":[%b]}\n' % (name, b",".join(entries))
 
 
 @contextlib.contextmanager

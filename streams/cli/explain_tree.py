@@ -19,6 +19,8 @@ def tree(alert: str, document: str, found: Explanation) -> Tree:
     for test in found.score_tests:
         score = "there is no score" if found.score is None else f"score {found.score:g}"
         top.add(f"{_mark(test.holds)} {score} {escape(test.operator)} {test.value:g}")
+    if found.later_stages:
+        top.add(f"then {escape(', '.join(found.later_stages))} run on the document and decide by what they leave")
     top.add(f"[dim]index: {escape(found.index.words)}[/]")
     return top
 

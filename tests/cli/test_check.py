@@ -189,6 +189,29 @@ def test_an_alert_finds_its_retriever_wherever_it_is_written_and_its_inputs_wher
     assert (summary.alerts, summary.documents) == (3, 6)
 
 
+def test_stages_that_change_the_document_run_on_those_that_match_so_far(tmp_path: Path) -> None:
+    def stage(stage_id: str, **parameters: Any) -> dict[str, Any]:
+        return {"stage_id": stage_id, "parameters": parameters}
+
+    stages = [
+        stage("attribute_filter", conditions={"lang": "en"}),
+        stage("unwind", field="items"),
+        stage("attribute_filter", conditions={"field": "items", "operator": "gte", "value": 3}),
+    ]
+    join = stage("document_enrich", target_collection_id="others", source_field="a", target_field="b")
+    alert: dict[str, Any] = {"kind": "alert", "name": "a", "retriever": {"stages": stages}}
+    definitions = written(tmp_path / "a.jsonl", [alert])
+    documents = written(
+        tmp_path / "d.jsonl", [{"lang": "en", "items": [1, 5]}, {"lang": "en", "items": [1]}, {"items": [5]}]
+    )
+    summary, found = run(definitions, documents)
+    assert found == [{"document_id": "1", "matches": [{"alert": "a", "score": 1.0}]}]
+    assert summary.matches == 1
+    written(definitions, [{**alert, "retriever": {"stages": [stages[0], join]}}])
+    with pytest.raises(CommandError, match="reads other collections"):
+        run(definitions, documents)
+
+
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [

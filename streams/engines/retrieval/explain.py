@@ -102,6 +102,8 @@ class Explanation:
     searches: tuple[Searched, ...]
     score_tests: tuple[Scored, ...]
     index: Nomination
+    later_stages: tuple[str, ...] = ()
+    """Stages that run on a document that matches so far; whether the alert fires depends on what they leave."""
 
     def to_json(self) -> Json:
         """As the API gives it."""
@@ -113,6 +115,7 @@ class Explanation:
             "searches": [search.to_json() for search in self.searches],
             "score_tests": [test.to_json() for test in self.score_tests],
             "index": self.index.to_json(),
+            "later_stages": list(self.later_stages),
         }
 
 
@@ -136,6 +139,7 @@ def explain(plan: Plan, document: DocumentEvent) -> Explanation:
         searches,
         tests,
         nomination(plan, root, [search.similarity for search in searches]),
+        tuple(stage.name for stage in plan.tail),
     )
 
 

@@ -1,6 +1,7 @@
 """By which index the percolator finds an alert for a document, or leaves it out without evaluating it.
 
-An alert whose searches have thresholds is found by its vectors, any other by the conjunctions of its predicate's
+An alert whose searches have thresholds is found by its vectors (or by its filter, where that is more selective
+among all the alerts that stand), any other by the conjunctions of its predicate's
 normal form (``percolate/normal.py``): every requirement of one of them must be met. Being found is necessary for a
 match, not sufficient.
 """
@@ -45,7 +46,16 @@ class Nomination:
 def nomination(plan: Plan, root: Mapping[str, Any], similarities: Sequence[float | None]) -> Nomination:
     """How the percolator comes to look at ``plan`` for a document with these root fields and similarities."""
     if plan.bounds is not None:
-        return _by_vector(plan, plan.bounds, similarities)
+        by_vector = _by_vector(plan, plan.bounds, similarities)
+        if plan.predicate == ALWAYS:
+            return by_vector
+        by_filter = _by_filter(plan, root)
+        words = f"{by_vector.words}; or, where fewer alerts share its filter, {by_filter.words}"
+        return Nomination("vector", by_vector.found, words)
+    return _by_filter(plan, root)
+
+
+def _by_filter(plan: Plan, root: Mapping[str, Any]) -> Nomination:
     if plan.predicate == ALWAYS:
         return Nomination("none", True, "evaluated for every document: it asks no condition")
     conjunctions = normal_form(plan.predicate).conjunctions

@@ -1,0 +1,37 @@
+"""The end of a standing alert whose last stages change the document, on one document the rest has let through."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.percolate.percolator import Hit
+from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.stages.corpus import Corpus
+from streams.engines.retrieval.stages.execute import execute_tail
+from streams.engines.retrieval.stages.rows import row_of
+from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.verdict import Fired, decide
+
+
+async def run_tail(
+    plan: Plan,
+    alert: Mapping[str, Any],
+    document: DocumentEvent,
+    hit: Hit[Any],
+    corpus: Corpus,
+    *,
+    now: datetime,
+    clock: Callable[[], float],
+    definitions: Definitions | None = None,
+) -> Fired | None:
+    """Whether the alert fires once ``plan.tail`` has run on the document of a hit; ``alert`` is its body. The same
+    document gives the same answer: what is drawn by chance follows from its key. Raises ``StageError``."""
+    row = row_of(document)
+    if plan.searches:
+        row.score, row.matched = hit.score, hit.matched_features or {}
+    seed = document.key.decode()
+    rows = await execute_tail(
+        plan.tail, row, corpus, plan.inputs, now=now, clock=clock, definitions=definitions, seed=seed
+    )
+    return decide(alert, rows)
