@@ -93,13 +93,13 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
     await ensure_days(connection, (place.day for _, place in placed))
     await _copy(
         connection,
-        "incoming_documents",
+        "incoming_results",
         "result_documents",
         _DOCUMENT,
         (result.document_row(place) for result, place in placed),
     )
     await connection.execute(
-        f"INSERT INTO result_documents ({_DOCUMENT}) SELECT {_DOCUMENT} FROM incoming_documents"
+        f"INSERT INTO result_documents ({_DOCUMENT}) SELECT {_DOCUMENT} FROM incoming_results"
         " ON CONFLICT DO NOTHING".encode()
     )
     await _copy(
