@@ -29,7 +29,9 @@ def labelled(
     if count < 2 or count == rows:
         # Nothing to find: one cluster of all that is the same, or each on its own.
         return np.zeros(rows, dtype=np.intp) if count < 2 else np.arange(rows, dtype=np.intp)
-    return _fitted(_told(algorithm, count), unit)
+    # The radial basis function of contract 4.10 (gamma 1); between unit vectors the squared distance is 2 - 2 cos.
+    given = np.exp(2.0 * np.minimum(unit @ unit.T, 1.0) - 2.0) if algorithm == "spectral" else unit
+    return _fitted(_told(algorithm, count), given)
 
 
 def _by_density(algorithm: str, size: int) -> Any:
@@ -48,13 +50,13 @@ def _told(algorithm: str, count: int) -> Any:
     if algorithm == "agglomerative":
         return AgglomerativeClustering(n_clusters=count)
     if algorithm == "spectral":
-        return SpectralClustering(n_clusters=count, random_state=SEED)
+        return SpectralClustering(n_clusters=count, affinity="precomputed", random_state=SEED)
     if algorithm == "gaussian_mixture":
         # One variance per dimension: documents are fewer than dimensions, which a full covariance needs more of.
         return GaussianMixture(n_components=count, covariance_type="diag", random_state=SEED)
     return KMeans(n_clusters=count, n_init=10, random_state=SEED)
 
 
-def _fitted(model: Any, unit: NDArray[np.float64]) -> NDArray[np.intp]:
-    labels: NDArray[np.intp] = np.asarray(model.fit_predict(unit), dtype=np.intp)
+def _fitted(model: Any, given: NDArray[np.float64]) -> NDArray[np.intp]:
+    labels: NDArray[np.intp] = np.asarray(model.fit_predict(given), dtype=np.intp)
     return labels

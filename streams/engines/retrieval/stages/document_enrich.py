@@ -104,6 +104,7 @@ async def _looked_up(rows: Sequence[Row], parameters: Parameters, run: Run) -> l
     keys = [[item for item in scalars(values(row, parameters.source_field)) if _key(item)] for row in rows]
     distinct = {identity(item): item for items in keys for item in items}
     answers = await run.corpus.lookup(collection, parameters.target_field, list(distinct.values()))
+    run.budget.charge(sum(map(len, answers)))
     by_key = dict(zip(distinct, answers, strict=True))
     joined_rows = []
     for items in keys:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.values import nest, number, put, value, values
+
+_OWN: Final = ("occurred_at", "_internal")
 
 
 def picked(other: Row, paths: Sequence[str] | None) -> dict[str, Any]:
@@ -22,9 +24,11 @@ def picked(other: Row, paths: Sequence[str] | None) -> dict[str, Any]:
 
 
 def joined(row: Row, other: Row, paths: Sequence[str] | None) -> Row:
-    """The row with fields of another at its root, over those it has. Its ids and score stay, unless listed."""
+    """The row with fields of another at its root, over those it has. What tells which document it is and when it
+    came (ids, score, ``occurred_at``, ``_internal``) stays, unless listed."""
     if paths is None:
-        return replace(row, fields={**row.fields, **other.fields})
+        theirs = {name: found for name, found in other.fields.items() if name not in _OWN}
+        return replace(row, fields={**row.fields, **theirs})
     for path in paths:
         found = values(other, path)
         if not found:

@@ -42,8 +42,8 @@ def normalised(
     present = [score for score in scores if score is not None]
     if not present:
         return [0.0] * len(scores)
-    # Sums of squares and differences of very large numbers overflow; their ratios do not.
-    scale = max(1.0, *(abs(bound) for bound in (*present, low or 0.0, high or 0.0)))
+    # Sums of squares and differences of very large or small numbers leave the range; their ratios do not.
+    scale = max(abs(bound) for bound in (*present, low or 0.0, high or 0.0)) or 1.0
     small = [score / scale for score in present]
     if method == "min_max":
         found = _min_max(small, None if low is None else low / scale, None if high is None else high / scale)
@@ -55,7 +55,7 @@ def normalised(
         total = math.fsum(powers)
         found = [power / total for power in powers]
     else:
-        length = math.sqrt(math.fsum(score * score for score in small))
+        length = math.hypot(*small)
         found = [score / length if length else 0.0 for score in small]
     results = iter(found)
     return [0.0 if score is None else next(results) for score in scores]

@@ -39,12 +39,14 @@ def test_a_sample_is_a_part_in_order_and_repeatable(
 @given(st.lists(st.integers(0, 20), max_size=6), st.integers(0, 40), st.integers(0, 4))
 def test_shares_are_proportional_with_a_least(sizes: list[int], wanted: int, least: int) -> None:
     taken = shares(sizes, wanted, least)
-    assert sum(taken) == min(wanted, sum(sizes))
+    total = sum(sizes)
+    assert sum(taken) == min(wanted, total)
     assert all(0 <= one <= size for one, size in zip(taken, sizes, strict=True))
-    if sum(min(least, size) for size in sizes) <= wanted:
-        assert all(one >= min(least, size) for one, size in zip(taken, sizes, strict=True))
-    if least == 0 and sum(sizes):
-        ideal = [size * min(wanted, sum(sizes)) / sum(sizes) for size in sizes]
+    floor = [min(least, size) for size in sizes]
+    if sum(floor) <= wanted:
+        assert all(one >= size for one, size in zip(taken, floor, strict=True))
+    if least == 0 and total:
+        ideal = [size * min(wanted, total) / total for size in sizes]
         assert all(abs(one - share) < 1 + 1e-9 for one, share in zip(taken, ideal, strict=True))
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.values import identity, number, order, plain, put, value, values
 from tests.engines.retrieval.stages.rows import FIELDS, JSON, KEYS, row
 
@@ -26,7 +27,7 @@ def test_what_is_put_is_read_and_nothing_shared_changes(fields: dict[str, Any], 
 
 
 def test_put_writes_where_value_reads() -> None:
-    kept = row(payload={"tags": [1, 2]}, **{"a.b": 1})
+    kept = Row("d", "news", {"payload": {"tags": [1, 2]}, "a.b": 1})
     assert put(kept, "tags", 1).fields == {"payload": {"tags": 1}, "a.b": 1}
     assert put(kept, "a.b", 2).fields == {"payload": {"tags": [1, 2]}, "a.b": 2}
     assert put(kept, "payload.tags.1", 9).fields["payload"] == {"tags": [1, 9]}
