@@ -17,7 +17,6 @@ Without them, generated sets of the same kind have no known answers; those are c
 import gzip
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,7 +99,7 @@ def _filled(value: Any) -> Any:
     return [_filled(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
-def text(data: Path, corpus: str, folder: Path, limit: int | None = None) -> Set:
+def text(data: Path, corpus: str, folder: Path) -> Set:
     """Text alerts on one of :data:`TEXTS`."""
     places = {
         "reuters": ("text/reuters.jsonl.gz", ("title", "body")),
@@ -114,7 +113,7 @@ def text(data: Path, corpus: str, folder: Path, limit: int | None = None) -> Set
     )
     documents = (
         {"document_id": str(row["id"]), "text": " ".join(row[name] or "" for name in names)}
-        for row in islice(rows(find(data, source)), limit)
+        for row in rows(find(data, source))
     )
     answers = (row for row in rows(find(data, "text/expected_dev.jsonl.gz")) if row["corpus"] == corpus)
     return Set(
