@@ -12,15 +12,16 @@ NOTHING: Final[Integers] = np.zeros(0, dtype=np.int32)
 class Cell:
     """Requirements by number, and what they lead to once ``Conjunctions.prepare`` has looked."""
 
-    __slots__ = ("candidates", "numbers", "places")
+    __slots__ = ("candidates", "numbers", "places", "prepared")
 
     def __init__(self, numbers: Integers) -> None:
         self.numbers = numbers
-        self.candidates: Integers | None = None
-        """Conjunctions found through the requirements; ``None`` until they are looked up."""
+        self.prepared = False
+        self.candidates: Integers = NOTHING
+        """Conjunctions found through the requirements."""
         self.places: Integers = NOTHING
         """Where the requirements are marked in the table of what documents meet."""
 
 
 EMPTY: Final = Cell(NOTHING)
-EMPTY.candidates = NOTHING
+EMPTY.prepared = True

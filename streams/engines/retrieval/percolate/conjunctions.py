@@ -95,14 +95,16 @@ class Conjunctions:
         marks = [0, *np.searchsorted(marked, ends).tolist()]
         for cell, (first, last), (begin, end) in zip(cells, pairwise(found), pairwise(marks), strict=True):
             cell.candidates, cell.places = candidates[first:last], places[begin:end]
+            cell.prepared = True
 
     def holding(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[Integers, Integers]:
         """Documents and owners of conjunctions that hold for them; a pair may come twice.
 
         ``cells`` are prepared, ``whose`` the index of each one's document, below ``documents``.
         """
-        candidates = np.concatenate([cell.candidates for cell in cells])
-        where = np.repeat(whose, [len(cell.candidates) for cell in cells])
+        parts = [cell.candidates for cell in cells]
+        candidates = np.concatenate(parts)
+        where = np.repeat(whose, list(map(len, parts)))
         if len(self._unwitnessed):
             everywhere = self._unwitnessed.values
             candidates = np.concatenate([candidates, np.tile(everywhere, documents)])
@@ -117,8 +119,9 @@ class Conjunctions:
         """The table with what the documents meet marked, and where, to be cleared again."""
         if len(self._table) < documents * self._width:
             self._table = np.zeros(self.documents_at_once * self._width, dtype=np.int8)
-        marked = np.concatenate([cell.places for cell in cells])
-        marked += np.repeat(whose * self._width, [len(cell.places) for cell in cells])
+        parts = [cell.places for cell in cells]
+        marked = np.concatenate(parts)
+        marked += np.repeat(whose * self._width, list(map(len, parts)))
         self._table[marked] = 1
         return self._table, marked
 

@@ -31,7 +31,7 @@ class _Group:
     def __init__(self, lows: Floats, highs: Floats, numbers: Integers) -> None:
         order = np.argsort(lows)
         self.lows, self.highs, self.numbers = lows[order], highs[order], numbers[order]
-        self.width = float((highs - lows).max())
+        self.width = float(_widths(lows, highs).max())
 
     def find(self, least: float, greatest: float) -> list[int]:
         # A little further down than needed, for what rounding may hide.
@@ -89,6 +89,11 @@ def _groups(intervals: list[tuple[float, float, int]]) -> list[_Group]:
     numbers = np.array([interval[2] for interval in intervals], dtype=np.int64)
     if len(intervals) <= _FEW:
         return [_Group(lows, highs, numbers)]
-    magnitudes = np.frexp(highs - lows)[1] // 2
+    magnitudes = np.frexp(_widths(lows, highs))[1] // 2
     chosen = [magnitudes == magnitude for magnitude in np.unique(magnitudes)]
     return [_Group(lows[mask], highs[mask], numbers[mask]) for mask in chosen]
+
+
+def _widths(lows: Floats, highs: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return highs - lows

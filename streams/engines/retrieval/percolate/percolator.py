@@ -8,14 +8,13 @@ go while documents are matched, without compiling the others again.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
-from streams.engines.retrieval.percolate.growing import Integers
 from streams.engines.retrieval.percolate.plan import Plan, Search, judge
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
@@ -25,6 +24,7 @@ from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.retrieval.vectors.feature_batch import Block, blocks
 
 S = TypeVar("S")
+Pairs: TypeAlias = NDArray[np.signedinteger[Any]]
 _FEW: Final = 4
 _SHARE: Final = 64
 """A filter that no more than this share of the alerts that search ask alike is looked at before the vectors."""
@@ -56,7 +56,7 @@ class Matches(Generic[S]):
 
     bounds: list[int]
     """Where each document's pairs begin; one more than there are documents."""
-    numbers: Integers
+    numbers: Pairs
     """Per pair the alert's number (:meth:`Percolator.add`)."""
     judged: dict[int, Hit[S]]
     """By pair the hits of alerts that search; all other alerts have one hit for every document."""
@@ -171,16 +171,17 @@ class Percolator(Generic[S]):
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
         return Matches(bounds.tolist(), numbers, judged)
 
-    def _nominated(self, batch: "_Batch", width: int) -> Integers:
+    def _nominated(self, batch: "_Batch", width: int) -> Pairs:
         """Pairs that may match, as document times ``width`` plus alert number; ascending."""
         documents, owners, batch.apart = self._predicates.holding(batch.documents)
-        wide = np.int32 if len(batch.documents) * width < _INT32 else np.int64
-        pairs = documents.astype(wide) * wide(width) + owners
+        small = len(batch.documents) * width < _INT32
+        pairs: Pairs = np.multiply(documents, width, dtype=np.int32 if small else np.int64)
+        pairs += owners
         for uri in self._vectors.features:
             found = self._vectors.search(uri, batch.blocks(uri))
             batch.cosines.update(((document, number), cosine) for document, number, cosine in found)
             near = [document * width + number for document, number, _ in found]
-            pairs = np.concatenate([pairs, np.array(near, dtype=wide)])
+            pairs = np.concatenate([pairs, np.array(near, dtype=pairs.dtype)])
         # Runs of ascending numbers, which this way of sorting makes use of.
         pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]

@@ -96,7 +96,7 @@ class PredicateIndex:
             counts.append(len(cells) - before)
         if not cells:
             cells, counts[0] = [EMPTY], 1
-        unprepared = {cell for cell in cells if cell.candidates is None}
+        unprepared = {cell for cell in cells if not cell.prepared}
         if unprepared:
             self._conjunctions.prepare(list(unprepared))
         whose = np.repeat(np.arange(len(counts), dtype=np.int32), counts)

@@ -1,0 +1,178 @@
+"""The index of predicates answers exactly as plain evaluation, whatever alerts there are, whenever they came."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.errors import FilterError
+from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
+from streams.engines.retrieval.filters.paths import parse_path
+from streams.engines.retrieval.percolate.interval_index import IntervalIndex
+from streams.engines.retrieval.percolate.normal import Interval
+from streams.engines.retrieval.percolate.pattern_index import required_part
+from streams.engines.retrieval.percolate.percolator import Percolator
+from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.percolate.postings import Postings
+from streams.engines.retrieval.percolate.substring_index import SubstringIndex
+from tests.engines.retrieval.filters.strategies import documents, filters
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def event(payload: Any) -> DocumentEvent:
+    return DocumentEvent("document.upserted", "ns", "col", "doc", NOW, payload=payload, text="A text of its own")
+
+
+def parsed(raw: list[dict[str, Any]]) -> list[Filter]:
+    found = []
+    for one in raw:
+        try:
+            found.append(parse_filter(one))
+        except FilterError:
+            continue
+    return found
+
+
+def percolator(asked: list[Filter]) -> Percolator[int]:
+    return Percolator(range(len(asked)), lambda number: Plan(asked[number].root))
+
+
+def expected(asked: list[Filter], present: set[int], event_: DocumentEvent) -> list[int]:
+    return [number for number in sorted(present) if matches(asked[number], event_.root())]
+
+
+def answers(index: Percolator[int], events: list[DocumentEvent]) -> list[list[int]]:
+    return [[hit.alert for hit in hits] for hits in index.match(events)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(filters(max_leaves=8), max_size=12), st.lists(documents(), max_size=6))
+def test_equals_plain_evaluation(raw: list[dict[str, Any]], payloads: list[dict[str, Any]]) -> None:
+    asked, events = parsed(raw), [event(payload) for payload in payloads]
+    index = percolator(asked)
+    wanted = [expected(asked, set(range(len(asked))), one) for one in events]
+    assert answers(index, events) == wanted
+    # Once more, now that values are remembered; one by one; and each alert alone.
+    assert answers(index, events) == wanted
+    assert [answers(index, [one])[0] for one in events] == wanted
+    for number, one in enumerate(asked):
+        alone = [[number for _ in found] for found in answers(percolator([one]), events)]
+        assert alone == [[number] if number in found else [] for found in wanted]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(filters(), min_size=1, max_size=10), st.lists(documents(), max_size=4), st.data())
+def test_alerts_come_and_go(
+    raw: list[dict[str, Any]], payloads: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    asked, events = parsed(raw), [event(payload) for payload in payloads]
+    index: Percolator[int] = Percolator((), lambda number: Plan(asked[number].root))
+    present: dict[int, int] = {}
+    for number in range(len(asked)):
+        present[index.add(number)] = number
+        if data.draw(st.booleans()):
+            gone = data.draw(st.sampled_from(sorted(present)))
+            index.remove(gone)
+            del present[gone]
+        assert len(index) == len(present)
+        assert answers(index, events) == [expected(asked, set(present.values()), one) for one in events]
+
+
+def test_removed_alerts_make_room() -> None:
+    asked = [parse_filter({"n": number % 7}) for number in range(5_000)]
+    index = percolator(asked)
+    for number in range(4_900):
+        index.remove(number)
+    assert len(index) == 100
+    assert index._left_over <= 1_024
+    assert answers(index, [event({"n": 3})])[0] == [number for number in range(4_900, 5_000) if number % 7 == 3]
+    with pytest.raises(KeyError):
+        index.remove(0)
+
+
+def test_a_batch_larger_than_the_table() -> None:
+    asked = [parse_filter({"AND": [{"a": n % 5}, {"b": {"gte": n}}, {"NOT": [{"c": n}]}]}) for n in range(200)]
+    events = [event({"a": n % 6, "b": n, "c": n % 50}) for n in range(700)]
+    wanted = [expected(asked, set(range(200)), one) for one in events]
+    assert answers(percolator(asked), events) == wanted
+    assert sum(map(len, wanted)) > 10_000
+
+
+bounds = st.one_of(st.integers(-20, 20), st.floats(-20, 20, width=16), st.sampled_from([2**53, 1e308, -1e308]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(bounds, bounds), max_size=30),
+    st.lists(st.one_of(bounds, st.sampled_from([2**53 + 1, 10**400, "a", True])), min_size=1, max_size=3),
+    st.integers(0, 3),
+)
+def test_intervals(pairs: list[tuple[float, float]], values: list[Any], copies: int) -> None:
+    path = parse_path("x")
+    ordered = [(float(min(pair)), float(max(pair))) for pair in pairs] * (1 + 40 * copies)
+    index = IntervalIndex("number")
+    found: list[int] = []
+    for number, (low, high) in enumerate(ordered):
+        index.add(Interval(path, "number", low, high), number)
+        if number % 97 == 0:
+            index.find(values, [])
+    index.find(values, found)
+    kept = [value for value in values if type(value) in (int, float)]
+    wanted = [n for n, (low, high) in enumerate(ordered) if kept and max(kept) >= low and min(kept) <= high]
+    assert sorted(found) == wanted
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 9)), max_size=3_000), st.integers(1, 900))
+def test_postings(pairs: list[tuple[int, int]], every: int) -> None:
+    postings = Postings()
+    keys = np.array([0, 3, 4_999, 77, 3, 100_000], dtype=np.int32)
+    for at, (key, value) in enumerate(pairs, start=1):
+        postings.add(key, value)
+        if at % every == 0 or at == len(pairs):
+            positions, values = postings.gather(keys)
+            assert positions.tolist() == sorted(positions.tolist())
+            found = sorted(zip(positions.tolist(), values.tolist(), strict=True))
+            wanted = [(n, value) for n, asked in enumerate(keys.tolist()) for k, value in pairs[:at] if k == asked]
+            assert found == sorted(wanted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text("ab", max_size=4), max_size=150), st.text("abc", max_size=30), st.integers(1, 40))
+def test_substrings(parts: list[str], text: str, every: int) -> None:
+    index = SubstringIndex()
+    for number, part in enumerate(parts):
+        index.add(part, number)
+        if number % every == 0:
+            found: list[int] = []
+            index.find(text, found)
+            assert sorted(found) == [n for n in range(number + 1) if parts[n] in text]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "part"),
+    [
+        ("abc", "abc"),
+        ("abc+d", "abc"),
+        ("abcd?e", "abc"),
+        ("abcd*", "abc"),
+        ("abcd{0,3}ef", "abc"),
+        ("a{2}bcd", "bcd"),
+        (r"\\System32\\calc\.exe$", r"\System32\calc.exe"),
+        ("(foo|bar)bazz", "bazz"),
+        ("foo|bar", ""),
+        ("[abc]def[^]x]ghij", "ghij"),
+        (r"\d+abcd\w", "abcd"),
+        (r"\x41bcd", ""),
+        (r"\Qa*b\E", ""),
+        ("(unclosed", ""),
+        ("(?i)KeEp", "KeEp"),
+    ],
+)
+def test_the_part_a_pattern_cannot_match_without(pattern: str, part: str) -> None:
+    assert required_part(pattern) == part
