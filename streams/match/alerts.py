@@ -24,9 +24,9 @@ Order: TypeAlias = tuple[int, int, int]
 """Execution phase, priority (negated), number of the alert: what is checked first is less."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StandingAlert:
-    """An enabled alert that is checked when a document arrives."""
+    """An enabled alert that is checked when a document arrives. One that was read again is another."""
 
     alert_id: str
     number: int
