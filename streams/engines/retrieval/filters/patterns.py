@@ -65,6 +65,8 @@ def _options(case_sensitive: bool) -> Any:
     options = re2.Options()
     options.case_sensitive = case_sensitive
     options.log_errors = False
+    # Only whether there is a match is asked: an automaton tells, groups would need a slower one.
+    options.never_capture = True
     options.max_mem = MAX_PROGRAM_BYTES
     return options
 

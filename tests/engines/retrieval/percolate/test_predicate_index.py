@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from streams.engines.retrieval.filters.parse import Filter, matches, parse_filte
 from streams.engines.retrieval.filters.paths import parse_path
 from streams.engines.retrieval.percolate.interval_index import IntervalIndex
 from streams.engines.retrieval.percolate.normal import Interval
-from streams.engines.retrieval.percolate.pattern_index import required_part
+from streams.engines.retrieval.percolate.pattern_index import alternatives, needed
 from streams.engines.retrieval.percolate.percolator import Percolator
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.engines.retrieval.percolate.postings import Postings
@@ -155,24 +156,44 @@ def test_substrings(parts: list[str], text: str, every: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "part"),
+    ("pattern", "parts", "length"),
     [
-        ("abc", "abc"),
-        ("abc+d", "abc"),
-        ("abcd?e", "abc"),
-        ("abcd*", "abc"),
-        ("abcd{0,3}ef", "abc"),
-        ("a{2}bcd", "bcd"),
-        (r"\\System32\\calc\.exe$", r"\System32\calc.exe"),
-        ("(foo|bar)bazz", "bazz"),
-        ("foo|bar", ""),
-        ("[abc]def[^]x]ghij", "ghij"),
-        (r"\d+abcd\w", "abcd"),
-        (r"\x41bcd", ""),
-        (r"\Qa*b\E", ""),
-        ("(unclosed", ""),
-        ("(?i)KeEp", "KeEp"),
+        ("abc", ["abc"], 3),
+        ("abc+d", ["abc"], 4),
+        ("abcd?e", ["abc"], 4),
+        ("abcd*", ["abc"], 3),
+        ("abcd{0,3}ef", ["abc"], 5),
+        ("a{2}bcd", ["bcd"], 5),
+        (".{1000,}", [""], 1_000),
+        (r"^a{b}$", ["b}"], 2),
+        (r"\\System32\\calc\.exe$", [r"\System32\calc.exe"], 18),
+        ("(foo|bar)bazz", ["bazz"], 4),
+        ("foo|b?ars|(x|y)", ["foo", "ars", ""], 0),
+        ("[abc]def[^]x]ghij", ["ghij"], 9),
+        (r"\d+abcd\w\b", ["abcd"], 6),
+        (r"\x41bcd", [""], 0),
+        (r"\Qa*b\E", [""], 0),
+        ("(?i)KeEp", ["KeEp"], 4),
     ],
 )
-def test_the_part_a_pattern_cannot_match_without(pattern: str, part: str) -> None:
-    assert required_part(pattern) == part
+def test_what_a_pattern_cannot_match_without(pattern: str, parts: list[str], length: int) -> None:
+    found = [needed(alternative) for alternative in alternatives(pattern)]
+    assert [need.part for need in found] == parts
+    assert min(need.length for need in found) == length
+
+
+pieces = st.sampled_from(
+    ["a", "B", ".", "b?", "a*", "b+", "[ab]", "a{2}", "(a|b)", "(ab)?", "|", "^", "$", r"\.", r"\w", "{"]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(pieces, max_size=6).map("".join), st.text("abAB.{", max_size=8))
+def test_what_matches_has_what_is_needed(pattern: str, text: str) -> None:
+    try:
+        found = re2.search(f"(?i){pattern}" if pattern else pattern, text)
+    except re2.error:
+        return
+    if found:
+        needs = [needed(alternative) for alternative in alternatives(pattern)]
+        assert any(need.part.casefold() in text.casefold() and need.length <= len(text) for need in needs)
