@@ -6,7 +6,7 @@ into is kept with what it was read from, so a change costs as much as what it ch
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from schemas.events.definition import DefinitionRecord
@@ -22,6 +22,8 @@ ALERT_PHASE = 3
 
 Order: TypeAlias = tuple[int, int, int]
 """Execution phase, priority (negated), number of the alert: what is checked first is less."""
+FIRST: Final[Order] = (0, -1_000_000, 0)
+"""Before every order there is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +61,8 @@ class _Entry:
     application: Mapping[str, Any]
     alert: DefinitionRecord | None
     retriever: DefinitionRecord | None
+    retriever_id: str
+    """The retriever the alert asks, also one that does not exist."""
     standing: StandingAlert | None = None
     refused: str | None = None
 
@@ -124,7 +128,7 @@ def after(
     if changed.kind == "collection" and changed.id == collection_id:
         now = standing_alerts(catalog, namespace_id, collection_id, standing)
         return now, changes(standing, now)
-    touched = [name for name, entry in _candidates(standing, changed) if _depends(entry, changed)]
+    touched = _touched(standing, changed)
     if not touched:
         return standing, Changes()
     entries = dict(standing.entries)
@@ -153,11 +157,18 @@ def changes(before: Standing, now: Standing, among: Iterable[str] | None = None)
     return Changes(_ordered(removed), _ordered(added))
 
 
-def _candidates(standing: Standing, changed: DefinitionRecord) -> Iterable[tuple[str, _Entry]]:
-    if changed.kind != "alert":
-        return standing.entries.items()
-    entry = standing.entries.get(changed.id)
-    return () if entry is None else ((changed.id, entry),)
+def _touched(standing: Standing, changed: DefinitionRecord) -> list[str]:
+    """The alerts that have to be read again."""
+    entries = standing.entries
+    if changed.kind == "alert" and changed.id in entries:
+        return [changed.id]
+    if changed.kind not in ("retriever", "taxonomy", "collection"):
+        return []
+    # What a stage names may be any retriever, taxonomy or collection; what is missing may have come.
+    named = [alert.alert_id for alert in standing.more]
+    own = changed.id if changed.kind == "retriever" else None
+    named += [name for name, entry in entries.items() if entry.retriever_id == own or entry.refused is not None]
+    return list(dict.fromkeys(named))
 
 
 def _needs_more(entry: _Entry) -> bool:
@@ -176,18 +187,6 @@ def _ordered(alerts: Iterable[StandingAlert]) -> tuple[StandingAlert, ...]:
     return tuple(sorted(alerts, key=lambda alert: alert.order))
 
 
-def _depends(entry: _Entry, changed: DefinitionRecord) -> bool:
-    if changed.kind == "alert" or _needs_more(entry):
-        # What a stage names may be any retriever, taxonomy or collection.
-        return True
-    # Also a retriever that did not exist until now.
-    return (
-        changed.kind == "retriever"
-        and entry.alert is not None
-        and entry.alert.body.get("retriever_id") == changed.id
-    )
-
-
 def _entry(
     catalog: Catalog,
     namespace_id: str,
@@ -196,9 +195,8 @@ def _entry(
     held: _Entry | None,
 ) -> _Entry:
     alert = catalog.get("alert", namespace_id, application["alert_id"])
-    retriever = None
-    if alert is not None:
-        retriever = catalog.get("retriever", namespace_id, alert.body.get("retriever_id") or "")
+    retriever_id = "" if alert is None else alert.body.get("retriever_id") or ""
+    retriever = catalog.get("retriever", namespace_id, retriever_id)
     if (
         held is not None
         and held.alert is alert
@@ -206,14 +204,14 @@ def _entry(
         and held.application == application
     ):
         return held
+    entry = _Entry(application, alert, retriever, retriever_id)
     if alert is None or alert.body.get("enabled") is False:
-        return _Entry(application, alert, retriever)
+        return entry
     try:
-        return _Entry(
-            application, alert, retriever, _standing(catalog, collection_id, application, alert, retriever)
-        )
+        standing = _standing(catalog, collection_id, application, alert, retriever)
     except PlanError as error:
-        return _Entry(application, alert, retriever, refused=str(error))
+        return replace(entry, refused=str(error))
+    return replace(entry, standing=standing)
 
 
 def _standing(

@@ -2,14 +2,14 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from schemas.events.alert_result import AlertResultRecord
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.percolate.percolator import Percolator
+from streams.engines.retrieval.percolate.percolator import Hit, Percolator
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.match.alerts import Changes, StandingAlert
+from streams.match.alerts import FIRST, Changes, Order, StandingAlert
 from streams.match.arrivals import Arrival
 from streams.match.results import Checked, compose
 from streams.match.standings import Standings
@@ -24,6 +24,23 @@ class _Compiled:
     percolator: Percolator[StandingAlert]
     numbers: dict[int, int]
     """Alert number → its number in the percolator."""
+    last: Order = FIRST
+    """The order of the alert that was added last."""
+    ordered: bool = True
+    """Alerts were added in the order they are checked, which is then the order of hits."""
+
+    def add(self, alert: StandingAlert) -> None:
+        """Check an alert from now on."""
+        self.numbers[alert.number] = self.percolator.add(alert)
+        self.ordered = self.ordered and self.last <= alert.order
+        self.last = alert.order
+
+    def match(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
+        """For each document its hits, in the order their alerts are checked."""
+        found = self.percolator.match([arrival.event for arrival in arrivals])
+        if self.ordered:
+            return found
+        return [sorted(hits, key=lambda hit: hit.alert.order) if len(hits) > 1 else hits for hits in found]
 
 
 class Matcher:
@@ -45,8 +62,8 @@ class Matcher:
         found = [
             (arrival, hits)
             for key, group in collections.items()
-            if (percolator := self._percolator(*key)) is not None
-            for arrival, hits in zip(group, percolator.match([item.event for item in group]), strict=True)
+            if (compiled := self._of(*key)) is not None
+            for arrival, hits in zip(group, compiled.match(group), strict=True)
             if hits
         ]
         duration_ms = int((time.monotonic() - started) * 1_000)
@@ -62,23 +79,23 @@ class Matcher:
         for alert in changes.removed:
             compiled.percolator.remove(compiled.numbers.pop(alert.number))
         for alert in changes.added:
-            compiled.numbers[alert.number] = compiled.percolator.add(alert)
+            compiled.add(alert)
         if not compiled.numbers:
             del self._compiled[key]
 
-    def _percolator(self, namespace_id: str, collection_id: str) -> Percolator[StandingAlert] | None:
+    def _of(self, namespace_id: str, collection_id: str) -> _Compiled | None:
         """The compiled alerts of a collection; ``None`` when it has none or is unknown."""
         key = (namespace_id, collection_id)
         compiled = self._compiled.get(key)
         if compiled is not None:
-            return compiled.percolator
+            return compiled
         alerts = self._standings.of(namespace_id, collection_id).alerts
         if not alerts:
             return None
         compiled = _Compiled(Percolator((), plan_of), {})
         self._compiled[key] = compiled
         self.change(key, Changes(added=alerts))
-        return compiled.percolator
+        return compiled
 
 
 def plan_of(alert: StandingAlert) -> Plan:
