@@ -54,17 +54,17 @@ class Conjunctions:
     def add(self, literals: Sequence[tuple[int, bool]], owner: int) -> None:
         """Add a conjunction: requirements and whether each is negated, the witness first."""
         number = len(self._owners)
-        self._owners.extend([owner])
+        self._owners.append(owner)
         if literals and not literals[0][1]:
             self._found_by.add(literals[0][0], number)
             literals = literals[1:]
         else:
-            self._unwitnessed.extend([number])
+            self._unwitnessed.append(number)
         coded = [2 * self._place(requirement) + negated for requirement, negated in literals]
         for at, column in enumerate(self._columns):
-            column.extend([coded[at] if at < len(coded) else _TRUE])
+            column.append(coded[at] if at < len(coded) else _TRUE)
         self._further.extend(coded[_COLUMNS:])
-        self._ends.extend([len(self._further)])
+        self._ends.append(len(self._further))
         self._most = max(self._most, len(coded))
 
     def _place(self, requirement: int) -> int:
@@ -72,10 +72,11 @@ class Conjunctions:
             places = np.full(2 * requirement + 2, -1, dtype=np.int32)
             places[: len(self._places)] = self._places
             self._places = places
-        if self._places[requirement] < 0:
-            self._places[requirement] = self._width
+        place = int(self._places[requirement])
+        if place < 0:
+            place = self._places[requirement] = self._width
             self._width += 1
-        return int(self._places[requirement])
+        return place
 
     @property
     def documents_at_once(self) -> int:

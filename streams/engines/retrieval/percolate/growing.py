@@ -1,6 +1,6 @@
-"""An array of integers that grows at its end."""
+"""A list of integers that is appended to one by one and read as an array."""
 
-from collections.abc import Sequence
+from array import array
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +9,28 @@ Integers = NDArray[np.int32]
 
 
 class GrowingArray:
-    """Integers, shape ``(n,)``; appending is amortised constant time."""
+    """Integers of 32 bits, shape ``(n,)``. Appending is cheap; reading copies once after additions."""
 
-    __slots__ = ("_count", "_room")
+    __slots__ = ("_items", "_read")
 
     def __init__(self) -> None:
-        self._room: Integers = np.zeros(16, dtype=np.int32)
-        self._count = 0
+        self._items = array("i")
+        self._read: Integers = np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._items)
 
-    def extend(self, values: Sequence[int]) -> None:
-        """Add values at the end."""
-        end = self._count + len(values)
-        if end > len(self._room):
-            room = np.zeros(max(end, 2 * len(self._room)), dtype=np.int32)
-            room[: self._count] = self._room[: self._count]
-            self._room = room
-        self._room[self._count : end] = values
-        self._count = end
+    def append(self, value: int) -> None:
+        """Add one at the end."""
+        self._items.append(value)
+
+    def extend(self, values: list[int]) -> None:
+        """Add several at the end."""
+        self._items.extend(values)
 
     @property
     def values(self) -> Integers:
-        """All of them, in order: a view, which the next addition may leave behind."""
-        return self._room[: self._count]
+        """All of them, in order; not to be written to."""
+        if len(self._read) != len(self._items):
+            self._read = np.array(self._items, dtype=np.int32)
+        return self._read

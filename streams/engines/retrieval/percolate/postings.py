@@ -25,19 +25,21 @@ class Postings:
         """Where the row of each key begins and the one before ends in ``_rows``; the last row is empty."""
         self._rows: Integers = np.zeros(0, dtype=np.int32)
         self._recent: dict[int, list[int]] = {}
+        """What came after the rows were made."""
+        self._seen = 0
         self._has_recent: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
-        self._pending: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
-        return len(self._keys) + len(self._pending)
+        return len(self._keys)
 
     def add(self, key: int, value: int) -> None:
         """Add a pair."""
-        self._pending.append((key, value))
+        self._keys.append(key)
+        self._values.append(value)
 
     def gather(self, keys: Integers) -> tuple[Integers, Integers]:
         """For every value of every key: the key's position in ``keys``, ascending, and the value."""
-        if self._pending:
+        if self._seen < len(self):
             self._take_in()
         positions, values = self._compressed(keys)
         if not self._recent:
@@ -64,26 +66,16 @@ class Postings:
         return positions, self._rows[np.arange(len(positions), dtype=np.int32) + shifts[positions]]
 
     def _take_in(self) -> None:
-        if len(self._recent) + len(self._pending) > max(_RECENT, len(self._rows) // _SHARE):
-            self._compress()
-            return
-        for key, value in self._pending:
-            self._recent.setdefault(key, []).append(value)
-        self._keep(self._pending)
-        # The last place stays false: it stands for every key beyond.
-        self._has_recent = np.zeros(max(self._recent) + 2, dtype=np.bool_)
-        self._has_recent[list(self._recent)] = True
-
-    def _keep(self, pairs: list[tuple[int, int]]) -> None:
-        self._keys.extend([key for key, _ in pairs])
-        self._values.extend([value for _, value in pairs])
-        self._pending = []
-
-    def _compress(self) -> None:
-        self._keep(self._pending)
-        keys = self._keys.values
-        order = np.argsort(keys, kind="stable")
-        self._rows = self._values.values[order]
-        counts = np.bincount(keys, minlength=int(keys.max()) + 2)
-        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        self._recent, self._has_recent = {}, np.zeros(0, dtype=np.bool_)
+        keys, values = self._keys.values, self._values.values
+        if len(keys) - len(self._rows) > max(_RECENT, len(self._rows) // _SHARE):
+            self._rows = values[np.argsort(keys, kind="stable")]
+            counts = np.bincount(keys, minlength=int(keys.max()) + 2)
+            self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+            self._recent = {}
+        else:
+            for key, value in zip(keys[self._seen :].tolist(), values[self._seen :].tolist(), strict=True):
+                self._recent.setdefault(key, []).append(value)
+            # The last place stays false: it stands for every key beyond.
+            self._has_recent = np.zeros(max(self._recent) + 2, dtype=np.bool_)
+            self._has_recent[list(self._recent)] = True
+        self._seen = len(keys)

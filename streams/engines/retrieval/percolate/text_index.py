@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from streams.engines.retrieval.filters.stem import stem
 from streams.engines.retrieval.filters.tokens import stems, tokens
-from streams.engines.retrieval.percolate.token_index import Numbers, TokenIndex
+from streams.engines.retrieval.percolate.token_index import TokenIndex
 
 
 class TextIndex:
@@ -15,8 +15,8 @@ class TextIndex:
     def __init__(self) -> None:
         self._exact: TokenIndex | None = None
         self._folded: TokenIndex | None = None
-        self._exact_stems: dict[str, Numbers] = {}
-        self._folded_stems: dict[str, Numbers] = {}
+        self._exact_stems: dict[str, int] = {}
+        self._folded_stems: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return self._folded is not None or self._exact is not None or self.stemmed
@@ -38,7 +38,7 @@ class TextIndex:
     def add_stem(self, stem: str, case_sensitive: bool, number: int) -> None:
         """Let the requirement ``number`` hold for strings with a word of this stem."""
         held = self._exact_stems if case_sensitive else self._folded_stems
-        held[stem] = (*held.get(stem, ()), number)
+        held[stem] = number
 
     def find(self, text: str, found: list[int]) -> None:
         """Append the requirements that hold for a string; one may come twice."""
@@ -54,6 +54,5 @@ class TextIndex:
             _find_stems(self._exact_stems, stems(text, case_sensitive=True), found)
 
 
-def _find_stems(held: dict[str, Numbers], present: AbstractSet[str], found: list[int]) -> None:
-    for numbers in filter(None, map(held.get, present)):
-        found += numbers
+def _find_stems(held: dict[str, int], present: AbstractSet[str], found: list[int]) -> None:
+    found.extend(filter(None, map(held.get, present)))
