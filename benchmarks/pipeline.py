@@ -1,11 +1,15 @@
 """How fast match is, beside a bare loop that only consumes and decodes: documents per second, on real Kafka.
 
-Documents are JSON of about 2.4 kB with a 384-dimensional vector in base64; 1,000 vector alerts stand, with a
-threshold that about one of them reaches per document. The real match station runs over the whole topic; the
-bare loop is aiokafka, orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns,
-and the medians are compared, because other work on the machine comes and goes.
+Documents are JSON of about 2.4 kB with a 384-dimensional vector in base64. On their collection stand 1,000 vector
+alerts and 10,000 attribute alerts of one to three predicates. With ``--hits 1`` they match about once a document,
+half of it by vector; with ``--hits 80`` eighty times, nearly all by attributes. The real match station runs over
+the whole topic: consume, decode, match, produce, await, tell its progress, commit. The bare loop is aiokafka,
+orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns, and the medians are
+compared, because other work on the machine comes and goes. The first batch counts for neither: the station
+compiles its alerts there.
 
-    python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--alerts N] [--rounds N]
+    python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--hits 1|80] [--alerts N]
+                                  [--attribute-alerts N] [--rounds N]
 
 The last line is one JSON object.
 """
@@ -21,6 +25,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +39,7 @@ from numpy.typing import NDArray
 from schemas.events.document import DocumentEvent, encode_document_event
 from schemas.topics import ALERT_RESULTS, DOCUMENTS
 from streams.cli.process import settle_in
-from streams.match.station import Match
+from streams.match.station import BATCHES, Match
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
 from streams.runtime.database import Database, migrate
@@ -68,16 +73,75 @@ async def servers(kafka: str | None, folder: Path) -> AsyncIterator[Settings]:
         yield Settings(kafka=kafka, database=dsn, topic_prefix=prefix, partitions=PARTITIONS, replication=1)
 
 
-async def define(settings: Settings, alerts: NDArray[np.float64]) -> None:
-    """Write the alerts, each a retriever with one vector, attached to one collection."""
+@dataclass(frozen=True)
+class Workload:
+    """What stands and what comes."""
+
+    documents: int
+    vectors: NDArray[np.float64]
+    """Of the vector alerts, one row each."""
+    attribute_alerts: int
+    hits: int
+
+    @property
+    def vector_share(self) -> float:
+        """The share of documents that come near a vector alert."""
+        if not self.attribute_alerts:
+            return 1.0
+        return 0.5 if self.hits == 1 and len(self.vectors) else 0.0
+
+    @property
+    def alike(self) -> int:
+        """Attribute alerts that match the same documents."""
+        return min(self.hits, self.attribute_alerts)
+
+    @property
+    def codes(self) -> int:
+        """Different codes that attribute alerts ask for."""
+        return self.attribute_alerts // self.alike if self.alike else 0
+
+    def code(self, chance: np.random.Generator) -> str:
+        """The code of a document: with one hit a document, every other is asked for by nobody."""
+        return f"c{chance.integers(max(1, self.codes * (2 if self.vector_share else 1)))}-x"
+
+    def condition(self, number: int) -> dict[str, Any]:
+        """What an attribute alert asks: one to three predicates, all on a code and some on more."""
+        code = f"c{number % self.codes}-x"
+        exact = {"field": "code", "operator": "eq", "value": code}
+        match number % 4:
+            case 0:
+                return {"AND": [exact]}
+            case 1:
+                one_of = {"field": "code", "operator": "in", "value": [code, f"never{number}"]}
+                return {"AND": [one_of, {"field": "lang", "operator": "eq", "value": "en"}]}
+            case 2:
+                begins = {"field": "code", "operator": "starts_with", "value": code[:-1]}
+                return {"AND": [begins, {"field": "title", "operator": "exists", "value": True}]}
+        low = {"field": "price", "operator": "gte", "value": 0}
+        return {"AND": [exact, low, {"field": "price", "operator": "lt", "value": 1_000 + number % 10}]}
+
+
+async def define(settings: Settings, work: Workload) -> None:
+    """Write the alerts, each with a retriever of its own, attached to one collection."""
+    stages = [
+        {
+            "stage_id": "feature_search",
+            "parameters": {"searches": [{"feature_uri": URI, "query": row.tolist(), "min_score": MIN_SCORE}]},
+        }
+        for row in work.vectors
+    ]
+    stages += [
+        {"stage_id": "attribute_filter", "parameters": {"conditions": work.condition(number)}}
+        for number in range(work.attribute_alerts)
+    ]
     applications = []
     async with Database(settings) as database, database.transaction() as connection:
-        for number, vector in enumerate(alerts):
-            search = {"feature_uri": URI, "query": vector.tolist(), "min_score": MIN_SCORE}
-            config = {"stage_id": "feature_search", "parameters": {"searches": [search]}}
-            stages = [{"stage_name": "search", "config": config}]
+        for number, config in enumerate(stages):
             retriever, alert = f"ret_{number}", f"alt_{number}"
-            body: dict[str, Any] = {"collection_identifiers": [COLLECTION], "stages": stages}
+            body: dict[str, Any] = {
+                "collection_identifiers": [COLLECTION],
+                "stages": [{"stage_name": "only", "config": config}],
+            }
             await put_definition(connection, "retriever", NS, retriever, retriever, body)
             await put_definition(
                 connection, "alert", NS, alert, alert, {"retriever_id": retriever, "enabled": True}
@@ -88,8 +152,8 @@ async def define(settings: Settings, alerts: NDArray[np.float64]) -> None:
         await connection.execute("DELETE FROM outbox")
 
 
-async def publish(settings: Settings, alerts: NDArray[np.float64], count: int) -> int:
-    """Publish documents, each a noisy copy of one alert's vector. Returns the size of one in bytes."""
+async def publish(settings: Settings, work: Workload) -> int:
+    """Publish documents, a share of them noisy copies of one alert's vector. Returns the size of one in bytes."""
     broker = Broker(settings)
     await broker.create_topics()
     chance = np.random.default_rng(2)
@@ -98,10 +162,13 @@ async def publish(settings: Settings, alerts: NDArray[np.float64], count: int) -
     size = 0
     try:
         futures = []
-        for start in range(0, count, 1_000):
-            rows = min(1_000, count - start)
-            noise = unit(chance.normal(size=(rows, DIMENSIONS)))
-            vectors = unit(alerts[chance.integers(len(alerts), size=rows)] + 0.6 * noise).astype(np.float32)
+        for start in range(0, work.documents, 1_000):
+            rows = min(1_000, work.documents - start)
+            vectors = unit(chance.normal(size=(rows, DIMENSIONS)))
+            if len(work.vectors):
+                near = chance.random(rows) < work.vector_share
+                some = work.vectors[chance.integers(len(work.vectors), size=int(near.sum()))]
+                vectors[near] = unit(some + 0.6 * vectors[near])
             for row in range(rows):
                 event = DocumentEvent(
                     "document.upserted",
@@ -112,11 +179,11 @@ async def publish(settings: Settings, alerts: NDArray[np.float64], count: int) -
                     payload={
                         "title": f"Document {start + row}",
                         "lang": "en",
-                        "source": "bench",
-                        "priority": row % 10,
+                        "code": work.code(chance),
+                        "price": row % 1_000,
                     },
                     text="A document about nothing in particular, as long as a headline is.",
-                    features={URI: vectors[row]},
+                    features={URI: vectors[row].astype(np.float32)},
                 )
                 value = encode_document_event(event)
                 size = len(value)
@@ -132,54 +199,57 @@ async def publish(settings: Settings, alerts: NDArray[np.float64], count: int) -
 
 
 async def bare(settings: Settings, count: int) -> float:
-    """Seconds to consume and decode the topic and do nothing with it."""
+    """Documents per second of consuming and decoding the topic and doing nothing with it."""
     broker = Broker(settings)
     consumer: AIOKafkaConsumer = broker.consumer()
     await consumer.start()
     try:
         topic = broker.topic(DOCUMENTS)
         consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
-        seen, started = 0, 0.0
-        total = 0.0
+        seen, first, started, total = 0, 0, 0.0, 0
         while seen < count:
-            batch = await consumer.getmany(timeout_ms=200, max_records=settings.batch_documents)
-            started = started or time.perf_counter()
+            batch = await consumer.getmany(timeout_ms=200, max_records=BATCHES * settings.batch_documents)
             for records in batch.values():
                 for record in records:
                     raw = orjson.loads(record.value)
                     vector = np.frombuffer(pybase64.b64decode(raw["features"][URI]["f32"]), dtype="<f4")
                     total += len(vector)
                     seen += 1
+            if seen and not first:
+                first, started = seen, time.perf_counter()
         assert total == count * DIMENSIONS
-        return time.perf_counter() - started
+        return (count - first) / (time.perf_counter() - started)
     finally:
         await consumer.stop()
 
 
 class Timed(Match):
-    """The station, with a note of when it began its first and ended its last batch."""
+    """The station, with a note of when its first and its last batch ended."""
 
     def __init__(self, context: Context, count: int) -> None:
         super().__init__(context)
-        self._left = count
-        self.started = self.ended = 0.0
+        self._count = count
+        self._seen = self._first = 0
+        self._started = 0.0
+        self.rate = 0.0
 
     async def handle(self, batch: Any) -> None:
-        self.started = self.started or time.perf_counter()
         await super().handle(batch)
-        self._left -= sum(len(records) for records in batch.values())
-        if self._left <= 0:
-            self.ended = time.perf_counter()
+        self._seen += sum(len(records) for records in batch.values())
+        if not self._first:
+            self._first, self._started = self._seen, time.perf_counter()
+        if self._seen >= self._count:
+            self.rate = (self._seen - self._first) / (time.perf_counter() - self._started)
             self.stop()
 
 
 async def match(settings: Settings, count: int) -> float:
-    """Seconds of the real station over the whole topic, to the acknowledgement of its last result."""
+    """Documents per second of the real station over the whole topic, to the acknowledgement of its last result."""
     broker = Broker(settings)
     async with Database(settings) as database:
         station = Timed(Context(settings, broker, database), count)
         await station.run()
-        return station.ended - station.started
+        return station.rate
 
 
 async def rewind(settings: Settings) -> None:
@@ -217,21 +287,8 @@ async def hits(settings: Settings) -> int:
 
 def child(name: str, environment: dict[str, Any], count: int, answer: Any) -> None:
     """One measurement in a process of its own."""
-    settings = Settings(**environment)
     settle_in()
-    measured = {"match": match, "bare": bare}[name]
-    profile = os.environ.get("TIDEWATCH_BENCH_PROFILE")
-    if profile and name == "match":
-        import cProfile
-
-        profiler = cProfile.Profile()
-        profiler.enable()
-        seconds = asyncio.run(measured(settings, count))
-        profiler.disable()
-        profiler.dump_stats(profile)
-    else:
-        seconds = asyncio.run(measured(settings, count))
-    answer.send(seconds)
+    answer.send(asyncio.run({"match": match, "bare": bare}[name](Settings(**environment), count)))
 
 
 async def measure(name: str, settings: Settings, count: int) -> float:
@@ -242,38 +299,40 @@ async def measure(name: str, settings: Settings, count: int) -> float:
     process.start()
     sender.close()
     try:
-        seconds = await asyncio.to_thread(receiver.recv)
+        rate = float(await asyncio.to_thread(receiver.recv))
     except EOFError:
         sys.exit(f"the measuring process of {name!r} failed; its traceback is above")
     await asyncio.to_thread(process.join)
-    rate = count / float(seconds)
     print(f"{name:>6}: {rate:>9,.0f} documents/s", file=sys.stderr, flush=True)
     return rate
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole benchmark."""
-    alerts = unit(np.random.default_rng(1).normal(size=(arguments.alerts, DIMENSIONS)))
+    vectors = unit(np.random.default_rng(1).normal(size=(arguments.alerts, DIMENSIONS)))
+    work = Workload(arguments.documents, vectors, arguments.attribute_alerts, arguments.hits)
     with tempfile.TemporaryDirectory() as folder:
         async with servers(arguments.kafka, Path(folder)) as settings:
-            size = await publish(settings, alerts, arguments.documents)
-            await define(settings, alerts)
+            size = await publish(settings, work)
+            await define(settings, work)
             rates: dict[str, list[float]] = {"bare": [], "match": []}
             for _ in range(arguments.rounds):
                 for name, measured in rates.items():
                     if name == "match":
                         await rewind(settings)
                     measured.append(await measure(name, settings, arguments.documents))
-            found = await hits(settings)
+            found = await hits(settings) / (arguments.documents * arguments.rounds)
     ours, baseline = statistics.median(rates["match"]), statistics.median(rates["bare"])
     return {
         "documents_per_second": round(ours),
+        "executions_per_second": round(ours * found),
         "baseline_documents_per_second": round(baseline),
         "ratio": round(ours / baseline, 3),
-        "hits_per_document": round(found / (arguments.documents * arguments.rounds), 3),
+        "hits_per_document": round(found, 3),
         "documents": arguments.documents,
         "document_bytes": size,
-        "alerts": arguments.alerts,
+        "vector_alerts": arguments.alerts,
+        "attribute_alerts": arguments.attribute_alerts,
         "dimensions": DIMENSIONS,
         "rounds": arguments.rounds,
     }
@@ -286,7 +345,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kafka", help="bootstrap servers of a broker; one is started when left out")
     parser.add_argument("--documents", type=int, default=60_000)
-    parser.add_argument("--alerts", type=int, default=1_000)
+    parser.add_argument("--hits", type=int, choices=(1, 80), default=1, help="alerts that match a document")
+    parser.add_argument("--alerts", type=int, default=1_000, help="vector alerts")
+    parser.add_argument("--attribute-alerts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 

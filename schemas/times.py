@@ -19,6 +19,13 @@ def parse_instant(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def is_plain_instant(text: str) -> bool:
+    """Whether a text that :func:`parse_instant` reads is what :func:`format_instant` writes, with milliseconds."""
+    return (
+        len(text) == 24 and text[4] == text[7] == "-" and text[10] == "T" and text[19] == "." and text[23] == "Z"
+    )
+
+
 def format_instant(moment: datetime) -> str:
     """``2014-10-01T12:00:00.000Z``: UTC, ``Z``, milliseconds unless microseconds are needed."""
     if moment.tzinfo is not UTC:

@@ -21,7 +21,7 @@ from schemas.features import MAX_DIMENSIONS
 from schemas.headers import Headers
 from schemas.ids import document_key
 from schemas.strict_json import read_object
-from schemas.times import format_instant, parse_instant
+from schemas.times import format_instant, is_plain_instant, parse_instant
 
 EventType = Literal["document.upserted", "document.deleted", "watermark"]
 Vector = NDArray[np.float32]
@@ -32,6 +32,7 @@ WATERMARK: Final = "watermark"
 EVENT_TYPES: Final = frozenset((UPSERTED, DELETED, WATERMARK))
 
 MAX_ID_LENGTH: Final = 1_024
+_TEXT: Final = {str, type(None)}
 _FLOAT32: Final = np.dtype("<f4")
 _KNOWN: Final = frozenset(
     (
@@ -72,11 +73,18 @@ class DocumentEvent:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields this version does not know, kept as they came."""
     _root: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    _occurred: str | None = field(default=None, init=False, repr=False, compare=False)
+    """``occurred_at`` as it came, where that is how it is written too."""
 
     @property
     def key(self) -> bytes:
         """The record key of the document."""
         return document_key(self.namespace_id, self.collection_id, self.document_id)
+
+    @property
+    def occurred(self) -> str:
+        """``occurred_at`` as it is written."""
+        return self._occurred or format_instant(self.occurred_at)
 
     def root(self) -> dict[str, Any]:
         """The document as filters, templates and readers see it: payload fields at the root, then the event's
@@ -87,7 +95,7 @@ class DocumentEvent:
         view: dict[str, Any] = {
             "document_id": self.document_id,
             "collection_id": self.collection_id,
-            "occurred_at": format_instant(self.occurred_at),
+            "occurred_at": self.occurred,
         }
         if self.text is not None:
             view["text"] = self.text
@@ -267,22 +275,25 @@ def read_document_event(
     if value is None:
         return DocumentEvent(DELETED, *split_key(key), appended_at)
     raw = _fields(value, headers)
-    kind = raw.get("type", UPSERTED)
+    get = raw.get
+    kind = get("type", UPSERTED)
     if type(kind) is not str or kind not in EVENT_TYPES:
         raise DecodeError(f"type must be one of {sorted(EVENT_TYPES)}")
-    namespace, collection = raw.get("namespace_id"), raw.get("collection_id")
+    namespace, collection = get("namespace_id", ""), get("collection_id", "")
     try:
         collection_key = _collection_key(namespace, collection)
     except TypeError:
         # Lists and objects cannot be looked up.
         raise DecodeError("namespace_id and collection_id must be strings") from None
-    if kind == WATERMARK:
-        document = ""
-    else:
-        document = _identifier(raw.get("document_id"), "document_id", slash=True)
+    document = ""
+    if kind != WATERMARK:
+        document = _identifier(get("document_id"), "document_id", slash=True)
         if key is not None and key != collection_key + document.encode():
             raise DecodeError("the key is not namespace_id/collection_id/document_id of the value")
-    occurred = _text(raw, "occurred_at")
+    occurred, text, asset_id, event_id = get("occurred_at"), get("text"), get("asset_id"), get("event_id")
+    if not {type(occurred), type(text), type(asset_id), type(event_id)} <= _TEXT:
+        for name in ("occurred_at", "text", "asset_id", "event_id"):
+            _text(raw, name)
     if occurred is None:
         if kind == WATERMARK:
             raise DecodeError("a watermark event needs occurred_at")
@@ -292,22 +303,25 @@ def read_document_event(
             moment = parse_instant(occurred)
         except (ValueError, OverflowError) as error:
             raise DecodeError(f"occurred_at is not an ISO 8601 instant: {occurred[:40]!r}") from error
-    features = raw.get("features") or {}
+    features = get("features") or {}
     if type(features) is not dict:
         raise DecodeError("features must be an object of feature URI to vector")
-    return DocumentEvent(
+    event = DocumentEvent(
         cast(EventType, kind),
         namespace,
         collection,
         document,
         moment,
-        raw.get("payload"),
-        _text(raw, "text"),
-        _text(raw, "asset_id"),
-        _text(raw, "event_id") or None,
+        get("payload"),
+        text,
+        asset_id,
+        event_id or None,
         {name: _read_vector(name, vector) for name, vector in features.items()},
         {} if _KNOWN.issuperset(raw) else {name: item for name, item in raw.items() if name not in _KNOWN},
     )
+    if occurred is not None and is_plain_instant(occurred):
+        event._occurred = occurred
+    return event
 
 
 def encode_document_event(event: DocumentEvent) -> bytes:

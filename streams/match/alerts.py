@@ -22,8 +22,6 @@ ALERT_PHASE = 3
 
 Order: TypeAlias = tuple[int, int, int]
 """Execution phase, priority (negated), number of the alert: what is checked first is less."""
-FIRST: Final[Order] = (0, -1_000_000, 0)
-"""Before every order there is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

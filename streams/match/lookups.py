@@ -6,7 +6,7 @@ out, however soon it gets there. A look-up that fails (an input is missing, a bu
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,6 @@ from streams.match.arrivals import Arrival
 from streams.match.found import found_rows, run_record
 from streams.match.references import References
 from streams.match.results import Checked, compose
-from streams.match.standings import Standings
 from streams.runtime import metrics
 from streams.runtime.catalog import Catalog
 from streams.runtime.clock import Clock
@@ -47,36 +46,29 @@ class Answers:
 class LookUps:
     """Runs the alerts of collections that need more than the arriving document."""
 
-    def __init__(
-        self, standings: Standings, references: References, catalog: Callable[[], Catalog], clock: Clock
-    ) -> None:
-        self._standings = standings
+    def __init__(self, references: References, catalog: Callable[[], Catalog], clock: Clock) -> None:
         self._references = references
         self._catalog = catalog
         self._clock = clock
 
-    def asked(self, arrivals: Iterable[Arrival]) -> bool:
-        """Whether any of these documents needs others to be checked."""
-        return any(self._of(arrival).more for arrival in arrivals)
-
     async def answer(
-        self, arrivals: Sequence[Arrival], records: Sequence[AlertResultRecord], hasher: ExecutionHasher
+        self,
+        standing: Standing,
+        arrivals: Sequence[Arrival],
+        records: Sequence[AlertResultRecord],
+        hasher: ExecutionHasher,
     ) -> Answers:
-        """The results of a chunk. ``records`` are those of its percolated alerts: what follows a percolation is
-        run on them here, and what look-ups found is added, each record in the order its alerts are checked."""
+        """The results of documents of one collection, on which ``standing`` is in force. ``records`` are those of
+        its percolated alerts: what follows a percolation is run on them here, and what look-ups found is added,
+        each record in the order its alerts are checked."""
         pending = {(record.source_partition, record.source_offset): record for record in records}
         answers = Answers()
         for arrival in arrivals:
             record = pending.get((arrival.partition, arrival.offset))
-            standing = self._of(arrival)
-            if standing.more:
-                record = await self._one(arrival, record, standing, hasher, answers.runs)
+            record = await self._one(arrival, record, standing, hasher, answers.runs)
             if record is not None:
                 answers.records.append(record)
         return answers
-
-    def _of(self, arrival: Arrival) -> Standing:
-        return self._standings.of(arrival.event.namespace_id, arrival.event.collection_id)
 
     async def _one(
         self,

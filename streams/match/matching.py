@@ -1,46 +1,72 @@
-"""Chunks of documents against the standing alerts of their collections."""
+"""Chunks of documents against the percolated alerts of their collections.
 
+The percolators work in a thread of their own: numpy lets go of the interpreter during a matrix product, so the
+event loop decodes the next chunk and writes the results of the last one meanwhile. What alerts there are is
+decided in the event loop when a chunk is handed over; the thread takes changes in in the same order.
+"""
+
+import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from schemas.events.alert_result import AlertResultRecord
+from schemas.events.document import UPSERTED
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.percolate.percolator import Hit, Percolator
-from streams.engines.retrieval.percolate.plan import Plan
-from streams.match.alerts import FIRST, Changes, Order, StandingAlert
+from streams.engines.retrieval.percolate.percolator import Hit
+from streams.match.alerts import Changes, Standing, StandingAlert
 from streams.match.arrivals import Arrival
-from streams.match.results import Checked, compose
-from streams.match.standings import Standings
+from streams.match.compiled import Compiled
+from streams.match.results import Checked, Result, compose, results
+from streams.match.standings import CollectionKey, Standings
 from streams.runtime.catalog import Catalog
 from streams.runtime.clock import Clock
 
 
 @dataclass(slots=True)
-class _Compiled:
-    """The percolated alerts of one collection."""
+class Group:
+    """Documents of one collection, and what the percolator found."""
 
-    percolator: Percolator[StandingAlert]
-    numbers: dict[int, int]
-    """Alert number → its number in the percolator."""
-    last: Order = FIRST
-    """The order of the alert that was added last."""
-    ordered: bool = True
-    """Alerts were added in the order they are checked, which is then the order of hits."""
+    collection: CollectionKey
+    standing: Standing
+    """The alerts in force when the documents were handed over."""
+    arrivals: list[Arrival] = field(default_factory=list)
+    fired: list[list[bytes]] = field(default_factory=list)
+    """Per document its executions as bytes, where the document alone decides."""
+    hits: list[list[Hit[StandingAlert]]] = field(default_factory=list)
+    """Per document its hits, where some alerts need more than the document."""
 
-    def add(self, alert: StandingAlert) -> None:
-        """Check an alert from now on."""
-        self.numbers[alert.number] = self.percolator.add(alert)
-        self.ordered = self.ordered and self.last <= alert.order
-        self.last = alert.order
 
-    def match(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
-        """For each document its hits, in the order their alerts are checked."""
-        found = self.percolator.match([arrival.event for arrival in arrivals])
-        if self.ordered:
-            return found
-        return [sorted(hits, key=lambda hit: hit.alert.order) if len(hits) > 1 else hits for hits in found]
+@dataclass(slots=True)
+class Percolation:
+    """A chunk in the hands of the thread."""
+
+    groups: asyncio.Future[list[Group]]
+    executed_at: datetime
+    started: float
+    definitions_version: int
+
+
+@dataclass(slots=True)
+class Undecided:
+    """Documents of a collection that has alerts which need more than the document, and what the percolated alerts
+    say of them."""
+
+    standing: Standing
+    arrivals: Sequence[Arrival]
+    records: Sequence[AlertResultRecord]
+
+
+@dataclass(slots=True)
+class Matched:
+    """What a chunk set off."""
+
+    results: list[Result] = field(default_factory=list)
+    """One record per document that fired, those of one collection together."""
+    undecided: list[Undecided] = field(default_factory=list)
 
 
 class Matcher:
@@ -50,55 +76,81 @@ class Matcher:
         self._standings = standings
         self._catalog = catalog
         self._clock = clock
-        self._compiled: dict[tuple[str, str], _Compiled] = {}
+        self._known: dict[CollectionKey, int] = {}
+        """Collections that are compiled, or will be before the next chunk, and how many alerts they have."""
+        self._changes: list[tuple[CollectionKey, Changes]] = []
+        """What the thread has to take in before the next chunk."""
+        self._compiled: dict[CollectionKey, Compiled] = {}
+        """The thread's own."""
+        self._thread = ThreadPoolExecutor(1, "percolator")
 
-    def match(self, arrivals: Iterable[Arrival], hasher: ExecutionHasher) -> list[AlertResultRecord]:
-        """The results of a chunk of documents by the definitions in force now: one record per document that
-        fired, those of one collection together."""
-        started, executed_at = time.monotonic(), self._clock()
-        collections: defaultdict[tuple[str, str], list[Arrival]] = defaultdict(list)
-        for arrival in arrivals:
-            collections[arrival.event.namespace_id, arrival.event.collection_id].append(arrival)
-        found = [
-            (arrival, hits)
-            for key, group in collections.items()
-            if (compiled := self._of(*key)) is not None
-            for arrival, hits in zip(group, compiled.match(group), strict=True)
-            if hits
-        ]
-        duration_ms = int((time.monotonic() - started) * 1_000)
-        checked = Checked(executed_at, duration_ms, self._catalog().version)
-        records = (compose(arrival, hits, checked, hasher) for arrival, hits in found)
-        return [record for record in records if record is not None]
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
 
-    def change(self, key: tuple[str, str], changes: Changes) -> None:
+    def change(self, key: CollectionKey, changes: Changes) -> None:
         """Take alerts of a collection out and in, without compiling the others again."""
-        compiled = self._compiled.get(key)
-        if compiled is None:
-            return
-        for alert in changes.removed:
-            compiled.percolator.remove(compiled.numbers.pop(alert.number))
-        for alert in changes.added:
-            compiled.add(alert)
-        if not compiled.numbers:
-            del self._compiled[key]
+        if key in self._known:
+            self._changes.append((key, changes))
+            self._known[key] += len(changes.added) - len(changes.removed)
+            if not self._known[key]:
+                del self._known[key]
 
-    def _of(self, namespace_id: str, collection_id: str) -> _Compiled | None:
-        """The compiled alerts of a collection; ``None`` when it has none or is unknown."""
-        key = (namespace_id, collection_id)
-        compiled = self._compiled.get(key)
-        if compiled is not None:
-            return compiled
-        alerts = self._standings.of(namespace_id, collection_id).alerts
-        if not alerts:
-            return None
-        compiled = _Compiled(Percolator((), plan_of), {})
-        self._compiled[key] = compiled
-        self.change(key, Changes(added=alerts))
-        return compiled
+    def percolate(self, arrivals: Sequence[Arrival]) -> Percolation:
+        """Begin to check a chunk of documents by the definitions in force now. Chunks are checked in the order
+        in which they were begun."""
+        keyed: defaultdict[CollectionKey, list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            event = arrival.event
+            if event.type == UPSERTED:
+                keyed[event.namespace_id, event.collection_id].append(arrival)
+        groups = [Group(key, self._standing(key), found) for key, found in keyed.items()]
+        changes, self._changes = self._changes, []
+        return Percolation(
+            asyncio.get_running_loop().run_in_executor(self._thread, self._percolate, changes, groups),
+            self._clock(),
+            time.monotonic(),
+            self._catalog().version,
+        )
 
+    async def matched(self, percolation: Percolation, hasher: ExecutionHasher) -> Matched:
+        """What a chunk set off, as far as the documents alone decide."""
+        groups = await percolation.groups
+        duration_ms = int((time.monotonic() - percolation.started) * 1_000)
+        checked = Checked(percolation.executed_at, duration_ms, percolation.definitions_version)
+        matched = Matched()
+        for group in groups:
+            if group.standing.more:
+                records = [
+                    record
+                    for arrival, hits in zip(group.arrivals, group.hits, strict=True)
+                    if hits and (record := compose(arrival, hits, checked, hasher)) is not None
+                ]
+                matched.undecided.append(Undecided(group.standing, group.arrivals, records))
+            else:
+                matched.results += results(group.arrivals, group.fired, checked, hasher)
+        return matched
 
-def plan_of(alert: StandingAlert) -> Plan:
-    """The plan of an alert that is percolated."""
-    assert alert.plan is not None
-    return alert.plan
+    def _standing(self, key: CollectionKey) -> Standing:
+        """The alerts of a collection, its percolated ones compiled before its documents come to them."""
+        standing = self._standings.of(*key)
+        if key not in self._known and (alerts := standing.alerts):
+            self._known[key] = len(alerts)
+            self._changes.append((key, Changes(added=alerts)))
+        return standing
+
+    def _percolate(self, changes: Sequence[tuple[CollectionKey, Changes]], groups: list[Group]) -> list[Group]:
+        """In the thread."""
+        for key, change in changes:
+            compiled = self._compiled.setdefault(key, Compiled())
+            compiled.remove(change.removed)
+            compiled.add(change.added)
+            if not len(compiled):
+                del self._compiled[key]
+        for group in groups:
+            held = self._compiled.get(group.collection)
+            if group.standing.more:
+                group.hits = [[] for _ in group.arrivals] if held is None else held.hits(group.arrivals)
+            elif held is not None:
+                group.fired = held.executions(group.arrivals)
+        return groups

@@ -1,12 +1,18 @@
-"""From hits to ``alert-results`` records that the broker will take. Pure."""
+"""From executions to ``alert-results`` records that the broker will take. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from schemas.events.alert_result import AlertHit, AlertResultRecord, encode_alert_result
-from schemas.ids import ExecutionHasher
+from schemas.events.alert_result import (
+    AlertHit,
+    AlertResultRecord,
+    ResultWriter,
+    decode_alert_result,
+    encode_alert_result,
+)
+from schemas.ids import ExecutionHasher, document_key
 from streams.engines.retrieval.percolate.percolator import Hit
 from streams.match.alerts import StandingAlert
 from streams.match.arrivals import Arrival
@@ -17,18 +23,73 @@ MAX_BYTES: Final = 900_000
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """When and with which definitions a document was checked."""
+    """When and with which definitions documents were checked."""
 
     executed_at: datetime
     duration_ms: int
     definitions_version: int
 
 
+@dataclass(slots=True)
+class Result:
+    """One record of ``alert-results``."""
+
+    source_partition: int
+    key: bytes
+    value: bytes
+    executions: int
+
+
+def results(
+    arrivals: Sequence[Arrival], fired: Sequence[Sequence[bytes]], checked: Checked, hasher: ExecutionHasher
+) -> list[Result]:
+    """The records of documents of one collection, for those on which something ``fired``."""
+    if not fired:
+        return []
+    first = arrivals[0]
+    writer = ResultWriter(
+        first.event.namespace_id,
+        first.event.collection_id,
+        first.topic,
+        checked.executed_at,
+        checked.duration_ms,
+        checked.definitions_version,
+    )
+    return [
+        _result(arrival, found, writer, hasher) for arrival, found in zip(arrivals, fired, strict=True) if found
+    ]
+
+
+def _result(arrival: Arrival, found: Sequence[bytes], writer: ResultWriter, hasher: ExecutionHasher) -> Result:
+    event = arrival.event
+    base = hasher.base(event.namespace_id, event.event_id, arrival.topic, arrival.partition, arrival.offset)
+    value = writer.write(
+        base,
+        event.document_id,
+        arrival.partition,
+        arrival.offset,
+        arrival.appended_at,
+        event.occurred,
+        found,
+        keyed=event.event_id is not None,
+        asset_id=event.asset_id,
+        caused_by=arrival.causes,
+        document=event.root(),
+    )
+    return Result(arrival.partition, event.key, value, len(found))
+
+
+def result_of(record: AlertResultRecord) -> Result:
+    """A record as bytes."""
+    key = document_key(record.namespace_id, record.collection_id, record.document_id)
+    return Result(record.source_partition, key, encode_alert_result(record), len(record.hits))
+
+
 def compose(
     arrival: Arrival, hits: Iterable[Hit[StandingAlert]], checked: Checked, hasher: ExecutionHasher
 ) -> AlertResultRecord | None:
-    """The record of one document, ``None`` when nothing fired. An alert in the chain of causes of the write
-    does not fire on it (design section 3, loops)."""
+    """The record of one document whose hits are not all found yet (``lookups.py``); ``None`` when nothing fired.
+    An alert in the chain of causes of the write does not fire on it (design section 3, loops)."""
     fired = [
         AlertHit(
             alert_number=hit.alert.number,
@@ -76,10 +137,13 @@ def shrink(record: AlertResultRecord) -> Sequence[AlertResultRecord] | None:
     return [replace(record, hits=record.hits[:middle]), replace(record, hits=record.hits[middle:])]
 
 
-def encode_within(record: AlertResultRecord, max_bytes: int = MAX_BYTES) -> list[tuple[AlertResultRecord, bytes]]:
-    """The bytes of a record, cut until each part is at most ``max_bytes`` or cannot be cut further."""
-    value = encode_alert_result(record)
+def cut(value: bytes, max_bytes: int = MAX_BYTES) -> list[bytes]:
+    """A record in parts of at most ``max_bytes``, as far as it can be cut."""
+    return [value] if len(value) <= max_bytes else _cut(decode_alert_result(value), value, max_bytes)
+
+
+def _cut(record: AlertResultRecord, value: bytes, max_bytes: int) -> list[bytes]:
     parts = shrink(record) if len(value) > max_bytes else None
     if parts is None:
-        return [(record, value)]
-    return [encoded for part in parts for encoded in encode_within(part, max_bytes)]
+        return [value]
+    return [smaller for part in parts for smaller in _cut(part, encode_alert_result(part), max_bytes)]

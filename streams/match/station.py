@@ -18,18 +18,17 @@ import psycopg
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
-from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertResultRecord
 from schemas.events.definition import DefinitionRecord
-from schemas.events.document import UPSERTED
 from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
 from schemas.topics import DOCUMENTS, MATCH_PROGRESS, RETRIEVER_EXECUTIONS, Topic
-from streams.match.arrivals import Arrival, read_arrival
+from streams.match.arrivals import Arrival, read_arrivals
 from streams.match.lookups import LookUps
-from streams.match.matching import Matcher
+from streams.match.matching import Matcher, Percolation, Undecided
 from streams.match.progress import progress
 from streams.match.references import References
+from streams.match.results import result_of
 from streams.match.sending import ResultSender
 from streams.match.standings import Standings
 from streams.match.versions import VersionGate
@@ -47,6 +46,9 @@ log = structlog.get_logger(__name__)
 
 CHUNK = 512
 """Documents between two turns of the event loop; also what one matrix product takes."""
+BATCHES = 4
+"""Match takes so many times the records of other stations in a batch: it holds no transaction, and what a batch
+waits for at its end (acknowledgements, progress, commit) takes 20 ms however large it is."""
 
 
 def build(context: Context) -> StreamAgent:
@@ -70,7 +72,7 @@ class Match:
         self._standings = Standings(lambda: self._tail.catalog)
         self._matcher = Matcher(self._standings, lambda: self._tail.catalog, context.clock)
         self._references = References(context.broker)
-        self._look_ups = LookUps(self._standings, self._references, lambda: self._tail.catalog, context.clock)
+        self._look_ups = LookUps(self._references, lambda: self._tail.catalog, context.clock)
         self._gate = VersionGate(self._tail, context.database, context.settings.definitions_wait_seconds)
         self._progress_topic = context.broker.topic(MATCH_PROGRESS)
         self._runs_topic = context.broker.topic(RETRIEVER_EXECUTIONS)
@@ -87,6 +89,7 @@ class Match:
         async with AsyncExitStack() as stack:
             await self._tail.start()
             stack.push_async_callback(self._tail.stop)
+            stack.callback(self._matcher.close)
             stack.push_async_callback(self._references.stop)
             self._standings.prepare()
             self._hasher = ExecutionHasher(self._tail.catalog.epoch)
@@ -96,7 +99,7 @@ class Match:
             stack.push_async_callback(self._sender.stop)
             await self._sender.start()
             self._dead_letters = DeadLetters(broker, producer, self.name)
-            self._loop = StationLoop(broker, self, batch_records=self._context.settings.batch_documents)
+            self._loop = StationLoop(broker, self, batch_records=BATCHES * self._context.settings.batch_documents)
             if self._stopping:
                 self._loop.stop()
             await self._loop.run()
@@ -130,35 +133,46 @@ class Match:
         self._sender.begin()
         arrivals: list[Arrival] = []
         executions = 0
+        ahead: Percolation | None = None
         for chunk in _chunks(batch):
             decoded = await self._read(chunk)
             arrivals += decoded
-            documents = [item for item in decoded if item.event.type == UPSERTED]
-            records = self._matcher.match(documents, self._hasher)
-            if self._look_ups.asked(documents):
-                records = await self._look_up(documents, records)
-            executions += sum(len(record.hits) for record in records)
-            await self._sender.add(records)
-            await asyncio.sleep(0)
+            # While this chunk is percolated, the results of the one before are written and the next is decoded.
+            percolation = self._matcher.percolate(decoded)
+            if ahead is not None:
+                executions += await self._send(ahead)
+            ahead = percolation
+        if ahead is not None:
+            executions += await self._send(ahead)
         await self._sender.acknowledged()
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(executions)
-        await self._tell_progress(batch, arrivals, version)
-        await self._note(batch)
+        await asyncio.gather(self._tell_progress(batch, arrivals, version), self._note(batch))
 
-    async def _look_up(
-        self, documents: Sequence[Arrival], records: Sequence[AlertResultRecord]
-    ) -> list[AlertResultRecord]:
-        """The results of a chunk with what its look-ups found. Their executions are with the broker when this
+    async def _send(self, percolation: Percolation) -> int:
+        """Hand the results of a chunk to the producer; returns the number of executions."""
+        matched = await self._matcher.matched(percolation, self._hasher)
+        results = matched.results
+        if matched.undecided:
+            results = [*results, *map(result_of, await self._look_up(matched.undecided))]
+        await self._sender.add(results)
+        await asyncio.sleep(0)
+        return sum(result.executions for result in results)
+
+    async def _look_up(self, undecided: Sequence[Undecided]) -> list[AlertResultRecord]:
+        """The results of documents that need others. Executions of look-ups are with the broker when this
         returns, so that whoever has a result finds its execution."""
         self._references.want(self._standings.references())
         await self._references.catch_up()
-        answers = await self._look_ups.answer(documents, records, self._hasher)
         sends = Sends(self._producer)
-        for run in answers.runs:
-            await sends.send(self._runs_topic, run.key, run.encode())
+        records: list[AlertResultRecord] = []
+        for part in undecided:
+            answers = await self._look_ups.answer(part.standing, part.arrivals, part.records, self._hasher)
+            records += answers.records
+            for run in answers.runs:
+                await sends.send(self._runs_topic, run.key, run.encode())
         await sends.acknowledged()
-        return answers.records
+        return records
 
     def _changed(self, record: DefinitionRecord) -> None:
         for collection, changes in self._standings.change(record):
@@ -169,23 +183,7 @@ class Match:
     async def _read(self, records: Sequence[ConsumerRecord]) -> list[Arrival]:
         """Decode records; those that can never be decoded become dead letters."""
         assert self._dead_letters is not None
-        arrivals: list[Arrival] = []
-        bad: list[tuple[ConsumerRecord, DecodeError]] = []
-        for record in records:
-            try:
-                arrivals.append(
-                    read_arrival(
-                        record.topic,
-                        record.partition,
-                        record.offset,
-                        record.timestamp,
-                        record.key,
-                        record.value,
-                        record.headers,
-                    )
-                )
-            except DecodeError as error:
-                bad.append((record, error))
+        arrivals, bad = read_arrivals(records)
         if bad:
             await self._dead_letters.put_all(bad)
         return arrivals

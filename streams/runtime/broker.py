@@ -42,7 +42,9 @@ class Broker:
             options["ssl_context"] = ssl.create_default_context(cafile=options.pop("ssl_cafile", None))
         return options
 
-    def producer(self, *, linger_ms: int = 0, max_batch_size: int = 16_384) -> AIOKafkaProducer:
+    def producer(
+        self, *, linger_ms: int = 0, max_batch_size: int = 16_384, compression: str = "lz4"
+    ) -> AIOKafkaProducer:
         """A producer that waits for all replicas; idempotent where the broker can be. ``max_batch_size`` in
         bytes."""
         return AIOKafkaProducer(
@@ -52,7 +54,7 @@ class Broker:
             linger_ms=linger_ms,
             max_batch_size=max_batch_size,
             max_request_size=8 * 1024 * 1024,
-            compression_type="lz4",
+            compression_type=compression,
         )
 
     def consumer(self, *topics: Topic, station: str | None = None, **options: Any) -> AIOKafkaConsumer:

@@ -1,16 +1,18 @@
 """Alerts that change while documents are matched: the same results as an engine that was compiled anew."""
 
+import asyncio
 import random
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas.events.alert_result import decode_alert_result
 from schemas.events.definition import DefinitionRecord, Kind
 from schemas.events.document import DocumentEvent
 from schemas.headers import DefinitionsVersion
 from schemas.ids import ExecutionHasher
 from streams.match.arrivals import Arrival
-from streams.match.matching import Matcher
+from streams.match.matching import Matched, Matcher
 from streams.match.standings import Standings
 from streams.runtime.catalog import Catalog
 
@@ -60,10 +62,11 @@ def arrival(offset: int, **payload: Any) -> Arrival:
 
 
 def fired(matcher: Matcher, arrivals: list[Arrival]) -> dict[str, list[tuple[str, int]]]:
-    return {
-        record.document_id: [(hit.alert_id, hit.alert_version) for hit in record.hits]
-        for record in matcher.match(arrivals, HASHER)
-    }
+    async def matched() -> Matched:
+        return await matcher.matched(matcher.percolate(arrivals), HASHER)
+
+    records = [decode_alert_result(result.value) for result in asyncio.run(matched()).results]
+    return {record.document_id: [(hit.alert_id, hit.alert_version) for hit in record.hits] for record in records}
 
 
 def test_changes_give_what_compiling_anew_gives_in_the_same_order() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_alert_result
+from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_alert_result, encode_alert_result
 from schemas.events.document import DocumentEvent
 from streams.match.arrivals import Arrival
 from streams.match.progress import progress
-from streams.match.results import encode_within, shrink
+from streams.match.results import cut, shrink
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -26,9 +26,9 @@ def record(hits: int, document: dict[str, Any]) -> AlertResultRecord:
 @pytest.mark.parametrize("size", [0, 1_500, 100_000])
 def test_parts_fit_and_hold_every_execution_once(limit: int, hits: int, size: int) -> None:
     whole = record(hits, {"body": "x" * size})
-    parts = encode_within(whole, limit)
-    assert all(len(value) <= limit for _, value in parts)
-    decoded = [decode_alert_result(value) for _, value in parts]
+    parts = cut(encode_alert_result(whole), limit)
+    assert all(len(value) <= limit for value in parts)
+    decoded = [decode_alert_result(value) for value in parts]
     executions = [item for part in decoded for item in part.executions()]
     assert executions == list(whole.executions())
     assert all(part.truncated is (part.document == {}) for part in decoded)
@@ -36,14 +36,15 @@ def test_parts_fit_and_hold_every_execution_once(limit: int, hits: int, size: in
 
 
 def test_what_fits_is_not_cut() -> None:
-    ((only, _),) = encode_within(record(3, {"a": 1}))
+    (value,) = cut(encode_alert_result(record(3, {"a": 1})))
+    only = decode_alert_result(value)
     assert not only.truncated
     assert only.document == {"a": 1}
 
 
 def test_a_single_hit_without_document_cannot_be_cut() -> None:
     assert shrink(record(1, {})) is None
-    ((_, value),) = encode_within(record(1, {}), 10)
+    (value,) = cut(encode_alert_result(record(1, {})), 10)
     assert decode_alert_result(value).hits
 
 

@@ -1,0 +1,88 @@
+"""The percolated alerts of one collection, ready to be checked, and the bytes of their executions. Pure."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events.alert_result import ExecutionWriter
+from streams.engines.retrieval.percolate.percolator import Hit, Percolator
+from streams.engines.retrieval.percolate.plan import Plan
+from streams.match.alerts import StandingAlert
+from streams.match.arrivals import Arrival
+
+
+class Compiled:
+    """A percolator whose hits come as bytes. What an alert that only filters says is the same for every
+    document, so it is written once: eighty such hits of a document are eighty references."""
+
+    def __init__(self) -> None:
+        self._percolator: Percolator[StandingAlert] = Percolator((), plan_of)
+        self._numbers: dict[int, int] = {}
+        """Number of an alert → its number in the percolator."""
+        self._alerts: list[StandingAlert] = []
+        """By number in the percolator; also those that were removed."""
+        self._writers: list[ExecutionWriter] = []
+        self._constant: NDArray[np.object_] = np.full(16, None, dtype=object)
+        """By number in the percolator the execution that is the same for every document."""
+        self._ordered = True
+        """Alerts were added in the order they are checked, which is then the order of hits."""
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, alerts: Iterable[StandingAlert]) -> None:
+        """Check these from now on."""
+        for alert in alerts:
+            self._ordered = self._ordered and (not self._alerts or self._alerts[-1].order <= alert.order)
+            number = self._numbers[alert.number] = self._percolator.add(alert)
+            writer = ExecutionWriter(alert.number, alert.alert_id, alert.version, alert.retriever_id)
+            self._alerts.append(alert)
+            self._writers.append(writer)
+            if number == len(self._constant):
+                self._constant = np.concatenate([self._constant, np.full(number, None, dtype=object)])
+            hit = self._percolator.hit(number)
+            if hit is not None:
+                self._constant[number] = writer.write(hit.score, hit.reason)
+
+    def remove(self, alerts: Iterable[StandingAlert]) -> None:
+        """Check these no longer."""
+        for alert in alerts:
+            number = self._numbers.pop(alert.number)
+            self._percolator.remove(number)
+            self._constant[number] = None
+
+    def hits(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
+        """For each document its hits, whatever caused it, in the order their alerts are checked."""
+        found = self._percolator.match([arrival.event for arrival in arrivals])
+        if self._ordered:
+            return found
+        return [sorted(hits, key=lambda hit: hit.alert.order) for hits in found]
+
+    def executions(self, arrivals: Sequence[Arrival]) -> list[list[bytes]]:
+        """For each document its hits as executions, in the order their alerts are checked. An alert in the chain
+        of causes of a write does not fire on it (design section 3, loops)."""
+        found = self._percolator.find([arrival.event for arrival in arrivals])
+        pieces: list[bytes] = self._constant[found.numbers].tolist()
+        for pair, hit in found.judged.items():
+            writer = self._writers[found.numbers[pair]]
+            pieces[pair] = writer.write(hit.score, hit.reason, hit.matched_features)
+        fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
+        for at, arrival in enumerate(arrivals):
+            if fired[at] and (arrival.causes or not self._ordered):
+                numbers = found.numbers[found.bounds[at] : found.bounds[at + 1]].tolist()
+                fired[at] = self._arranged(numbers, fired[at], arrival.causes)
+        return fired
+
+    def _arranged(self, numbers: list[int], pieces: list[bytes], causes: Sequence[str]) -> list[bytes]:
+        """Executions in order, without those of alerts that caused the write."""
+        pairs = [(self._alerts[number], piece) for number, piece in zip(numbers, pieces, strict=True)]
+        pairs.sort(key=lambda pair: pair[0].order)
+        return [piece for alert, piece in pairs if alert.alert_id not in causes]
+
+
+def plan_of(alert: StandingAlert) -> Plan:
+    """The plan of an alert that is percolated."""
+    assert alert.plan is not None
+    return alert.plan
