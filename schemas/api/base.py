@@ -6,6 +6,7 @@ refuse what JSON cannot hold (contract 1.4, 1.5). Responses carry every declared
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -55,6 +56,12 @@ def problem(message: str, *location: str | int, kind: str = "value_error") -> Va
     return ValidationError.from_exception_data("request", [details])
 
 
+@cache
+def _declared(model: type[BaseModel]) -> frozenset[str]:
+    """The wire names of a model's fields."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
 class ApiRequest(BaseModel):
     """A request body or a part of one."""
 
@@ -64,7 +71,7 @@ class ApiRequest(BaseModel):
     @classmethod
     def _read(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(raw, dict):
-            declared = {field.alias or name for name, field in cls.model_fields.items()}
+            declared = _declared(cls)
             raw = {key: value for key, value in raw.items() if value is not None or key not in declared}
         try:
             return handler(raw)

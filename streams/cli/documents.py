@@ -51,7 +51,8 @@ def parse_line(line: bytes, target: Target, now: datetime) -> DocumentEvent:
     raw = read_object(line, "a document")
     if "specversion" in raw and "data" in raw:
         return _full(_with_target(raw, "data", target), now)
-    if raw.get("type") in EVENT_TYPES:
+    kind = raw.get("type")
+    if isinstance(kind, str) and kind in EVENT_TYPES:
         return _full(_defaults(raw, target), now)
     return _plain(raw, line, target, now)
 

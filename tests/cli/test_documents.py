@@ -69,8 +69,9 @@ def test_a_full_event_keeps_what_it_says_and_is_given_what_it_leaves_out() -> No
     assert (part.namespace_id, part.collection_id, part.payload) == ("ns_1", "col_1", {"type": "x"})
 
 
-def test_a_type_of_ones_own_is_payload() -> None:
-    assert parse_line(line(type="article"), TARGET, NOW).payload == {"type": "article"}
+@pytest.mark.parametrize("kind", ["article", ["document.upserted"], {"a": 1}, None])
+def test_a_type_of_ones_own_is_payload(kind: Any) -> None:
+    assert parse_line(line(type=kind), TARGET, NOW).payload == {"type": kind}
 
 
 def test_a_cloud_event_is_a_full_event() -> None:
