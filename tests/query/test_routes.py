@@ -629,3 +629,17 @@ async def test_what_a_look_up_found(context: Context) -> None:
         returned = {item["execution_id"]: item["total_returned"] for item in listed["results"]}
         assert (len(listed["results"]), listed["pagination"]["total"]) == (2, 2)
         assert returned == {identifier: 7, nothing: 0}
+
+
+async def test_an_alert_whose_retriever_changed_is_not_said_to_be_checked_by_it(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    await define_alert(context, "a")
+    attached = await define_collection(context, "alt_a")
+    await apply(context, MATCH_PROGRESS, progress(attached.record.version.number).encode())
+    async with client(context) as http:
+        before = await body(http, "/v1/alerts/alt_a/results")
+        changed = await define_retriever(context)
+        assert await missing(http, "/v1/alerts/alt_a/results")
+        await apply(context, MATCH_PROGRESS, progress(changed.record.version.number, next_offset=11).encode())
+        assert (await body(http, "/v1/alerts/alt_a/results"))["execution_id"] == before["execution_id"]

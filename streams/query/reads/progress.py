@@ -17,7 +17,8 @@ WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at 
   AND (%(alert)s::text IS NULL OR application ->> 'alert_id' = %(alert)s)
 """
 
-# Checked: some batch was evaluated under definitions that held the alert and its attachment as they are now.
+# Checked: some batch was evaluated under definitions that held the alert, its attachment and its retriever as they
+# are now.
 _UNFIRED = f"""
 WITH applied AS ({_APPLIED}), progress AS (
     SELECT DISTINCT ON (collection_id) collection_id, appended_at, occurred_at, definitions_version
@@ -29,8 +30,10 @@ WITH applied AS ({_APPLIED}), progress AS (
            a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb AS include_matches,
            p.collection_id, p.appended_at, p.occurred_at, p.definitions_version
     FROM definitions a JOIN applied ON applied.alert_id = a.id
+    LEFT JOIN definitions r ON r.kind = 'retriever' AND r.namespace_id = a.namespace_id
+     AND r.id = a.body ->> 'retriever_id'
     JOIN progress p ON p.collection_id = applied.collection_id
-     AND p.definitions_version >= greatest(a.version, applied.version)
+     AND p.definitions_version >= greatest(a.version, applied.version, r.version)
     WHERE a.kind = 'alert' AND a.namespace_id = %(namespace)s AND a.deleted_at IS NULL
       AND a.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
       AND NOT EXISTS (SELECT 1 FROM alert_execution_counts n
