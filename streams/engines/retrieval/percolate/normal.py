@@ -133,6 +133,9 @@ class _Form:
         return found
 
     def _product(self, factors: list[list[Conjunction]]) -> list[Conjunction]:
+        if all(len(factor) == 1 for factor in factors):
+            only = tuple(dict.fromkeys(literal for [term] in factors for literal in term))
+            return [only] if _consistent(only) else []
         found: list[Conjunction] = [()]
         for factor in sorted(factors, key=len):
             if len(found) * len(factor) > MAX_CONJUNCTIONS and found != [()]:

@@ -1,6 +1,7 @@
 """Which of many predicates hold for each document of a batch, at a cost that does not grow with those that
 cannot."""
 
+from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
@@ -10,12 +11,21 @@ import numpy as np
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import Condition, Node
+from streams.engines.retrieval.filters.paths import Path
 from streams.engines.retrieval.percolate.cell import EMPTY, NOTHING, Cell
 from streams.engines.retrieval.percolate.conjunctions import Conjunctions
 from streams.engines.retrieval.percolate.field_index import APART
 from streams.engines.retrieval.percolate.fields import Fields
 from streams.engines.retrieval.percolate.growing import Integers
 from streams.engines.retrieval.percolate.normal import Interval, Requirement, Stem, normal_form
+
+_GUESSES: Final = {**dict.fromkeys(("gt", "gte", "lt", "lte"), 0.5), "exists": 0.9, "regex": 0.2}
+_COMMON: Final = 0.5
+_BETWEEN: Final = 0.1
+_VALUES: Final = 100
+"""How many values a field is taken to have as long as little is known."""
+_WORDS: Final = 20
+"""How many words a text is taken to have."""
 
 
 class Exactness(Enum):
@@ -35,6 +45,8 @@ class PredicateIndex:
         self._conjunctions = Conjunctions()
         self._uses: list[int] = [0]
         """Per requirement how many conjunctions ask for it; the first stands for ``APART``."""
+        self._uses_of: Counter[Path] = Counter()
+        """The same for all requirements on a field."""
         self._apart = False
 
     def add(self, predicate: Node, owner: int) -> Exactness:
@@ -45,6 +57,7 @@ class PredicateIndex:
             numbered.sort(key=lambda entry: (entry[2], self._frequency(entry[0], entry[1])))
             for requirement, number, _ in numbered:
                 self._uses[number] += 1
+                self._uses_of[requirement.path] += 1
                 self._fields.index(requirement.path).forget()
             self._conjunctions.add([(number, negated) for _, number, negated in numbered], owner)
         if not form.exact:
@@ -71,9 +84,20 @@ class PredicateIndex:
         return number
 
     def _frequency(self, requirement: Requirement, number: int) -> float:
-        """How often documents meet a requirement, roughly: the rarest nominates. What many ask for is common in
-        documents too, and has long postings besides."""
-        return _rarity(requirement) * (1 + self._uses[number])
+        """What share of documents meets a requirement, roughly: the rarest nominates. Values are guessed to be as
+        common in documents as alerts that ask for them are among those that ask about the field."""
+        if isinstance(requirement, Interval):
+            return _BETWEEN
+        if isinstance(requirement, Condition):
+            if requirement.operator in _GUESSES:
+                return _GUESSES[requirement.operator]
+            words = requirement.operator == "phrase"
+        else:
+            words = isinstance(requirement, Stem)
+            if not words:
+                return _COMMON
+        share = (1 + self._uses[number]) / (_VALUES + self._uses_of[requirement.path])
+        return share * _WORDS if words else share
 
     def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:
         """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
@@ -106,31 +130,3 @@ class PredicateIndex:
 
     def _apart_in(self, cells: Sequence[Cell], whose: Integers) -> AbstractSet[int]:
         return {document for cell, document in zip(cells, whose.tolist(), strict=True) if APART in cell.numbers}
-
-
-_RARITIES: Final = {
-    "eq": 0.01,
-    "in": 0.03,
-    "starts_with": 0.01,
-    "ends_with": 0.02,
-    "contains": 0.02,
-    "text": 0.02,
-    "regex": 0.1,
-    "exists": 0.9,
-}
-_COMMON: Final = 0.5
-_PAIR: Final = 0.0001
-_STEM: Final = 0.02
-_BETWEEN: Final = 0.1
-
-
-def _rarity(requirement: Requirement) -> float:
-    """What share of documents meets a requirement of this sort, as a first guess."""
-    if isinstance(requirement, Condition):
-        if requirement.operator == "phrase":
-            assert isinstance(requirement.operand, tuple)
-            return _STEM if len(requirement.operand) == 1 else _PAIR
-        return _RARITIES.get(requirement.operator, _COMMON)
-    if isinstance(requirement, Stem):
-        return _STEM
-    return _BETWEEN if isinstance(requirement, Interval) else _COMMON

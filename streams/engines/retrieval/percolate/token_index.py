@@ -1,6 +1,7 @@
 """Words by inverted index: single tokens, adjacent tokens, and longer phrases by their first two."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 class TokenIndex:
@@ -31,7 +32,7 @@ class TokenIndex:
             found.extend(filter(None, map(self._single.get, set(tokens))))
         if self._followers:
             followers_of = self._followers.get
-            for first, second in zip(tokens, tokens[1:], strict=False):
+            for first, second in pairwise(tokens):
                 if (followers := followers_of(first)) is not None and second in followers:
                     found.append(followers[second])
         if self._longer:
@@ -39,7 +40,7 @@ class TokenIndex:
 
     def _find_longer(self, tokens: Sequence[str], found: list[int]) -> None:
         longer_of = self._longer.get
-        for at, pair in enumerate(zip(tokens, tokens[1:], strict=False)):
+        for at, pair in enumerate(pairwise(tokens)):
             for phrase, number in longer_of(pair, ()):
                 if tuple(tokens[at : at + len(phrase)]) == phrase:
                     found.append(number)
