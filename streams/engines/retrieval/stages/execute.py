@@ -109,7 +109,7 @@ async def execute(
         secrets=secrets or {},
     )
     try:
-        run.where = EVERYTHING if filters is None else run.filter(run.render(filters))
+        run.where = EVERYTHING if filters is None else run.filter(filters)
     except StageError as error:
         raise PlanError(f"filters: {error}") from error
     return await _stages(run, prepared.stages, None)
@@ -199,6 +199,7 @@ async def _stages(run: Run, stages: Sequence[PreparedStage], rows: list[Row] | N
             if run.first:
                 counted = await run.corpus.count(Scope(run.collections))
             left = await _stage(run, stage, current)
+            run.budget.check()
         except BudgetError as reason:
             error = problem = str(reason)
             left = current

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.percolate.plan import Search as StandingSearch
@@ -136,10 +136,13 @@ def _targets(named: Sequence[str] | None, place: str, collection_id: str | None)
 
 
 def _reads(parameters: Parameters) -> list[str]:
+    """The collections that searches and their queries name; searches may still be as they are written."""
     named = list(parameters.collection_identifiers or ())
     for search in parameters.searches:
-        named.extend(search.collection_identifiers or ())
-        reference = search.query.get("document_ref") if isinstance(search.query, Mapping) else None
+        raw: Mapping[str, Any] = search if isinstance(search, Mapping) else search.model_dump()
+        named.extend(raw.get("collection_identifiers") or ())
+        query = raw.get("query")
+        reference = query.get("document_ref") if isinstance(query, Mapping) else None
         if isinstance(reference, Mapping) and isinstance(reference.get("collection_id"), str):
             named.append(reference["collection_id"])
     return named

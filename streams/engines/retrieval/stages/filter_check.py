@@ -1,6 +1,6 @@
 """Filters inside parameters, checked as far as they are written out: what a template asks is known later."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -13,6 +13,7 @@ from streams.engines.retrieval.templates.filling import holds_template, is_templ
 
 BAD_FILTER: Final = "bad_filter"
 """The type of the validation error of :data:`FilterTree`."""
+_NEVER: Final = {"field": "document_id", "operator": "in", "value": []}
 BAD_FORM: Final = "bad_form"
 """The type of a validation error that no value of a template can heal."""
 _KNOWN: Final = {"operator": "exists", "value": True}
@@ -37,7 +38,45 @@ def read_filter(raw: Any, place: str, *, case_sensitive: bool = False) -> Writte
         return WrittenFilter(raw, parse_filter(raw, case_sensitive_default=case_sensitive, place=place))
     if not is_template(raw):
         parse_filter(_written(raw, place), place=place)
-    return WrittenFilter(raw, None, any(reference.namespace == "DOC" for reference in references(raw)))
+    return WrittenFilter(raw, None, _of_document(raw))
+
+
+def filled_for_row(raw: Any, render: Callable[[Any], Any], place: str) -> Any:
+    """A filter with its templates filled for one row. A condition that a value of the document makes unreadable
+    (a comparison with nothing, a text that is no pattern) becomes one that is never true."""
+    if not _of_document(raw):
+        return render(raw)
+    if isinstance(raw, list):
+        return [filled_for_row(item, render, f"{place}[{index}]") for index, item in enumerate(raw)]
+    if is_template(raw) or "field" in raw or "operator" in raw or "value" in raw:
+        return _readable(render(raw), place)
+    filled: dict[str, Any] = {}
+    beside: list[Any] = []
+    for key, value in raw.items():
+        if key in ("AND", "OR", "NOT"):
+            # What stands here is a list, or for NOT one condition.
+            inner = filled_for_row(value, render, f"{place}.{key}")
+            filled[key] = [inner] if is_template(value) and isinstance(inner, Mapping) else inner
+        elif _of_document(value):
+            beside.append(_readable({key: render(value)}, f"{place}.{key}"))
+        else:
+            filled[key] = render(value)
+    return {**filled, "AND": [*(filled.get("AND") or ()), *beside]} if beside else filled
+
+
+def _readable(filled: Any, place: str) -> Any:
+    """A filled condition, or one that is never true."""
+    if isinstance(filled, list):
+        return [_readable(item, place) for item in filled]
+    try:
+        parse_filter(filled, place=place)
+    except FilterError:
+        return _NEVER
+    return filled
+
+
+def _of_document(raw: Any) -> bool:
+    return any(reference.namespace == "DOC" for reference in references(raw))
 
 
 def _checked(raw: Any) -> Any:

@@ -10,6 +10,7 @@ from streams.engines.retrieval.stages.execute import NoDefinitions
 from streams.engines.retrieval.stages.prepare import Prepared, prepare
 from streams.engines.retrieval.stages.rows import value_at
 from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.templates.filling import holds_template
 
 DOCUMENT_FIELD: Final = "document_field"
 SOURCE_BLOB: Final = "source_blob"
@@ -76,8 +77,10 @@ def prepare_look_up(
     known = definitions or NoDefinitions()
     references = set(prepared.collections or ())
     for stage in prepared.stages:
-        if stage.stage.reads is not None and stage.ready is not None:
-            named = stage.stage.reads(stage.ready, known)
+        if stage.stage.reads is not None:
+            named = stage.stage.reads(stage.sketch(), known)
+            if any(map(holds_template, named)):
+                raise PlanError(f"{stage.place}: a look-up names its collections; a template cannot")
             references.update(found for name in named if (found := known.collection_id(name)) is not None)
     if not references:
         raise PlanError(

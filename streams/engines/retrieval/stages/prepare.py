@@ -48,6 +48,14 @@ class PreparedStage:
         except ValueError as error:
             raise StageError(f"{self.place}: {error}") from error
 
+    def sketch(self) -> Any:
+        """The parameters as they are written: read where that can be, else with their templates in them."""
+        if self.ready is not None:
+            return self.ready
+        return self.stage.parameters.model_construct(
+            **{_field(self.stage, key): value for key, value in self.raw.items()}
+        )
+
     def _filled(self, key: str, value: Any, render: Callable[[Any], Any]) -> Any:
         return value if _field(self.stage, key) in self.stage.per_row else render(value)
 
@@ -154,7 +162,7 @@ def _check_templates(
     found: frozenset[Reference] = frozenset()
     waits = False
     for key, value in written.items():
-        if _template_key(value):
+        if "{{" in key or _template_key(value):
             raise PlanError(f"{place}: {key}: a template cannot be the name of a key")
         if not holds_template(value):
             continue

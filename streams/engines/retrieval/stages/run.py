@@ -10,7 +10,7 @@ from streams.engines.retrieval.errors import FilterError, StageError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.stages.budget import Budget
 from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Scope
-from streams.engines.retrieval.stages.filter_check import WrittenFilter
+from streams.engines.retrieval.stages.filter_check import WrittenFilter, filled_for_row
 from streams.engines.retrieval.stages.stage import Row, Vector
 from streams.engines.retrieval.templates.filling import Names, fill
 from streams.engines.retrieval.vectors.features import resolve_feature
@@ -93,17 +93,21 @@ class Run:
     def fits(self, condition: Any, row: Row) -> bool:
         """Whether a row fits a filter as it is written, e.g. ``when``; its templates are filled for the row, and
         no filter fits always. Raises :class:`StageError`."""
-        return condition is None or matches(self.filter(self.render(condition, row)), row.root())
+        return condition is None or matches(self.filter(condition, row), row.root())
 
     def written(self, filter_: WrittenFilter, row: Row | None = None, *, case_sensitive: bool = False) -> Filter:
         """What a filter means, its templates filled. Raises :class:`StageError`."""
         if filter_.parsed is not None:
             return filter_.parsed
-        return self.filter(self.render(filter_.raw, row), case_sensitive=case_sensitive)
+        return self.filter(filter_.raw, row, case_sensitive=case_sensitive)
 
-    def filter(self, raw: Any, *, case_sensitive: bool = False) -> Filter:
-        """A filter without templates, parsed. Raises :class:`StageError`."""
+    def filter(self, raw: Any, row: Row | None = None, *, case_sensitive: bool = False) -> Filter:
+        """A filter, its templates filled, for a row where one is given. Raises :class:`StageError`."""
         try:
+            if row is not None:
+                raw = filled_for_row(raw, lambda value: self.render(value, row), self.place)
+            else:
+                raw = self.render(raw)
             return parse_filter(raw, case_sensitive_default=case_sensitive, place=self.place)
         except FilterError as error:
             raise StageError(str(error)) from error
@@ -114,7 +118,7 @@ class Run:
         rows = await self.corpus.scan(scope, limit)
         total = await self.corpus.count(scope)
         self.notes.total = total
-        self.budget.charge(total)
+        self.budget.charge(await self.corpus.count(Scope(scope.collections)))
         if len(rows) < total:
             self.limited("scan", total, len(rows), limit)
         return rows

@@ -8,7 +8,6 @@ from typing import Any, Final
 from jinja2 import Undefined, pass_context
 from jinja2.filters import FILTERS as JINJA
 from jinja2.runtime import Context
-from jinja2.utils import _PassArg
 
 from streams.engines.retrieval.templates.functions import rounded
 from streams.engines.retrieval.templates.meter import Meter
@@ -87,18 +86,18 @@ def _meter(context: Context) -> Meter:
 
 def _counted(plain: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that counts what it is given, and gives lists where Jinja's give generators."""
-    wants = _PassArg.from_obj(plain)
+    wants = getattr(getattr(plain, "jinja_pass_arg", None), "name", None)
 
     @pass_context
     def wrapped(context: Context, value: Any, *arguments: Any, **options: Any) -> Any:
         meter = _meter(context)
         meter.read(value)
         leading: tuple[Any, ...] = ()
-        if wants is _PassArg.context:
+        if wants == "context":
             leading = (context,)
-        elif wants is _PassArg.eval_context:
+        elif wants == "eval_context":
             leading = (context.eval_ctx,)
-        elif wants is _PassArg.environment:
+        elif wants == "environment":
             leading = (context.environment,)
         result = plain(*leading, value, *arguments, **options)
         return list(meter.each(result)) if isinstance(result, Generator) or hasattr(result, "__next__") else result
