@@ -115,7 +115,7 @@ async def run(rows: list[Row], parameters: Parameters, run: Run) -> list[Row]:
     if len(places) < len(rows):
         run.warn(f"{len(rows) - len(places)} documents without a vector for {uri} are in no cluster")
     unit = unit_rows(np.array([vectors[at] for at in places], dtype=np.float64).reshape(len(places), size))
-    # Other work goes on meanwhile: this is the one stage that computes for seconds.
+    # Other work goes on meanwhile: it computes for seconds.
     labels = await asyncio.to_thread(
         labelled, unit, parameters.algorithm, parameters.n_clusters, parameters.min_cluster_size
     )

@@ -1,10 +1,12 @@
 """``deduplicate``: one of several documents that are the same (contract section 6)."""
 
-import math
+import asyncio
+from array import array
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from streams.engines.retrieval.filters.tokens import tokens
@@ -74,40 +76,32 @@ def similarity(left: Words, right: Words) -> float:
 
 
 def _by_content(rows: Sequence[Row], places: Sequence[int], parameters: Parameters) -> list[int]:
-    """Keeps a row unless it is like a kept one.
-
-    Only kept texts that share one of a text's rarest words are compared: two sets with Jaccard of at least t
-    share one of the |x| - ⌈t·|x|⌉ + 1 first words of any common order (Bayardo, Ma and Srikant 2007, "Scaling
-    up all pairs similarity search").
-    """
-    threshold = parameters.similarity_threshold
-    contents = [_content(value(row, parameters.content_field), parameters.case_sensitive) for row in rows]
-    frequency = Counter(word for content in contents if isinstance(content, frozenset) for word in content)
-    others: set[Hashable] = set()
+    """Keeps a row unless it is like a kept one. How many words it shares with each kept text is counted over an
+    inverted index of the kept ones, for all of them at once."""
     kept: list[int] = []
-    holders: dict[Any, list[int]] = {}
+    others: set[Hashable] = set()
+    holders: dict[tuple[str, int], array[int]] = {}
+    sizes = np.zeros(len(rows), dtype=np.int64)
+    texts = 0
     for at in places:
-        content = contents[at]
+        content = _content(value(rows[at], parameters.content_field), parameters.case_sensitive)
         if not isinstance(content, frozenset):
             if content not in others:
                 others.add(content)
                 kept.append(at)
             continue
-        first = sorted(content, key=lambda word: (frequency[word], word))[: _prefix(len(content), threshold)]
-        near = {other for word in first for other in holders.get(word, ())} if threshold else set(kept)
-        if any(
-            isinstance(other := contents[place], frozenset) and similarity(content, other) >= threshold
-            for place in near
-        ):
+        lists = [np.frombuffer(holders[word], dtype=np.int64) for word in content if word in holders]
+        shared = np.bincount(np.concatenate(lists), minlength=texts) if lists else np.zeros(texts, dtype=np.int64)
+        # What has been read of the lists must be let go before they grow.
+        del lists
+        if (shared / (len(content) + sizes[:texts] - shared) >= parameters.similarity_threshold).any():
             continue
+        for word in content:
+            holders.setdefault(word, array("q")).append(texts)
+        sizes[texts] = len(content)
+        texts += 1
         kept.append(at)
-        for word in first:
-            holders.setdefault(word, []).append(at)
     return kept
-
-
-def _prefix(size: int, threshold: float) -> int:
-    return size - max(1, math.ceil(threshold * size - 1e-9)) + 1
 
 
 def _content(found: Any, case_sensitive: bool) -> Words | Hashable:
@@ -121,6 +115,9 @@ def _content(found: Any, case_sensitive: bool) -> Words | Hashable:
 
 async def run(rows: list[Row], parameters: Parameters, run: Run) -> list[Row]:
     """Drop what is there already."""
+    if parameters.strategy == "content":
+        # Thousands of texts take seconds: other work goes on meanwhile.
+        return await asyncio.to_thread(deduplicate, rows, parameters)
     return deduplicate(rows, parameters)
 
 
