@@ -32,16 +32,12 @@ async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-RESERVED = {"references", "retriever-executions"}
-"""For look-up alerts, which are refused so far: nobody writes them yet."""
-
-
 def test_every_topic_is_written_and_read_by_a_station_of_the_registry() -> None:
     read = {name for station in STATIONS for name in station.reads}
     written = {name for station in STATIONS for name in station.writes}
     topics = {topic.name for topic in TOPICS}
-    assert topics - read == {"references", "dead-letters"}
-    assert topics - written == RESERVED | {"dead-letters"}
+    assert topics - read == {"dead-letters"}
+    assert topics - written == {"dead-letters"}
 
 
 def test_the_registry_says_what_the_document_stations_read() -> None:
