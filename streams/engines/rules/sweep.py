@@ -1,9 +1,9 @@
 """Telling about an alert that is asked again and again: once per rising edge, then reminders (contract 4.2). Pure.
 
 A sweep asks an alert's question over stored documents. While the answer stays yes, that is one event: it is told
-once, and again every ``renotify_interval_seconds`` if that is set. A document that matches on ingest is an event of
-its own: only the cooldown (``cooldown.py``) holds it back. Both share ``last_fired_at``, so that a cooldown counts
-on every path.
+once, and again every ``renotify_interval_seconds`` if that is set. A document that matches on ingest is an event
+of its own: only the cooldown (``cooldown.py``) holds it back. Both share ``last_fired_at``, so that a cooldown
+counts on every path.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ def decide(
 ) -> Decision[SweepState]:
     """Whether to tell of the sweep at ``at``, whose condition held or not.
 
-    An edge inside the cooldown is not lost: it is told by the first sweep after it, if the condition still holds. A
-    reminder comes when both the renotify interval and the cooldown have passed since the last fire.
+    An edge inside the cooldown is not lost: it is told by the first sweep after it, if the condition still holds.
+    A reminder comes when both the renotify interval and the cooldown have passed since the last fire.
     """
     if not triggered:
         return Decision(False, "the condition does not hold", SweepState(state.last_fired_at))
