@@ -63,24 +63,11 @@ def write(path: Path, objects: Iterable[Json]) -> Path:
 
 def alert(name: str, conditions: Json, *, any_case: bool = False) -> Json:
     """An alert that asks a filter."""
-    conditions = _literal(conditions)
     if not any_case:
         return {"kind": "alert", "name": name, "filter": conditions}
     parameters = {"conditions": conditions, "case_insensitive": True}
     config = {"stage_id": "attribute_filter", "parameters": parameters}
     return {"kind": "alert", "name": name, "retriever": {"stages": [{"stage_name": "filter", "config": config}]}}
-
-
-def _literal(value: Any) -> Any:
-    """A value in which text with double braces is a template of a constant: that very text."""
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    if isinstance(value, str) and ("{{" in value or "{%" in value):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{{{{ "{escaped}" }}}}'
-    return value
 
 
 def ruler(data: Path, which: str, folder: Path) -> Set:

@@ -1,18 +1,27 @@
 """Templates anywhere in a JSON value: found, checked, filled (contract section 6, Templates)."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.templates.compiled import FAILURES, Names, Reference, compiled
 
+_OPENING: Final = re.compile(r"(?<!\{)\{\{(?!\{)|\{%")
+
 __all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "references"]
+
+
+def has_braces(text: str) -> bool:
+    """Whether a text holds a template: exactly two braces, or one with a percent sign. Three or more are text, as
+    in other languages' ``{{{0}}}``."""
+    return ("{{" in text or "{%" in text) and _OPENING.search(text) is not None
 
 
 def is_template(value: Any) -> bool:
     """Whether the whole of ``value`` is filled in: a string with a template, or a dynamic value."""
     if isinstance(value, str):
-        return "{{" in value or "{%" in value
+        return has_braces(value)
     return isinstance(value, Mapping) and value.get("type") == "dynamic" and isinstance(value.get("field"), str)
 
 
@@ -21,7 +30,7 @@ def holds_template(value: Any) -> bool:
     are read, and hardly any holds one."""
     kind = type(value)
     if kind is str:
-        return "{{" in value or "{%" in value
+        return has_braces(value)
     if kind is dict:
         if value.get("type") == "dynamic" and is_template(value):
             return True

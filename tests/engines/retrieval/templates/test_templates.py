@@ -250,3 +250,13 @@ def test_references_say_what_is_needed() -> None:
 
 def test_a_template_is_compiled_once() -> None:
     assert compiled("{{INPUT.once}} x") is compiled("{{INPUT.once}} x")
+
+
+@pytest.mark.parametrize("text", ["if(0){{{0}}}' -f $(0 -as [char])", "{ {INPUT.a} }", "{a}", "{{{INPUT.a}}}"])
+def test_other_braces_are_text(text: str) -> None:
+    assert not holds_template({"value": text})
+
+
+@pytest.mark.parametrize("text", ["{{INPUT.a}}", "x {{-INPUT.a}}", "{% if a %}b{% endif %}", "{a} {{INPUT.b}}"])
+def test_two_braces_are_a_template(text: str) -> None:
+    assert holds_template([text])
