@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.times import format_instant, from_millis, parse_instant, to_millis
+from schemas.times import format_instant, from_millis, is_plain_instant, parse_instant, to_millis
 
 zones = st.builds(lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-14 * 60, 14 * 60))
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC) | zones)  # noqa: DTZ001
@@ -37,3 +37,19 @@ def test_format(moment: datetime, text: str) -> None:
 @given(st.integers(-(10**12), 10**13))
 def test_millis_are_exact(millis: int) -> None:
     assert to_millis(from_millis(millis)) == millis
+
+
+@given(
+    st.from_regex(
+        r"\A[0-9]{4}-[W0-9][0-9]-?[0-9][0-9]?[T ][0-2][0-9]:?[0-5][0-9]:?[0-5][0-9][.,][0-9]{3,6}(Z|\+00:00)?\Z"
+    )
+    | moments.map(format_instant)
+)
+def test_a_plain_instant_is_written_as_it_was_read(text: str) -> None:
+    try:
+        moment = parse_instant(text)
+    except ValueError:
+        return
+    if is_plain_instant(text):
+        assert format_instant(moment) == text
+    assert is_plain_instant(format_instant(moment.replace(microsecond=0)))
