@@ -51,6 +51,9 @@ class Conjunctions:
         self._width = 1
         self._table: NDArray[np.int8] = np.zeros(0, dtype=np.int8)
 
+    def __len__(self) -> int:
+        return len(self._owners)
+
     def add(self, literals: Sequence[tuple[int, bool]], owner: int) -> None:
         """Add a conjunction: requirements and whether each is negated, the witness first."""
         number = len(self._owners)

@@ -8,7 +8,7 @@ go while documents are matched, without compiling the others again.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ _LEFT_OVER: Final = 1_024
 _FIRST = np.zeros(1, dtype=np.intp)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit(Generic[S]):
+class Hit(NamedTuple, Generic[S]):
     """One alert that matches one document."""
 
     alert: S
@@ -159,8 +158,9 @@ class Percolator(Generic[S]):
         judged: dict[int, Hit[S]] = {}
         if len(doubtful):
             keep = np.ones(len(pairs), dtype=np.bool_)
-            for at in doubtful.tolist():
-                hit = self._judge(batch, *divmod(int(pairs[at]), width))
+            where = (pairs[doubtful] // width).tolist()
+            for at, document, number in zip(doubtful.tolist(), where, numbers[doubtful].tolist(), strict=True):
+                hit = self._judge(batch, document, number)
                 if hit is None:
                     keep[at] = False
                 elif hit.matched_features is not None:
@@ -179,7 +179,7 @@ class Percolator(Generic[S]):
         pairs += owners
         for uri in self._vectors.features:
             found = self._vectors.search(uri, batch.blocks(uri))
-            batch.cosines.update(((document, number), cosine) for document, number, cosine in found)
+            batch.cosines.update({(document, number): cosine for document, number, cosine in found})
             near = [document * width + number for document, number, _ in found]
             pairs = np.concatenate([pairs, np.array(near, dtype=pairs.dtype)])
         # Runs of ascending numbers, which this way of sorting makes use of.
@@ -192,9 +192,10 @@ class Percolator(Generic[S]):
         if entry is None:
             return None
         plan = entry.plan
-        apart = entry.exactness is Exactness.APART and document in batch.apart
-        if (apart or entry.exactness is Exactness.NECESSARY) and not batch.view(document).holds(plan.predicate):
-            return None
+        if entry.exactness is not Exactness.EXACT:
+            sure = entry.exactness is Exactness.APART and document not in batch.apart
+            if not sure and not batch.view(document).holds(plan.predicate):
+                return None
         if not plan.searches:
             return self.hit(number)
         known = batch.cosines.get((document, number))
@@ -202,9 +203,7 @@ class Percolator(Generic[S]):
             verdict = judge(plan, (known,))
         else:
             verdict = judge(plan, [batch.cosine(search, document) for search in plan.searches])
-        if verdict is None:
-            return None
-        return Hit(entry.alert, verdict.score, verdict.matched_features, verdict.reason)
+        return None if verdict is None else Hit(entry.alert, *verdict)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +88,7 @@ class Plan:
         return bounds if len(bounds) == len(self.searches) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A match: the score in [0, 1], the raw cosine per feature, and why."""
 
     score: float
@@ -141,8 +140,9 @@ def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | No
     score = 0.0 if raw <= 0.0 else min(1.0, raw)
     if plan.score_tests and not _passes(plan, score):
         return None
-    similarity = f"similarity {score:g}"
-    return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
+    return Verdict(
+        score, features, f"{plan.reason}; similarity {score:g}" if plan.reason else f"similarity {score:g}"
+    )
 
 
 def _passes(plan: Plan, score: float) -> bool:

@@ -103,7 +103,8 @@ class PredicateIndex:
         """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
         documents that ``Exactness.APART`` speaks of."""
         step = self._conjunctions.documents_at_once
-        found = [self._some(events, first, first + step) for first in range(0, len(events), step)]
+        asked = events if len(self._conjunctions) else ()
+        found = [self._some(asked, first, first + step) for first in range(0, len(asked), step)]
         if not found:
             return NOTHING, NOTHING, frozenset()
         wheres, owners, aparts = zip(*found, strict=True)
