@@ -127,7 +127,7 @@ async def definitions_for(
 async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
     """The collections that attached alerts look things up in, each with the names of the alerts; attachments to
     the collection ``without`` left out."""
-    reading = [name for name, stage in STAGES.items() if stage.reads is not None]
+    reading = [name for name, stage in STAGES.items() if stage.reads is not None or stage.asks is not None]
     cursor = await connection.execute(
         _LOOKING.encode(), {"namespace": namespace_id, "reading": reading, "without": without}
     )

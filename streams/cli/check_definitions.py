@@ -156,7 +156,7 @@ class _Reading:
             self._refuse(ManifestError(alert.place, problem))
             return
         for stage in plan.tail:
-            if stage.stage.reads is not None:
+            if stage.stage.reads is not None or stage.stage.asks is not None:
                 problem = (
                     f"alert {name!r} cannot be checked on one document: {stage.place} reads other collections"
                 )

@@ -1,7 +1,7 @@
 """How an alert attached on ingest is checked, and which other documents it needs for that (design section 4)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.percolate.compile import compile_plan
@@ -9,9 +9,8 @@ from streams.engines.retrieval.percolate.constants import renderer
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.engines.retrieval.stages.look_up import LookUp, prepare_look_up, takes_from_document
 from streams.engines.retrieval.stages.prepare import PreparedStage
+from streams.engines.retrieval.stages.reading import stage_reads
 from streams.engines.retrieval.stages.run import Definitions
-
-_NAMING: Final = ("collection_identifiers", "target_collection_id", "collection_id")
 
 
 def read_standing(
@@ -34,10 +33,7 @@ def reference_collections(standing: Plan | LookUp, definitions: Definitions) -> 
     :class:`PlanError` when they cannot be told beforehand."""
     if isinstance(standing, Plan):
         return frozenset(_read_by_tail(standing.tail, standing.inputs, definitions))
-    # A stage whose parameters wait for the document still says which collections it names.
-    written = {name for stage in standing.retriever.stages if stage.ready is None for name in _written(stage.raw)}
-    more = {found for name in written if (found := definitions.collection_id(name)) is not None}
-    return standing.reference_collections | more
+    return standing.reference_collections
 
 
 def _read_by_tail(
@@ -45,26 +41,10 @@ def _read_by_tail(
 ) -> Iterator[str]:
     render = renderer(inputs)
     for stage in stages:
-        reads = stage.stage.reads
-        if reads is None:
+        if stage.stage.reads is None and stage.stage.asks is None:
             continue
         try:
             parameters = stage.parameters(render)
         except (StageError, PlanError) as error:
             raise PlanError(f"{stage.place}: what it reads must be known beforehand: {error}") from error
-        for name in reads(parameters, definitions):
-            found = definitions.collection_id(name)
-            if found is not None:
-                yield found
-
-
-def _written(raw: Mapping[str, Any]) -> Iterator[str]:
-    for key in _NAMING:
-        value = raw.get(key)
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, str) and "{{" not in item:
-                yield item
-    searches = raw.get("searches")
-    for search in searches if isinstance(searches, list) else ():
-        if isinstance(search, Mapping):
-            yield from _written(search)
+        yield from stage_reads(stage, parameters, definitions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.api.base import problem
-from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.filters.values import scalars
 from streams.engines.retrieval.stages.filter_check import FilterTree
 from streams.engines.retrieval.stages.joining import appended, joined, picked
@@ -154,12 +154,22 @@ def _merged(row: Row, others: Sequence[Row], parameters: Parameters) -> Row:
 
 
 def reads(parameters: Parameters, definitions: "Definitions") -> list[str]:
-    """The collections that are looked in, as far as the parameters tell."""
-    named = [parameters.target_collection_id] if parameters.target_collection_id is not None else []
-    if not named and parameters.by_retriever:
-        retriever = parameters.retriever_config or definitions.retriever(parameters.retriever_id or "")
-        named = list((retriever or {}).get("collection_identifiers") or ())
-    return [found for name in named if (found := definitions.collection_id(name)) is not None]
+    """The collection that is looked in."""
+    return [] if parameters.target_collection_id is None else [parameters.target_collection_id]
+
+
+def asks(parameters: Parameters, definitions: "Definitions", place: str) -> list[Mapping[str, Any]]:
+    """The retriever that finds the other documents."""
+    retriever: Mapping[str, Any] | None = parameters.retriever_config
+    if parameters.retriever_id is not None:
+        retriever = definitions.retriever(parameters.retriever_id)
+        if retriever is None:
+            raise PlanError(f"{place}: retriever_id: there is no retriever {parameters.retriever_id!r}")
+    if retriever is None:
+        return []
+    if parameters.target_collection_id is not None:
+        retriever = {**retriever, "collection_identifiers": [parameters.target_collection_id]}
+    return [retriever]
 
 
 STAGE = Stage(
@@ -171,4 +181,5 @@ STAGE = Stage(
     percolate=on_the_row,
     per_row=frozenset(("when", "retriever_inputs", "retriever_config")),
     reads=reads,
+    asks=asks,
 )

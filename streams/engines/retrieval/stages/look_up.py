@@ -8,9 +8,9 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.stages.execute import NoDefinitions
 from streams.engines.retrieval.stages.prepare import Prepared, prepare
+from streams.engines.retrieval.stages.reading import retriever_reads
 from streams.engines.retrieval.stages.rows import value_at
 from streams.engines.retrieval.stages.run import Definitions
-from streams.engines.retrieval.templates.filling import holds_template
 
 DOCUMENT_FIELD: Final = "document_field"
 SOURCE_BLOB: Final = "source_blob"
@@ -74,19 +74,12 @@ def prepare_look_up(
         if kind not in _FROM_DOCUMENT or not isinstance(path, str) or not path:
             raise PlanError(f"the input {key!r} needs source_type {' or '.join(_FROM_DOCUMENT)}, and a path")
         mapped.append(Mapped(str(key), kind, path))
-    known = definitions or NoDefinitions()
-    references = set(prepared.collections or ())
-    for stage in prepared.stages:
-        if stage.stage.reads is not None:
-            named = stage.stage.reads(stage.sketch(), known)
-            if any(map(holds_template, named)):
-                raise PlanError(f"{stage.place}: a look-up names its collections; a template cannot")
-            references.update(found for name in named if (found := known.collection_id(name)) is not None)
+    references = frozenset(retriever_reads(prepared, definitions or NoDefinitions()))
     if not references:
         raise PlanError(
             "a look-up needs to know its reference collections: give the retriever collection_identifiers"
         )
-    return LookUp(prepared, tuple(mapped), constants, frozenset(references))
+    return LookUp(prepared, tuple(mapped), constants, references)
 
 
 def _found(mapped: Mapped, event: DocumentEvent) -> Any:

@@ -1,6 +1,7 @@
 """What the parameters of every stage share: how they are read, and the types that recur (contract section 6)."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,8 @@ from streams.engines.retrieval.filters.paths import parse_path
 
 NULL: Final = "null"
 """What the SDK's models send for an optional text that is not given."""
+PLACEHOLDERS: Final = frozenset(("{{COLLECTION_ID}}", "{{TAXONOMY_ID}}"))
+"""What the SDK's models send for an id that is not given: no templates, although they look like it."""
 
 
 def _path(text: str) -> str:
@@ -21,6 +24,15 @@ FieldPath = Annotated[str, AfterValidator(_path), Field(min_length=1)]
 """A dotted path into a document (contract section 5)."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@cache
+def _declared(model: type[BaseModel]) -> tuple[frozenset[str], Mapping[str, str], frozenset[str]]:
+    """Names that are required, the wire name of each field, and the names whose default is nothing."""
+    fields = model.model_fields.items()
+    wire = {name: field.alias or name for name, field in fields}
+    required = frozenset(wire[name] for name, field in fields if field.is_required())
+    return required, wire, frozenset(wire[name] for name, field in fields if field.default is None)
 
 
 class StageParameters(BaseModel):
@@ -45,9 +57,7 @@ class StageParameters(BaseModel):
     def _names(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        required = {field.alias or name for name, field in cls.model_fields.items() if field.is_required()}
-        wire: dict[str, str] = {name: field.alias or name for name, field in cls.model_fields.items()}
-        empty = {wire[name] for name, field in cls.model_fields.items() if field.default is None}
+        required, wire, empty = _declared(cls)
         read: dict[str, Any] = {}
         for given, value in raw.items():
             name = str(cls.guide.get(given) or wire.get(given, given))

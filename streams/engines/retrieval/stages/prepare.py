@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.stages import validation
 from streams.engines.retrieval.stages.filter_check import WrittenFilter, read_filter
+from streams.engines.retrieval.stages.parameters import PLACEHOLDERS
 from streams.engines.retrieval.stages.registry import STAGES, unavailable
 from streams.engines.retrieval.stages.stage import Stage
 from streams.engines.retrieval.templates.filling import Reference, holds_template, references
@@ -105,9 +106,11 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
         raise PlanError(f"{place}: unknown stage_id {stage_id!r}; there are {', '.join(sorted(STAGES))}")
     if not isinstance(raw, Mapping):
         raise PlanError(f"{place}: parameters must be an object")
+    if any(type(value) is str and value in PLACEHOLDERS for value in raw.values()):
+        raw = {key: value for key, value in raw.items() if not (type(value) is str and value in PLACEHOLDERS)}
     filters = {key: config.get(key, stage.get(key)) for key in _FILTERS}
     named, waits = _NOTHING, False
-    if holds_template(raw) or _template_key(raw) or any(map(holds_template, filters.values())):
+    if holds_template([raw, *filters.values()]) or _template_key(raw):
         named, waits = _check_templates(found, {**raw, **filters}, place, secrets)
     ready = None
     try:
@@ -184,9 +187,17 @@ def _check_templates(
 
 
 def _template_key(value: Any) -> bool:
-    if type(value) is dict:
-        return any("{{" in key or _template_key(item) for key, item in value.items() if type(key) is str)
-    return type(value) is list and bool(value) and type(value[0]) is not float and any(map(_template_key, value))
+    rest = [value]
+    for item in rest:
+        kind = type(item)
+        if kind is dict:
+            for key in item:
+                if type(key) is str and "{{" in key:
+                    return True
+            rest += item.values()
+        elif kind is list and item and type(item[0]) is not float:
+            rest += item
+    return False
 
 
 def check_references(stages: Sequence[PreparedStage]) -> None:

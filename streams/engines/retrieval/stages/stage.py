@@ -67,4 +67,7 @@ class Stage(Generic[P]):
     needs_filter: Callable[[Mapping[str, Any], Any], str | None] | None = None
     """From its parameters and ``pre_filters`` as they are written: why they cannot do together."""
     reads: "Callable[[P, Definitions], Sequence[str]] | None" = None
-    """Collections it reads beside the retriever's own, as far as its parameters tell."""
+    """Collections it reads beside the retriever's own, by id or name as its parameters say."""
+    asks: "Callable[[P, Definitions, str], Sequence[Mapping[str, Any]]] | None" = None
+    """Other retrievers it runs (parameters, definitions, place for messages), each with the collections it runs
+    them over. Raises :class:`PlanError` for one that is not there, or is not known before templates are filled."""

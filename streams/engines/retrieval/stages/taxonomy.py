@@ -1,6 +1,6 @@
 """Taxonomies as trees of nodes, whichever way they are written (contract 4.11)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -138,15 +138,11 @@ def _tree(config: _Hierarchical) -> list[Node]:
         )
 
     tops = [built(node, 1) for node in below.get(None, ())]
-    if _count(tops) != len(nodes):
+    if len(every(tops)) != len(nodes):
         raise ValueError("hierarchical_nodes: some nodes are their own ancestors")
     return tops
 
 
-def _count(nodes: "list[Node] | tuple[Node, ...]") -> int:
-    return sum(1 + _count(node.children) for node in nodes)
-
-
-def collections(nodes: "list[Node] | tuple[Node, ...]") -> list[str]:
-    """The collections of all nodes, root first."""
-    return [name for node in nodes for name in (node.collection_id, *collections(node.children))]
+def every(nodes: Sequence[Node]) -> list[Node]:
+    """All nodes, those above before those below."""
+    return [found for node in nodes for found in (node, *every(node.children))]

@@ -1,12 +1,12 @@
 """``taxonomy_enrich``: documents matched against a taxonomy and given its fields (contract 4.11 and 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.stages.filter_check import FilterTree
 from streams.engines.retrieval.stages.joining import appended
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
@@ -17,7 +17,7 @@ from streams.engines.retrieval.stages.taxonomy import (
     EnrichmentField,
     InputMapping,
     Node,
-    collections,
+    every,
     roots,
 )
 from streams.engines.retrieval.stages.values import put, value, values
@@ -169,17 +169,22 @@ def _copied(row: Row, hit: Row, field: EnrichmentField) -> Row:
     return put(row, field.target, one)
 
 
-def reads(parameters: Parameters, definitions: "Definitions") -> list[str]:
-    """The collections that documents are matched against."""
+def asks(parameters: Parameters, definitions: "Definitions", place: str) -> list[Mapping[str, Any]]:
+    """The retriever of every node, over the documents of the node."""
     body = definitions.taxonomy(parameters.taxonomy_id)
     if body is None:
-        return []
+        raise PlanError(f"{place}: taxonomy_id: there is no taxonomy {parameters.taxonomy_id!r}")
     try:
-        named = collections(roots(body))
-    except ValueError:
-        # It says so when it runs; a taxonomy that is no tree reads nothing.
-        return []
-    return [found for name in named if (found := definitions.collection_id(name)) is not None]
+        nodes = every(roots(body))
+    except ValueError as error:
+        raise PlanError(f"{place}: the taxonomy {parameters.taxonomy_id}: {error}") from error
+    asked: list[Mapping[str, Any]] = []
+    for node in nodes:
+        retriever = definitions.retriever(node.retriever_id)
+        if retriever is None:
+            raise PlanError(f"{place}: the taxonomy's retriever {node.retriever_id!r} does not exist")
+        asked.append({**retriever, "collection_identifiers": [node.collection_id]})
+    return asked
 
 
 STAGE = Stage(
@@ -190,5 +195,5 @@ STAGE = Stage(
     run=run,
     percolate=on_the_row,
     per_row=frozenset(("when",)),
-    reads=reads,
+    asks=asks,
 )
