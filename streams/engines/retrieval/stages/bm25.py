@@ -26,21 +26,30 @@ class Postings(Generic[K]):
     """Text → its number of words; texts without words are not counted."""
     total: int = 0
     """Words of all texts."""
+    only: frozenset[str] | None = None
+    """The words that will be asked for, where they are known: texts without any of them are counted and not kept,
+    and none can be taken out again."""
+    texts: int = 0
+    """Texts that have words."""
 
     def add(self, key: K, text: str) -> None:
         """Take a text in; the key must be new."""
         found = tokens(text)
         if not found:
             return
-        self.lengths[key] = len(found)
+        self.texts += 1
         self.total += len(found)
-        for word, many in Counter(found).items():
+        if self.only is not None and self.only.isdisjoint(found):
+            return
+        self.lengths[key] = len(found)
+        for word, many in Counter(found if self.only is None else filter(self.only.__contains__, found)).items():
             self.words.setdefault(word, {})[key] = many
 
     def remove(self, key: K, text: str) -> None:
         """Take the text out that was added for the key."""
         if key not in self.lengths:
             return
+        self.texts -= 1
         self.total -= self.lengths.pop(key)
         for word in set(tokens(text)):
             having = self.words[word]
@@ -53,7 +62,7 @@ def scores(parts: Sequence[Postings[K]], query: str) -> list[dict[K, float]]:
     """For each part the texts that have a word of the query, with their score; frequencies are those of all parts
     together, so that parts compare."""
     words = sorted(set(tokens(query)))
-    count = sum(len(part.lengths) for part in parts)
+    count = sum(part.texts for part in parts)
     if not count:
         return [{} for _ in parts]
     average = sum(part.total for part in parts) / count

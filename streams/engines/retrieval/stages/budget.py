@@ -7,11 +7,13 @@ same execution over the same documents always costs the same.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from streams.engines.retrieval.errors import BudgetError
 
 ROWS_PER_CREDIT: Final = 1_000
+Check: TypeAlias = Callable[[], None]
+"""Called by long loops now and then; raises :class:`BudgetError` when it is time to stop."""
 
 
 @dataclass(slots=True)

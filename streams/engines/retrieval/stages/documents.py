@@ -47,7 +47,7 @@ class Documents:
         if self._words is not None:
             self._words.add(event.document_id, _text(event))
         for field, values in self._values.items():
-            for key in _keys(event, field):
+            for key in field_keys(event, field):
                 values.setdefault(key, {})[event.document_id] = None
 
     def remove(self, document_id: str) -> None:
@@ -65,7 +65,7 @@ class Documents:
         if self._words is not None:
             self._words.remove(document_id, _text(event))
         for field, values in self._values.items():
-            for key in _keys(event, field):
+            for key in field_keys(event, field):
                 del values[key][document_id]
                 if not values[key]:
                     del values[key]
@@ -120,7 +120,7 @@ class Documents:
         if field not in self._values:
             values: dict[Hashable, dict[str, None]] = {}
             for event in self._events.values():
-                for key in _keys(event, field):
+                for key in field_keys(event, field):
                     values.setdefault(key, {})[event.document_id] = None
             self._values[field] = values
         return sorted(self._values[field].get(fold(value, case_sensitive=True), ()))
@@ -144,8 +144,8 @@ def _text(event: DocumentEvent) -> str:
     return document_text(event.text, event.payload)
 
 
-def _keys(event: DocumentEvent, field: str) -> set[Hashable]:
-    """What a field equals: its values, and the elements of its lists."""
+def field_keys(event: DocumentEvent, field: str) -> set[Hashable]:
+    """What a field of a document equals, folded with case: its values, and the elements of its lists."""
     keys: set[Hashable] = set()
     for value in resolve(event.root(), path_of(field)):
         keys.add(fold(value, case_sensitive=True))

@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 
 from streams.engines.retrieval.stages.corpus import Nearest
 from streams.engines.retrieval.stages.stage import Vector
-from streams.engines.retrieval.vectors.cosine import (
-    DIGITS,
-    ROUNDING,
-    cosines,
-    fast_unit_rows,
-    margin,
-    unit_rows,
-)
+from streams.engines.retrieval.vectors.cosine import ROUNDING, best_cosines, fast_unit_rows, margin
 
 _LEAST_ROWS: Final = 64
 _FIRST_LOOK: Final = 256
@@ -84,12 +77,7 @@ class VectorTable:
     def _scored(self, kept: list[tuple[int, str]], asked: Nearest) -> list[tuple[float, str]]:
         if not kept:
             return []
-        unit = unit_rows(self._raw[[row for row, _ in kept]])
-        best = np.full(len(kept), -np.inf)
-        for query in asked.queries:
-            np.maximum(best, cosines(unit, np.broadcast_to(query, unit.shape)), out=best)
-        # Adding zero makes -0.0 the 0.0 it is equal to.
-        rounded = [round(float(score), DIGITS) + 0.0 for score in best]
+        rounded = best_cosines(self._raw[[row for row, _ in kept]], asked.queries)
         least = -2.0 if asked.min_score is None else asked.min_score
         return [(-score, name) for score, (_, name) in zip(rounded, kept, strict=True) if score >= least]
 

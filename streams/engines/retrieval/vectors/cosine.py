@@ -66,3 +66,13 @@ def pair_cosines(
         stop = start + _PAIRS
         out[start:stop] = cosines(left[left_rows[start:stop]], right[right_rows[start:stop]])
     return out
+
+
+def best_cosines(vectors: NDArray[np.float32], queries: NDArray[np.float64]) -> list[float]:
+    """For each vector (a row of a length above zero) its best cosine over the queries (unit rows), rounded."""
+    unit = unit_rows(vectors)
+    best = np.full(len(unit), -np.inf)
+    for query in queries:
+        np.maximum(best, cosines(unit, np.broadcast_to(query, unit.shape)), out=best)
+    # Adding zero makes -0.0 the 0.0 it is equal to.
+    return [round(float(score), DIGITS) + 0.0 for score in best]
