@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
-from streams.engines.retrieval.filters.nodes import And, Node, all_of, conditions, describe
+from streams.engines.retrieval.filters.nodes import ALWAYS, Node, all_of, conditions, describe
 from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
 from streams.engines.retrieval.percolate.draft import Draft
 from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
@@ -186,7 +186,7 @@ def _threshold(draft: Draft, raw: Any, tailed: bool) -> None:
 
 
 def _reason(predicate: Node) -> str:
-    if predicate == And(()):
+    if predicate == ALWAYS:
         return ""
     text = describe(predicate)
     return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
-from streams.engines.retrieval.percolate.plan import Plan, Search, judge
+from streams.engines.retrieval.percolate.plan import Plan, Search, judge, judge_one
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
@@ -157,17 +157,19 @@ class Percolator(Generic[S]):
         doubtful = np.flatnonzero(self._doubtful[numbers])
         judged: dict[int, Hit[S]] = {}
         if len(doubtful):
-            keep = np.ones(len(pairs), dtype=np.bool_)
-            where = (pairs[doubtful] // width).tolist()
-            for at, document, number in zip(doubtful.tolist(), where, numbers[doubtful].tolist(), strict=True):
-                hit = self._judge(batch, document, number)
+            wrong = []
+            for at, pair in zip(doubtful.tolist(), pairs[doubtful].tolist(), strict=True):
+                hit = self._judge(batch, pair, width)
                 if hit is None:
-                    keep[at] = False
+                    wrong.append(at)
                 elif hit.matched_features is not None:
                     judged[at] = hit
-            pairs, numbers = pairs[keep], numbers[keep]
-            places = np.cumsum(keep) - 1
-            judged = {int(places[at]): hit for at, hit in judged.items()}
+            if wrong:
+                keep = np.ones(len(pairs), dtype=np.bool_)
+                keep[wrong] = False
+                pairs, numbers = pairs[keep], numbers[keep]
+                places = (np.cumsum(keep) - 1).tolist()
+                judged = {places[at]: hit for at, hit in judged.items()}
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
         return Matches(bounds.tolist(), numbers, judged)
 
@@ -179,30 +181,30 @@ class Percolator(Generic[S]):
         pairs += owners
         for uri in self._vectors.features:
             found = self._vectors.search(uri, batch.blocks(uri))
-            batch.cosines.update({(document, number): cosine for document, number, cosine in found})
-            near = [document * width + number for document, number, _ in found]
-            pairs = np.concatenate([pairs, np.array(near, dtype=pairs.dtype)])
+            near = {document * width + number: cosine for document, number, cosine in found}
+            batch.cosines.update(near)
+            pairs = np.concatenate([pairs, np.fromiter(near, dtype=pairs.dtype, count=len(near))])
         # Runs of ascending numbers, which this way of sorting makes use of.
         pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]
 
-    def _judge(self, batch: "_Batch", document: int, number: int) -> Hit[S] | None:
+    def _judge(self, batch: "_Batch", pair: int, width: int) -> Hit[S] | None:
         """The hit of a nominated pair, as the plain evaluation has it."""
-        entry = self._entries[number]
+        entry = self._entries[pair % width]
         if entry is None:
             return None
         plan = entry.plan
         if entry.exactness is not Exactness.EXACT:
+            document = pair // width
             sure = entry.exactness is Exactness.APART and document not in batch.apart
             if not sure and not batch.view(document).holds(plan.predicate):
                 return None
         if not plan.searches:
-            return self.hit(number)
-        known = batch.cosines.get((document, number))
-        if known is not None and len(plan.searches) == 1:
-            verdict = judge(plan, (known,))
+            return self.hit(pair % width)
+        if len(plan.searches) == 1 and (known := batch.cosines.get(pair)) is not None:
+            verdict = judge_one(plan, plan.searches[0], known)
         else:
-            verdict = judge(plan, [batch.cosine(search, document) for search in plan.searches])
+            verdict = judge(plan, [batch.cosine(search, pair // width) for search in plan.searches])
         return None if verdict is None else Hit(entry.alert, *verdict)
 
 
@@ -222,8 +224,8 @@ class _Batch:
     def __init__(self, documents: Sequence[DocumentEvent], embedder: HashingEmbedder) -> None:
         self.documents = documents
         self.apart: frozenset[int] = frozenset()
-        self.cosines: dict[tuple[int, int], float] = {}
-        """By document and alert, the exact cosine of the search that nominated it."""
+        self.cosines: dict[int, float] = {}
+        """By pair, the exact cosine of the search that nominated it."""
         self._embedder = embedder
         self._views: dict[int, View] = {}
         self._blocks: dict[str, dict[int, Block]] = {}

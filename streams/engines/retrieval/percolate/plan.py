@@ -106,7 +106,7 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
     if not plan.searches:
         return Verdict(1.0, None, plan.reason) if _passes(plan, 1.0) else None
     if len(plan.searches) == 1:
-        return _judge_one(plan, plan.searches[0], cosines[0])
+        return judge_one(plan, plan.searches[0], cosines[0])
     rounded = [None if cosine is None else round(cosine, DIGITS) for cosine in cosines]
     found = False
     total = weights = 0.0
@@ -126,8 +126,8 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
     return _verdict(plan, best if plan.fusion == "max" else round(total / weights, DIGITS), features)
 
 
-def _judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | None:
-    """A single search: its cosine is the score, whatever its weight."""
+def judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | None:
+    """As :func:`judge` for a plan with a single search: its cosine is the score, whatever its weight."""
     if cosine is None:
         return None
     rounded = round(cosine, DIGITS)
@@ -137,12 +137,11 @@ def _judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | No
 
 
 def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
-    score = 0.0 if raw <= 0.0 else min(1.0, raw)
+    score = raw if 0.0 < raw <= 1.0 else float(raw > 0.0)
     if plan.score_tests and not _passes(plan, score):
         return None
-    return Verdict(
-        score, features, f"{plan.reason}; similarity {score:g}" if plan.reason else f"similarity {score:g}"
-    )
+    similarity = f"similarity {score:g}"
+    return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
 
 
 def _passes(plan: Plan, score: float) -> bool:
