@@ -17,39 +17,45 @@ class _Reached:
     documents: int
 
 
-def progress(
-    arrivals: Iterable[Arrival], next_offsets: Mapping[int, int], definitions_version: int
-) -> list[MatchProgress]:
-    """One record per partition, namespace and collection of a batch.
+class Progress:
+    """What a batch gets to, chunk by chunk: the documents themselves need not be kept for it."""
 
-    ``next_offsets`` is where the batch ends in each partition: everything before it has been checked, also
-    where the last records belong to other collections.
-    """
-    reached: dict[tuple[int, str, str], _Reached] = {}
-    for arrival in arrivals:
-        event = arrival.event
-        key = (arrival.partition, event.namespace_id, event.collection_id)
-        counted = 1 if event.type == UPSERTED else 0
-        held = reached.get(key)
-        if held is None:
-            reached[key] = _Reached(arrival.topic, event.occurred_at, arrival.appended_at, counted)
-            continue
-        held.documents += counted
-        if event.occurred_at > held.occurred_at:
-            held.occurred_at = event.occurred_at
-        if arrival.appended_at > held.appended_at:
-            held.appended_at = arrival.appended_at
-    return [
-        MatchProgress(
-            source_topic=held.topic,
-            partition=partition,
-            namespace_id=namespace_id,
-            collection_id=collection_id,
-            next_offset=next_offsets[partition],
-            occurred_at=held.occurred_at,
-            appended_at=held.appended_at,
-            definitions_version=definitions_version,
-            documents=held.documents,
-        )
-        for (partition, namespace_id, collection_id), held in reached.items()
-    ]
+    def __init__(self) -> None:
+        self._reached: dict[tuple[int, str, str], _Reached] = {}
+
+    def add(self, arrivals: Iterable[Arrival]) -> None:
+        """Take in documents that have been read."""
+        for arrival in arrivals:
+            event = arrival.event
+            key = (arrival.partition, event.namespace_id, event.collection_id)
+            counted = 1 if event.type == UPSERTED else 0
+            held = self._reached.get(key)
+            if held is None:
+                self._reached[key] = _Reached(arrival.topic, event.occurred_at, arrival.appended_at, counted)
+                continue
+            held.documents += counted
+            if event.occurred_at > held.occurred_at:
+                held.occurred_at = event.occurred_at
+            if arrival.appended_at > held.appended_at:
+                held.appended_at = arrival.appended_at
+
+    def records(self, next_offsets: Mapping[int, int], definitions_version: int) -> list[MatchProgress]:
+        """One record per partition, namespace and collection.
+
+        ``next_offsets`` is where the batch ends in each partition: everything before it has been checked, also
+        where the last records belong to other collections.
+        """
+        return [
+            MatchProgress(
+                source_topic=held.topic,
+                partition=partition,
+                namespace_id=namespace_id,
+                collection_id=collection_id,
+                next_offset=next_offsets[partition],
+                occurred_at=held.occurred_at,
+                appended_at=held.appended_at,
+                definitions_version=definitions_version,
+                documents=held.documents,
+            )
+            for (partition, namespace_id, collection_id), held in self._reached.items()
+        ]

@@ -26,7 +26,7 @@ from schemas.topics import DOCUMENTS, MATCH_PROGRESS, RETRIEVER_EXECUTIONS, Topi
 from streams.match.arrivals import Arrival, read_arrivals
 from streams.match.lookups import LookUps
 from streams.match.matching import Matcher, Percolation, Undecided
-from streams.match.progress import progress
+from streams.match.progress import Progress
 from streams.match.references import References
 from streams.match.results import result_of
 from streams.match.sending import ResultSender
@@ -131,12 +131,12 @@ class Match:
         await self._gate.reach(_versions(batch))
         version = self._tail.catalog.version
         self._sender.begin()
-        arrivals: list[Arrival] = []
+        progress = Progress()
         executions = 0
         ahead: Percolation | None = None
         for chunk in _chunks(batch):
             decoded = await self._read(chunk)
-            arrivals += decoded
+            progress.add(decoded)
             # While this chunk is percolated, the results of the one before are written and the next is decoded.
             percolation = self._matcher.percolate(decoded)
             if ahead is not None:
@@ -147,7 +147,7 @@ class Match:
         await self._sender.acknowledged()
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(executions)
-        await asyncio.gather(self._tell_progress(batch, arrivals, version), self._note(batch))
+        await asyncio.gather(self._tell_progress(batch, progress, version), self._note(batch))
 
     async def _send(self, percolation: Percolation) -> int:
         """Hand the results of a chunk to the producer; returns the number of executions."""
@@ -188,10 +188,10 @@ class Match:
             await self._dead_letters.put_all(bad)
         return arrivals
 
-    async def _tell_progress(self, batch: Batch, arrivals: Sequence[Arrival], version: int) -> None:
+    async def _tell_progress(self, batch: Batch, progress: Progress, version: int) -> None:
         ends = {tp.partition: records[-1].offset + 1 for tp, records in batch.items()}
         sends = Sends(self._producer)
-        for reached in progress(arrivals, ends, version):
+        for reached in progress.records(ends, version):
             await sends.send(self._progress_topic, reached.key, reached.encode())
         await sends.acknowledged()
 

@@ -8,7 +8,7 @@ import pytest
 from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_alert_result, encode_alert_result
 from schemas.events.document import DocumentEvent
 from streams.match.arrivals import Arrival
-from streams.match.progress import progress
+from streams.match.progress import Progress
 from streams.match.results import cut, shrink
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -63,7 +63,10 @@ def test_progress_is_one_record_per_partition_and_collection() -> None:
         arrival(1, 2, kind="watermark", at=9),
         arrival(0, 8, kind="document.deleted", at=2),
     ]
-    found = {(item.partition, item.collection_id): item for item in progress(arrivals, {0: 12, 1: 3}, 4)}
+    progress = Progress()
+    progress.add(arrivals[:2])
+    progress.add(arrivals[2:])
+    found = {(item.partition, item.collection_id): item for item in progress.records({0: 12, 1: 3}, 4)}
     first = found[0, "a"]
     assert (first.next_offset, first.documents, first.definitions_version) == (12, 2, 4)
     assert first.occurred_at == NOW + timedelta(hours=3)
