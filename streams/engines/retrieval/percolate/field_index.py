@@ -45,7 +45,9 @@ class FieldIndex:
         """What has to be asked about a string."""
         self._equality = EqualityIndex()
         self._members = EqualityIndex()
-        self._affixes = AffixIndex()
+        self._exact_affixes = (AffixIndex(False), AffixIndex(True))
+        self._folded_affixes = (AffixIndex(False), AffixIndex(True))
+        """Beginnings and ends."""
         self._exact_parts = SubstringIndex()
         self._folded_parts = SubstringIndex()
         self._contained: set[int] = set()
@@ -102,8 +104,9 @@ class FieldIndex:
             case "text":
                 self._add_part(operand, False, number)
             case "starts_with" | "ends_with":
-                self._affixes.add(operand, condition.operator == "ends_with", sensitive, number)
-                self._find_by(self._affixes.find)
+                ends = condition.operator == "ends_with"
+                (self._exact_affixes if sensitive else self._folded_affixes)[ends].add(operand, number)
+                self._find_by(self._exact_affixes[ends].find if sensitive else self._find_folded)
             case "regex":
                 self._patterns.add(condition, number)
                 self._find_by(self._patterns.find)
@@ -128,7 +131,12 @@ class FieldIndex:
             self._find_by(self._find_folded)
 
     def _find_folded(self, text: str, found: list[int]) -> None:
-        self._folded_parts.find(str(fold(text)), found)
+        folded = str(fold(text))
+        for index in self._folded_affixes:
+            if index:
+                index.find(folded, found)
+        if self._folded_parts:
+            self._folded_parts.find(folded, found)
 
     def one(self, value: Any) -> Cell:
         """What a field with one value meets."""

@@ -99,14 +99,18 @@ def _walk(
             values = resolve(payload, index.path)
         elif kind is dict:
             if name in value:
-                found.append(index.one(value[name]))
+                inner = value[name]
+                found.append((index.strings.get(inner) if type(inner) is str else None) or index.one(inner))
             continue
         elif kind is list:
             values = [item[name] for item in value if type(item) is dict and name in item]
         else:
             continue
-        if values:
-            found.append(index.several(values) if len(values) > 1 else index.one(values[0]))
+        if len(values) == 1:
+            inner = values[0]
+            found.append((index.strings.get(inner) if type(inner) is str else None) or index.one(inner))
+        elif values:
+            found.append(index.several(values))
 
 
 _OWN: Final = ("document_id", "collection_id", "occurred_at", "text", "asset_id")
