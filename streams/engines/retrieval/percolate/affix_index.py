@@ -6,8 +6,11 @@ Numbers: TypeAlias = tuple[int, ...]
 
 
 class AffixIndex:
-    """Beginnings, or ends, of strings → the requirements that hold for a string with them. They are grouped by as many characters as the shortest has, the *head*: most
-    texts are done with after one look-up, and within a group only its own lengths are tried."""
+    """Beginnings, or ends, of strings → the requirements that hold for a string with them.
+
+    They are grouped by as many characters as the shortest has, the *head*: most strings are done with after one
+    look-up, and within a group only its own lengths are tried.
+    """
 
     __slots__ = ("_everywhere", "_groups", "_head", "_suffix")
 
