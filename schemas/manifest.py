@@ -11,28 +11,41 @@ Each object is the body of an API create plus ``kind``; references are names. Th
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from schemas.api.alert import CreateAlertRequest
 from schemas.api.base import ApiRequest, JsonObject, first_problem
-from schemas.api.channel import UNCONFIGURED
+from schemas.api.channel import UNCONFIGURED, NotificationConfig
 from schemas.api.cluster import CreateClusterRequest
 from schemas.api.cluster_trigger import CreateClusterTriggerRequest
 from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.named import named_by_stages, named_by_taxonomy
 from schemas.api.namespace import CreateNamespaceRequest
 from schemas.api.retriever import CreateRetrieverRequest
+from schemas.api.taxonomy import CreateTaxonomyRequest
 from schemas.api.trigger import CreateTriggerRequest
 from schemas.features import HASHING
 
 StepKind = Literal[
-    "namespace", "collection", "retriever", "cluster", "alert", "attachment", "trigger", "cluster_trigger"
+    "namespace",
+    "collection",
+    "retriever",
+    "taxonomy",
+    "cluster",
+    "alert",
+    "attachment",
+    "trigger",
+    "cluster_trigger",
 ]
 ORDER: Final[tuple[StepKind, ...]] = (
     "namespace",
     "collection",
     "retriever",
+    "taxonomy",
     "cluster",
     "alert",
     "attachment",
@@ -43,6 +56,7 @@ _MODELS: Final[dict[str, type[ApiRequest]]] = {
     "namespace": CreateNamespaceRequest,
     "collection": CreateCollectionRequest,
     "retriever": CreateRetrieverRequest,
+    "taxonomy": CreateTaxonomyRequest,
     "cluster": CreateClusterRequest,
     "alert": CreateAlertRequest,
     "attachment": AlertApplication,
@@ -53,6 +67,7 @@ NAMES: Final[dict[str, str]] = {
     "namespace": "namespace_name",
     "collection": "collection_name",
     "retriever": "retriever_name",
+    "taxonomy": "taxonomy_name",
     "cluster": "cluster_name",
     "alert": "name",
     "trigger": "name",
@@ -110,7 +125,8 @@ class Step:
 
 def expand(objects: Iterable[ManifestObject]) -> list[Step]:
     """Everything the objects ask for, in an order in which it can be made; objects of one kind keep the order
-    they were written in. Raises :class:`ManifestError`."""
+    they were written in, but for a retriever or a taxonomy that names another: it comes after. Raises
+    :class:`ManifestError`."""
     steps: list[Step] = []
     for item in objects:
         steps.extend(steps_of(item))
@@ -118,7 +134,47 @@ def expand(objects: Iterable[ManifestObject]) -> list[Step]:
     for step in steps:
         names.add(step)
         read_body(step)
-    return sorted(steps, key=lambda step: ORDER.index(step.kind))
+    levels = _levels(steps)
+    return sorted(steps, key=lambda step: _rank(step, levels))
+
+
+_Key: TypeAlias = tuple[str, str]
+"""Kind and name."""
+
+
+def _rank(step: Step, levels: Mapping[_Key, int]) -> tuple[int, int, int]:
+    """Retrievers and taxonomies name each other, so they are one group, those that are named first."""
+    own = ORDER.index(step.kind)
+    group = ORDER.index("retriever") if step.kind == "taxonomy" else own
+    return group, levels.get((step.kind, step.name), 0), own
+
+
+def _levels(steps: Iterable[Step]) -> dict[_Key, int]:
+    """How many retrievers and taxonomies of the manifest must be made one after another before each that names
+    some. Raises :class:`ManifestError` for those that name each other in a circle."""
+    own: dict[_Key, Step] = {}
+    for step in steps:
+        if step.kind in ("retriever", "taxonomy"):
+            own[step.kind, step.name] = step
+    named = {key: found for key, step in own.items() if (found := _named(step) & own.keys())}
+    levels: dict[_Key, int] = {}
+    try:
+        for key in TopologicalSorter(named).static_order():
+            levels[key] = max((levels[other] + 1 for other in named.get(key, ())), default=0)
+    except CycleError as error:
+        circle: list[_Key] = error.args[1]
+        names = " names ".join(f"{kind} {name!r}" for kind, name in reversed(circle))
+        raise ManifestError(own[circle[0]].place, f"definitions name each other in a circle: {names}") from error
+    return levels
+
+
+def _named(step: Step) -> set[_Key]:
+    places = (
+        named_by_stages(step.body["stages"])
+        if step.kind == "retriever"
+        else named_by_taxonomy(step.body["config"])
+    )
+    return {(place.kind, name) for place in places for name in place.names}
 
 
 class Names:
@@ -238,10 +294,22 @@ def _search(query: Any, place: Place) -> JsonObject:
     return search
 
 
+def _known(step: Step) -> JsonObject:
+    """The body, with what is the same in most of a hundred thousand alerts read once for all."""
+    if step.body.get("notification_config") is UNCONFIGURED:
+        return {**step.body, "notification_config": _unconfigured()}
+    return step.body
+
+
+@cache
+def _unconfigured() -> NotificationConfig:
+    return NotificationConfig.model_validate(UNCONFIGURED)
+
+
 def read_body(step: Step) -> ApiRequest:
     """The body of a step, checked field by field. Raises :class:`ManifestError`."""
     try:
-        return _MODELS[step.kind].model_validate(step.body)
+        return _MODELS[step.kind].model_validate(_known(step))
     except ValidationError as error:
         path, problem = first_problem(error)
         raise ManifestError(step.place, problem, path) from error

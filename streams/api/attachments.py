@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from schemas.api.base import JsonObject
 from schemas.api.collection import AlertApplication
 from streams.api.collections import application_body, without_alert
-from streams.api.references import definitions_for
+from streams.api.naming import retrievers_asking
 from streams.api.store import require, save
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
@@ -20,6 +20,7 @@ from streams.engines.retrieval.standing import read_standing, reference_collecti
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid
+from streams.runtime.named import named_definitions
 
 ON_INGEST = "on_ingest"
 
@@ -59,7 +60,7 @@ async def _refusal(
             plan = compile_plan(retriever, alert, application, collection_id=collection_id)
             if not plan.tail:
                 return None
-        definitions = await definitions_for(connection, namespace_id, [retriever])
+        definitions = await named_definitions(connection, namespace_id, [retriever])
         standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
         reference_collections(standing, definitions)
     except PlanError as error:
@@ -96,10 +97,13 @@ async def check_change(
             )
 
 
-async def check_retriever_change(connection: Connection, namespace_id: str, retriever: JsonObject) -> None:
-    """Raises 422 when an attached alert would no longer work with the changed ``retriever``."""
-    for alert in await alerts_of_retriever(connection, namespace_id, retriever["retriever_id"]):
-        await check_change(connection, namespace_id, alert.record.id, alert.body, retriever)
+async def check_retriever_change(connection: Connection, retriever: StoredDefinition) -> None:
+    """Raises 422 when an attached alert no longer works with a retriever as it has been written, whether it asks
+    that one or one that runs it inside."""
+    namespace_id = retriever.record.namespace_id
+    for asked in (retriever, *await retrievers_asking(connection, retriever)):
+        for alert in await alerts_of_retriever(connection, namespace_id, asked.record.id):
+            await check_change(connection, namespace_id, alert.record.id, alert.body, asked.body)
 
 
 async def alerts_of_retriever(

@@ -9,6 +9,7 @@ RESERVED: dict[str, frozenset[str]] = {
     "retriever": frozenset(("execute", "executions", "list", "stages", "typeahead")),
     "alert": frozenset(("executions", "list")),
     "cluster": frozenset(("triggers", "list")),
+    "taxonomy": frozenset(("list", "execute")),
     "document": frozenset(("list", "batch", "bulk", "count", "aggregate", "distinct")),
 }
 """Words that are path segments of their own (contract 1.1) and therefore no names."""

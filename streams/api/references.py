@@ -8,20 +8,18 @@ beginning again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from schemas.api.base import JsonObject
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.stages.registry import STAGES
 from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.agent import Context
-from streams.runtime.catalog import Catalog
 from streams.runtime.database import Connection
-from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.definitions import StoredDefinition
 from streams.runtime.feeds import drain_others, open_feeds, unready
 from streams.runtime.http.errors import ApiError
-from streams.runtime.named import NamedDefinitions
+from streams.runtime.named import named_definitions
 
 T = TypeVar("T")
 
@@ -105,25 +103,6 @@ WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at 
 """
 
 
-async def definitions_for(
-    connection: Connection, namespace_id: str, retrievers: Iterable[JsonObject]
-) -> NamedDefinitions:
-    """What the stages of these retrievers may name, as the transaction sees it."""
-    asked = {
-        parameters["retriever_id"]
-        for retriever in retrievers
-        for stage in retriever["stages"]
-        if isinstance((parameters := stage["config"]["parameters"]).get("retriever_id"), str)
-    }
-    found = await select_definitions(
-        connection,
-        "d.namespace_id = %(namespace)s AND (d.kind IN ('collection', 'taxonomy')"
-        " OR d.kind = 'retriever' AND (d.id = ANY(%(asked)s) OR d.name = ANY(%(asked)s)))",
-        {"namespace": namespace_id, "asked": sorted(asked)},
-    )
-    return NamedDefinitions(Catalog("", 0, [stored.record for stored in found]), namespace_id)
-
-
 async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
     """The collections that attached alerts look things up in, each with the names of the alerts; attachments to
     the collection ``without`` left out."""
@@ -134,7 +113,7 @@ async def _named(connection: Connection, namespace_id: str, *, without: str | No
     rows = await cursor.fetchall()
     if not rows:
         return {}
-    definitions = await definitions_for(connection, namespace_id, [row[3] for row in rows])
+    definitions = await named_definitions(connection, namespace_id, [row[3] for row in rows])
     named: dict[str, set[str]] = {}
     for collection_id, application, alert, retriever in rows:
         try:

@@ -6,6 +6,7 @@ name among those not disabled, cluster triggers likewise by their description.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -19,9 +20,11 @@ from schemas.api.cluster import CreateClusterRequest
 from schemas.api.cluster_trigger import CreateClusterTriggerRequest
 from schemas.api.clustering import parameters_of
 from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.named import NamedIn, named_by_stages, named_by_taxonomy
 from schemas.api.namespace import CreateNamespaceRequest
 from schemas.api.retriever import CreateRetrieverRequest, input_fields
 from schemas.api.stages import normalised
+from schemas.api.taxonomy import CreateTaxonomyRequest
 from schemas.api.trigger import CreateTriggerRequest
 from schemas.manifest import ManifestObject, Place, Step, StepKind, expand
 from streams.cli.client import ApiClient, ApiRefusedError
@@ -33,6 +36,7 @@ PATHS: Final[dict[StepKind, str]] = {
     "namespace": "/v1/namespaces",
     "collection": "/v1/collections",
     "retriever": "/v1/retrievers",
+    "taxonomy": "/v1/taxonomies",
     "cluster": "/v1/clusters",
     "alert": "/v1/alerts",
     "trigger": "/v1/triggers",
@@ -163,6 +167,10 @@ class _Applier:
     async def _id_list(self, step: Step, names: Iterable[str]) -> list[str]:
         return list(dict.fromkeys([await self._id(step, "collection", name) for name in names]))
 
+    async def _with_ids(self, step: Step, places: Iterable[NamedIn]) -> None:
+        for place in places:
+            place.put([await self._id(step, place.kind, name) for name in place.names])
+
     async def _wish(self, step: Step) -> Wish:
         body = dict(step.body)
         if step.kind == "namespace":
@@ -171,6 +179,11 @@ class _Applier:
             return _collection(CreateCollectionRequest.model_validate(body))
         if step.kind == "retriever":
             return await self._retriever(step, CreateRetrieverRequest.model_validate(body))
+        if step.kind == "taxonomy":
+            taxonomy = CreateTaxonomyRequest.model_validate(body)
+            config = taxonomy.config.filled()
+            await self._with_ids(step, named_by_taxonomy(config))
+            return _taxonomy(taxonomy, config)
         if step.kind == "cluster":
             cluster = CreateClusterRequest.model_validate(body)
             return _cluster(cluster, await self._id_list(step, cluster.collection_ids or ()))
@@ -201,12 +214,8 @@ class _Applier:
         names = [*wanted.pop("collection_identifiers", []), *wanted.pop("collection_ids", [])]
         create.pop("collection_ids", None)
         create["collection_identifiers"] = await self._id_list(step, names)
-        for stage in create["stages"]:
-            parameters = stage["config"]["parameters"]
-            for holder in (parameters, *(parameters.get("searches") or ())):
-                if isinstance(holder.get("collection_identifiers"), list):
-                    ids = await self._id_list(step, holder["collection_identifiers"])
-                    holder["collection_identifiers"] = ids
+        create["stages"] = deepcopy(create["stages"])
+        await self._with_ids(step, named_by_stages(create["stages"]))
         empty = {"batch_size": None, "description": None, "output_alias": None}
         changeable = {key: create[key] for key in wanted if key not in ("retriever_name", "budget_limits")}
         changeable["collection_identifiers"] = create["collection_identifiers"]
@@ -255,6 +264,12 @@ def _alert(request: CreateAlertRequest) -> Wish:
     changeable: JsonObject = {key: value for key, value in given.items() if key not in apart}
     create = {**given, "notification_config": request.notification_config.filled()}
     return Wish(create, changeable, {"source": request.source})
+
+
+def _taxonomy(request: CreateTaxonomyRequest, config: JsonObject) -> Wish:
+    given = request.given()
+    changeable: JsonObject = {key: given[key] for key in ("description", "metadata") if key in given}
+    return Wish({**given, "config": config}, changeable, {"config": config})
 
 
 def _cluster(request: CreateClusterRequest, collection_ids: list[str]) -> Wish:

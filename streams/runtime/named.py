@@ -1,10 +1,16 @@
 """The definitions of one namespace by id or name, for those who are given a name (contract 1.6)."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
+from schemas.api.named import named_by_stages, named_by_taxonomy
 from schemas.events.definition import DefinitionRecord, Kind
 from streams.runtime.catalog import Catalog
+from streams.runtime.database import Connection
+from streams.runtime.definitions import select_definitions
+
+_Reference: TypeAlias = tuple[str, str]
+"""Kind and identifier."""
 
 
 class NamedDefinitions:
@@ -37,3 +43,39 @@ class NamedDefinitions:
             if record.namespace_id == self._namespace_id and record.name == identifier:
                 return record
         return None
+
+
+async def named_definitions(
+    connection: Connection, namespace_id: str, retrievers: Iterable[Mapping[str, Any]]
+) -> NamedDefinitions:
+    """Everything that the stages of these retriever bodies may name, directly or through other retrievers and
+    taxonomies, as the transaction sees it."""
+    found = await select_definitions(
+        connection, "d.namespace_id = %(namespace)s AND d.kind = 'collection'", {"namespace": namespace_id}
+    )
+    records = [stored.record for stored in found]
+    known: set[_Reference] = set()
+    asked = {reference for retriever in retrievers for reference in _named("retriever", retriever)}
+    while asked := asked - known:
+        known |= asked
+        found = await select_definitions(
+            connection,
+            "d.namespace_id = %(namespace)s AND EXISTS (SELECT FROM unnest(%(kinds)s::text[], %(names)s::text[])"
+            " AS asked (kind, name) WHERE d.kind = asked.kind AND (d.id = asked.name OR d.name = asked.name))",
+            {
+                "namespace": namespace_id,
+                "kinds": [kind for kind, _ in asked],
+                "names": [name for _, name in asked],
+            },
+        )
+        records += [stored.record for stored in found]
+        asked = {reference for stored in found for reference in _named(stored.record.kind, stored.body)}
+    return NamedDefinitions(Catalog("", 0, records), namespace_id)
+
+
+def _named(kind: Kind, body: Mapping[str, Any]) -> Iterator[_Reference]:
+    places = named_by_stages(body["stages"]) if kind == "retriever" else named_by_taxonomy(body["config"])
+    for place in places:
+        if place.kind != "collection":
+            for name in place.names:
+                yield place.kind, name

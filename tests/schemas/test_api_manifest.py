@@ -101,7 +101,8 @@ def test_attachments_of_a_collection_wait_for_the_alerts() -> None:
     [
         ("text", "", "object with kind"),
         ({"name": "x"}, "kind", "one of namespace, collection"),
-        ({"kind": "taxonomy", "taxonomy_name": "x"}, "kind", "found 'taxonomy'"),
+        ({"kind": "taxonomies", "taxonomy_name": "x"}, "kind", "found 'taxonomies'"),
+        ({"kind": "taxonomy", "taxonomy_name": "x"}, "config", "required"),
         ({"kind": "alert", "filter": LEAF}, "name", "needs a name"),
         ({"kind": "cluster_trigger", "cluster_id": "c"}, "description", "known by"),
         ({"kind": "alert", "name": "a"}, "", "found none"),
@@ -128,3 +129,44 @@ def test_the_same_thing_twice_names_both_places() -> None:
     twice = {"kind": "collection", "collection_name": "news"}
     with pytest.raises(ManifestError, match=r"object 2 .*defined already in m\.yaml: object 1 \(line 10\)"):
         expand(objects(twice, twice))
+
+
+def by_stage(name: str, stage_id: str, **parameters: Any) -> dict[str, Any]:
+    stage = {"stage_name": "s", "config": {"stage_id": stage_id, "parameters": parameters}}
+    return {"kind": "retriever", "retriever_name": name, "stages": [stage]}
+
+
+def taxonomy(name: str, retriever: str) -> dict[str, Any]:
+    config = {
+        "retriever_id": retriever,
+        "input_mappings": [{"input_key": "a", "source_type": "payload"}],
+        "source_collection": {"collection_id": "codes"},
+    }
+    return {"kind": "taxonomy", "taxonomy_name": name, "config": config}
+
+
+def test_what_is_named_is_made_first() -> None:
+    written = [
+        by_stage("outer", "taxonomy_enrich", taxonomy_id="topics"),
+        taxonomy("plain", "elsewhere"),
+        taxonomy("topics", "by code"),
+        by_stage("outermost", "document_enrich", retriever_id="outer"),
+        by_stage("by code", "attribute_filter", conditions=LEAF),
+        by_stage("free", "document_enrich", target_collection_id="codes", retriever_id="null"),
+        {"kind": "collection", "collection_name": "codes"},
+    ]
+    assert [step.name for step in expand(objects(*written))] == [
+        "codes",
+        "by code",
+        "free",
+        "plain",
+        "topics",
+        "outer",
+        "outermost",
+    ]
+
+
+def test_names_in_a_circle_are_said() -> None:
+    circle = [by_stage("r", "taxonomy_enrich", taxonomy_id="t"), taxonomy("t", "r")]
+    with pytest.raises(ManifestError, match=r"in a circle: .*taxonomy 't' names retriever 'r'"):
+        expand(objects(*circle))

@@ -8,11 +8,13 @@ from streams.api.routes import (
     clusters,
     collections,
     documents,
+    executions,
     explain,
     namespaces,
     retrievers,
     stages,
     tasks,
+    taxonomies,
     triggers,
 )
 
@@ -24,11 +26,13 @@ def routers() -> list[APIRouter]:
         collections.router,
         documents.router,
         stages.router,
+        executions.router,
         retrievers.router,
         alerts.router,
         explain.router,
         cluster_triggers.router,
         clusters.router,
+        taxonomies.router,
         triggers.router,
         tasks.router,
     ]

@@ -15,6 +15,7 @@ from streams.api.attachments import attach
 from streams.api.collections import check_enabled, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import list_page, page_of
+from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
@@ -105,11 +106,12 @@ async def delete_collection(
     collection_identifier: str, access: AccessDep, context: ContextDep, answer: Response
 ) -> DeletedResponse:
     """Delete a collection with its documents, counts and sketches. One that alerts look things up in is refused:
-    they would fall silent."""
+    they would fall silent; so is one that taxonomies match documents against."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
         await refuse_looked_up(connection, namespace_id, stored)
+        await refuse_used(connection, "collection", stored)
         await delete_definition(connection, "collection", namespace_id, stored.record.id)
         await follow(connection, namespace_id)
         await retract(connection, namespace_id, stored.record.id)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from schemas.api.base import JsonObject
 from schemas.api.document import DeletedResponse
+from schemas.api.named import named_by_stages
 from schemas.api.pages import ListRequest
 from schemas.api.retriever import (
     CreateRetrieverRequest,
@@ -18,6 +19,7 @@ from schemas.api.retriever import (
 from schemas.ids import new_id
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.listing import list_page, page_of
+from streams.api.naming import refuse_used, with_ids
 from streams.api.references import follow, with_references
 from streams.api.retrievers import new_body, patched_body, response
 from streams.api.stages import stored_stages
@@ -40,15 +42,9 @@ async def _collection_ids(connection: Connection, namespace_id: str, identifiers
 
 
 async def _with_ids(connection: Connection, namespace_id: str, stages: list[JsonObject]) -> list[JsonObject]:
-    """Stages with the collections that they and their searches name as ids."""
+    """Stages with the collections, retrievers and taxonomies that they name as ids."""
     resolved = deepcopy(stages)
-    for stage in resolved:
-        parameters = stage["config"]["parameters"]
-        searches = parameters.get("searches")
-        for holder in (parameters, *(searches if isinstance(searches, list) else ())):
-            named = holder.get("collection_identifiers") if isinstance(holder, dict) else None
-            if isinstance(named, list) and all(isinstance(item, str) for item in named):
-                holder["collection_identifiers"] = await _collection_ids(connection, namespace_id, named)
+    await with_ids(connection, namespace_id, named_by_stages(resolved))
     return resolved
 
 
@@ -100,9 +96,9 @@ async def _patched(
         if body.stages is not None:
             stages = await _with_ids(connection, namespace_id, stored_stages(body.stages))
         changed = patched_body(stored.body, body, collection_ids, stages)
-        await check_retriever_change(connection, namespace_id, changed)
         name = changed["retriever_name"]
         stored = await save(connection, "retriever", namespace_id, stored.record.id, name, changed)
+        await check_retriever_change(connection, stored)
         await follow(connection, namespace_id)
     return PatchRetrieverResponse(retriever=response(stored))
 
@@ -111,7 +107,8 @@ async def _patched(
 async def delete_retriever(
     retriever_id: str, access: AccessDep, context: ContextDep, answer: Response
 ) -> DeletedResponse:
-    """Delete a retriever with its executions. One that alerts ask is refused: they would fall silent."""
+    """Delete a retriever with its executions. One that alerts ask, or other definitions, is refused: they would
+    fall silent or fail."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "retriever", namespace_id, retriever_id)
@@ -122,6 +119,7 @@ async def delete_retriever(
                 f"The retriever is asked by {len(alerts)} alert(s), among them {names}: delete those first",
                 details={"alert_ids": [alert.record.id for alert in alerts[:50]]},
             )
+        await refuse_used(connection, "retriever", stored)
         await delete_definition(connection, "retriever", namespace_id, stored.record.id)
         await connection.execute(
             "DELETE FROM retriever_executions WHERE namespace_id = %s AND retriever_id = %s",

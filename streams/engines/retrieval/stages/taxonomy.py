@@ -10,6 +10,15 @@ from streams.engines.retrieval.stages.parameters import FieldPath
 MAX_LEVELS: Final = 10
 
 
+class TaxonomyError(ValueError):
+    """A taxonomy that cannot be matched: what is wrong, and where in its config."""
+
+    def __init__(self, message: str, *where: str | int) -> None:
+        text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
+        super().__init__(f"{text}: {message}" if text else message)
+        self.where = where
+
+
 class _Part(BaseModel):
     """A part of a taxonomy's body; what the engine does not read is left alone."""
 
@@ -86,7 +95,7 @@ class Node(_Part):
 
 def roots(taxonomy: Mapping[str, Any]) -> list[Node]:
     """The top nodes of a taxonomy, given by its body (with ``config``) or its config alone; a flat taxonomy is one
-    node. Raises ``ValueError`` in words for a body that is none, or whose nodes are no tree."""
+    node. Raises :class:`TaxonomyError` for a body that is none, or whose nodes are no tree."""
     config = taxonomy.get("config", taxonomy)
     try:
         if isinstance(config, Mapping) and config.get("taxonomy_type", "flat") == "flat":
@@ -104,29 +113,34 @@ def roots(taxonomy: Mapping[str, Any]) -> list[Node]:
         return _tree(_Hierarchical.model_validate(config))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "config"
-        raise ValueError(f"{where}: {first['msg']}") from error
+        raise TaxonomyError(first["msg"], *(first["loc"] or ("config",))) from error
 
 
 def _tree(config: _Hierarchical) -> list[Node]:
     if not config.hierarchical_nodes:
-        raise ValueError("hierarchical_nodes: levels are matched by nodes that are written out, there are none")
-    nodes = {node.collection_id: node for node in config.hierarchical_nodes}
-    if len(nodes) != len(config.hierarchical_nodes):
-        raise ValueError("hierarchical_nodes: a collection is a node once")
+        message = "levels are matched by nodes that are written out, there are none"
+        raise TaxonomyError(message, "hierarchical_nodes")
+    numbers: dict[str, int] = {}
+    for number, node in enumerate(config.hierarchical_nodes):
+        if numbers.setdefault(node.collection_id, number) != number:
+            raise TaxonomyError("a collection is a node once", "hierarchical_nodes", number, "collection_id")
     below: dict[str | None, list[_Node]] = {}
-    for node in config.hierarchical_nodes:
-        if node.parent_collection_id is not None and node.parent_collection_id not in nodes:
-            raise ValueError(f"hierarchical_nodes: the parent {node.parent_collection_id!r} is no node")
-        below.setdefault(node.parent_collection_id, []).append(node)
+    for number, node in enumerate(config.hierarchical_nodes):
+        parent = node.parent_collection_id
+        if parent is not None and parent not in numbers:
+            where = ("hierarchical_nodes", number, "parent_collection_id")
+            raise TaxonomyError(f"the parent {parent!r} is no node", *where)
+        below.setdefault(parent, []).append(node)
 
     def built(node: _Node, level: int) -> Node:
+        where = ("hierarchical_nodes", numbers[node.collection_id])
         if level > MAX_LEVELS:
-            raise ValueError(f"hierarchical_nodes: there are more than {MAX_LEVELS} levels")
+            raise TaxonomyError(f"there are more than {MAX_LEVELS} levels", *where)
         retriever_id = node.retriever_id or config.retriever_id
         mappings = node.input_mappings or config.input_mappings
         if retriever_id is None or mappings is None:
-            raise ValueError(f"hierarchical_nodes: {node.collection_id} has no retriever_id or no input_mappings")
+            missing = "retriever_id" if retriever_id is None else "input_mappings"
+            raise TaxonomyError("neither the node nor the taxonomy has it", *where, missing)
         children = tuple(built(child, level + 1) for child in below.get(node.collection_id, ()))
         return Node(
             collection_id=node.collection_id,
@@ -138,8 +152,11 @@ def _tree(config: _Hierarchical) -> list[Node]:
         )
 
     tops = [built(node, 1) for node in below.get(None, ())]
-    if len(every(tops)) != len(nodes):
-        raise ValueError("hierarchical_nodes: some nodes are their own ancestors")
+    reached = {node.collection_id for node in every(tops)}
+    for name, number in numbers.items():
+        if name not in reached:
+            where = ("hierarchical_nodes", number, "parent_collection_id")
+            raise TaxonomyError(f"{name!r} is its own ancestor, or below one that is", *where)
     return tops
 
 

@@ -1,0 +1,121 @@
+"""``/v1/taxonomies`` (contract 2.6): definitions that stages of retrievers enrich documents with."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from schemas.api.document import DeletedResponse
+from schemas.api.named import named_by_taxonomy
+from schemas.api.pages import ListRequest
+from schemas.api.taxonomy import (
+    CreateTaxonomyRequest,
+    ListTaxonomiesResponse,
+    PatchTaxonomyRequest,
+    TaxonomyResponse,
+)
+from schemas.ids import new_id
+from streams.api.listing import list_page, page_of
+from streams.api.naming import refuse_used, with_ids
+from streams.api.store import change, require, require_name, save
+from streams.api.taxonomies import check_enabled, check_tree, new_body, patched_body, response
+from streams.runtime.definitions import delete_definition
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.errors import not_found
+from streams.runtime.http.json_route import JsonRoute
+from streams.runtime.http.pages import PageDep, PageRequest
+
+router = APIRouter(prefix="/v1/taxonomies", tags=["taxonomies"], route_class=JsonRoute)
+
+
+@router.post("")
+async def create_taxonomy(
+    body: CreateTaxonomyRequest, access: AccessDep, context: ContextDep, answer: Response
+) -> TaxonomyResponse:
+    """Create a taxonomy over collections, matched by retrievers that are there."""
+    namespace_id = access.namespace_id
+    check_enabled(body.config)
+    async with change(context, answer) as connection:
+        await require_name(connection, "taxonomy", namespace_id, body.taxonomy_name, "taxonomy_name")
+        config = body.config.filled()
+        await with_ids(connection, namespace_id, named_by_taxonomy(config))
+        check_tree(config)
+        taxonomy_id = new_id("taxonomy")
+        fields = new_body(body, taxonomy_id, config)
+        stored = await save(connection, "taxonomy", namespace_id, taxonomy_id, body.taxonomy_name, fields)
+    return response(stored)
+
+
+@router.get("/{taxonomy_identifier}")
+async def get_taxonomy(
+    taxonomy_identifier: str,
+    access: AccessDep,
+    context: ContextDep,
+    version: Annotated[int | None, Query(ge=1)] = None,
+) -> TaxonomyResponse:
+    """A taxonomy by id or name; of versions there is the one."""
+    async with context.database.connection() as connection:
+        stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
+    if version is not None and version != stored.body["version"]:
+        raise not_found("taxonomy version", f"{taxonomy_identifier} version {version}")
+    return response(stored)
+
+
+@router.patch("/{taxonomy_identifier}")
+async def patch_taxonomy(
+    taxonomy_identifier: str,
+    body: PatchTaxonomyRequest,
+    access: AccessDep,
+    context: ContextDep,
+    answer: Response,
+) -> TaxonomyResponse:
+    """Change what a taxonomy is called and described by."""
+    namespace_id = access.namespace_id
+    async with change(context, answer) as connection:
+        stored = await require(connection, "taxonomy", namespace_id, taxonomy_identifier)
+        changed = patched_body(stored.body, body)
+        name = changed["taxonomy_name"]
+        if name != stored.body["taxonomy_name"]:
+            await require_name(connection, "taxonomy", namespace_id, name, "taxonomy_name")
+        stored = await save(connection, "taxonomy", namespace_id, stored.record.id, name, changed)
+    return response(stored)
+
+
+@router.delete("/{taxonomy_identifier}")
+async def delete_taxonomy(
+    taxonomy_identifier: str, access: AccessDep, context: ContextDep, answer: Response
+) -> DeletedResponse:
+    """Delete a taxonomy. One that retrievers enrich documents with is refused: they would fail."""
+    namespace_id = access.namespace_id
+    async with change(context, answer) as connection:
+        stored = await require(connection, "taxonomy", namespace_id, taxonomy_identifier)
+        await refuse_used(connection, "taxonomy", stored)
+        await delete_definition(connection, "taxonomy", namespace_id, stored.record.id)
+    return DeletedResponse()
+
+
+async def _list(
+    request: Request, access: AccessDep, context: ContextDep, page: PageRequest, body: ListRequest
+) -> ListTaxonomiesResponse:
+    async with context.database.transaction(snapshot=True) as connection:
+        found = await list_page(connection, "taxonomy", access.namespace_id, page_of(request, page, body), body)
+    return ListTaxonomiesResponse(
+        results=[response(item) for item in found.results],
+        pagination=found.pagination,
+        total_count=found.total,
+    )
+
+
+@router.post("/list")
+async def list_taxonomies(
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+) -> ListTaxonomiesResponse:
+    """Taxonomies, newest first."""
+    return await _list(request, access, context, page, body or ListRequest())
+
+
+@router.get("")
+async def get_taxonomies(
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, search: str | None = None
+) -> ListTaxonomiesResponse:
+    """Taxonomies, newest first."""
+    return await _list(request, access, context, page, ListRequest(search=search))

@@ -1,0 +1,227 @@
+"""Taxonomies over HTTP: made, read by the SDK, changed, listed, refused, and kept while others need them."""
+
+from typing import Any
+
+import httpx
+import pytest
+from mixpeek.models.list_taxonomies_response import ListTaxonomiesResponse
+from mixpeek.models.taxonomy_response import TaxonomyResponse
+
+from tests.api import make
+from tests.api.make import places, refused
+
+MAPPINGS = [{"input_key": "code", "source_type": "payload", "path": "code"}]
+FIELDS = [{"field_path": "label", "target_field": "topic", "merge_mode": "replace"}]
+
+
+def flat(**more: Any) -> dict[str, Any]:
+    source = {"collection_id": "codes", "enrichment_fields": FIELDS}
+    return {
+        "taxonomy_type": "flat",
+        "retriever_id": "by code",
+        "input_mappings": MAPPINGS,
+        "source_collection": source,
+        **more,
+    }
+
+
+def tree(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"retriever_id": "by code", "input_mappings": MAPPINGS, "hierarchical_nodes": list(nodes), **more}
+
+
+def node(name: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"collection_id": name, "parent_collection_id": parent, **more}
+
+
+async def prepared(api: httpx.AsyncClient) -> dict[str, str]:
+    """Collections codes and groups, and the retriever by code; name → id."""
+    ids = {name: (await make.collection(api, name))["collection_id"] for name in ("codes", "groups")}
+    condition = {"field": "code", "operator": "eq", "value": "{{INPUT.code}}"}
+    made = await make.retriever(api, "by code", stages=[make.filter_stage(condition)])
+    return {**ids, "by code": made["retriever_id"]}
+
+
+async def taxonomy(
+    api: httpx.AsyncClient, config: dict[str, Any] | None = None, name: str = "topics", **more: Any
+) -> dict[str, Any]:
+    body = {"taxonomy_name": name, "config": config or flat(), **more}
+    return await make.made(api, "/v1/taxonomies", body)
+
+
+def enrich(**parameters: Any) -> dict[str, Any]:
+    config = {"stage_id": "taxonomy_enrich", "parameters": {"taxonomy_id": "topics", **parameters}}
+    return {"stage_name": "enrich", "config": config}
+
+
+async def test_create_get_patch_delete_and_the_sdk_reads_it(api: httpx.AsyncClient) -> None:
+    ids = await prepared(api)
+    one = await taxonomy(api, description="d", metadata={"a": 1})
+    read = TaxonomyResponse.from_dict(one)
+    assert read is not None
+    assert read.taxonomy_id is not None
+    assert read.taxonomy_id.startswith("tax_")
+    # Names became ids, defaults are filled in, the type is said.
+    assert one["config"] == {
+        **flat(),
+        "top_k": 1,
+        "retriever_id": ids["by code"],
+        "source_collection": {"collection_id": ids["codes"], "enrichment_fields": FIELDS},
+    }
+    assert (one["version"], one["ready"], one["nodes"]) == (1, True, None)
+    assert (one["retriever_id"], one["input_mappings"]) == (ids["by code"], MAPPINGS)
+    for path in ("topics", one["taxonomy_id"], "topics?version=1"):
+        assert (await api.get(f"/v1/taxonomies/{path}")).json() == one
+    refused(await api.get("/v1/taxonomies/topics?version=2"), 404, "NotFoundError")
+    changed = await api.patch("/v1/taxonomies/topics", json={"taxonomy_name": "t2", "metadata": {"b": 2}})
+    assert changed.status_code == 200
+    assert TaxonomyResponse.from_dict(changed.json()) is not None
+    shown = (await api.get("/v1/taxonomies/t2")).json()
+    assert (shown["metadata"], shown["description"], shown["config"]) == ({"b": 2}, "d", one["config"])
+    refused(await api.patch("/v1/taxonomies/t2", json={}), 400, "BadRequestError")
+    error = refused(await api.patch("/v1/taxonomies/t2", json={"config": flat()}), 422, "ValidationError")
+    assert places(error) == [("extra_forbidden", ["body", "config"])]
+    assert (await api.delete("/v1/taxonomies/t2")).status_code == 200
+    for call in (api.get, api.delete):
+        refused(await call("/v1/taxonomies/t2"), 404, "NotFoundError")
+
+
+async def test_a_hierarchy_without_its_type_said(api: httpx.AsyncClient) -> None:
+    ids = await prepared(api)
+    config = tree(node("groups", label="Groups"), node("codes", "groups", retriever_id="by code"))
+    one = await taxonomy(api, config)
+    assert TaxonomyResponse.from_dict(one) is not None
+    assert one["config"]["taxonomy_type"] == "hierarchical"
+    assert one["config"]["hierarchical_nodes"] == [
+        {"collection_id": ids["groups"], "label": "Groups"},
+        {
+            "collection_id": ids["codes"],
+            "parent_collection_id": ids["groups"],
+            "retriever_id": ids["by code"],
+        },
+    ]
+
+
+async def test_lists(api: httpx.AsyncClient) -> None:
+    await prepared(api)
+    for name in ("one", "two", "three"):
+        await taxonomy(api, name=name)
+    page = (await api.post("/v1/taxonomies/list", json={"limit": 2})).json()
+    assert ListTaxonomiesResponse.from_dict(page) is not None
+    assert [item["taxonomy_name"] for item in page["results"]] == ["three", "two"]
+    assert page["total_count"] == 3
+    rest = (await api.get("/v1/taxonomies", params={"cursor": page["pagination"]["next_cursor"]})).json()
+    assert [item["taxonomy_name"] for item in rest["results"]] == ["one"]
+    found = (await api.get("/v1/taxonomies?search=t*o")).json()["results"]
+    assert [item["taxonomy_name"] for item in found] == ["two"]
+    assert (await api.post("/v1/taxonomies/list")).json()["total_count"] == 3
+
+
+CONFIG = ["body", "config"]
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        ({"taxonomy_type": "flat"}, [[*CONFIG, "retriever_id"], [*CONFIG, "input_mappings"]]),
+        (flat(top_k=51), [[*CONFIG, "top_k"]]),
+        (flat(colour=1), [[*CONFIG, "colour"]]),
+        (flat(input_mappings=[]), [[*CONFIG, "input_mappings"]]),
+        (flat(input_mappings=[{"input_key": "a", "source_type": "magic"}]), [[*CONFIG, "input_mappings", 0]]),
+        (flat(input_mappings=[{"input_key": "a", "source_type": "literal"}]), [[*CONFIG, "input_mappings", 0]]),
+        (flat(source_collection={}), [[*CONFIG, "source_collection", "collection_id"]]),
+        ("flat", [CONFIG]),
+        ({"taxonomy_type": "round"}, [[*CONFIG, "taxonomy_type"]]),
+        (tree(), [[*CONFIG, "hierarchical_nodes"]]),
+        (tree(node("codes"), node("codes")), [[*CONFIG, "hierarchical_nodes", 1, "collection_id"]]),
+        (tree(node("codes", "groups")), [[*CONFIG, "hierarchical_nodes", 0, "parent_collection_id"]]),
+        (
+            tree(node("codes", "groups"), node("groups", "codes")),
+            [[*CONFIG, "hierarchical_nodes", 0, "parent_collection_id"]],
+        ),
+        (
+            {"hierarchical_nodes": [node("codes", input_mappings=MAPPINGS)]},
+            [[*CONFIG, "hierarchical_nodes", 0, "retriever_id"]],
+        ),
+        (
+            {"hierarchical_nodes": [node("codes", retriever_id="by code")]},
+            [[*CONFIG, "hierarchical_nodes", 0, "input_mappings"]],
+        ),
+        # A field that no path is: the engine's own rule.
+        (
+            flat(source_collection={"collection_id": "codes", "enrichment_fields": [{"field_path": "a." * 40}]}),
+            [CONFIG],
+        ),
+    ],
+)
+async def test_a_wrong_config_is_refused_with_its_place(api: httpx.AsyncClient, config: Any, where: Any) -> None:
+    await prepared(api)
+    answer = await api.post("/v1/taxonomies", json={"taxonomy_name": "t", "config": config})
+    found = [location for _, location in places(refused(answer, 422, "ValidationError"))]
+    for expected in where:
+        assert any(location[: len(expected)] == expected for location in found), found
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({"taxonomy_name": "list"}, 422, "ValidationError"),
+        ({"taxonomy_name": "a/b"}, 422, "ValidationError"),
+        ({"taxonomy_name": "topics"}, 409, "AlreadyExistsError"),
+        ({"colour": 1}, 422, "ValidationError"),
+        ({"config": flat(retriever_id="nobody")}, 404, "NotFoundError"),
+        ({"config": flat(source_collection={"collection_id": "nowhere"})}, 404, "NotFoundError"),
+        ({"config": tree(node("nowhere"))}, 404, "NotFoundError"),
+        ({"config": tree(node("codes", retriever_id="nobody"))}, 404, "NotFoundError"),
+        ({"config": {"inference_strategy": "llm"}}, 403, "NotEnabledError"),
+        ({"config": {"path_field": "folder"}}, 403, "NotEnabledError"),
+        ({"config": flat(step_analytics={"a": 1})}, 403, "NotEnabledError"),
+    ],
+)
+async def test_what_cannot_be_is_refused(
+    api: httpx.AsyncClient, body: dict[str, Any], status: int, kind: str
+) -> None:
+    await prepared(api)
+    await taxonomy(api)
+    answer = await api.post("/v1/taxonomies", json={"taxonomy_name": "t", "config": flat(), **body})
+    refused(answer, status, kind)
+
+
+async def test_what_is_named_stays_and_a_rename_breaks_nothing(api: httpx.AsyncClient) -> None:
+    await prepared(api)
+    one = await taxonomy(api)
+    refused(
+        await api.post("/v1/retrievers", json={"retriever_name": "r", "stages": [enrich(taxonomy_id="none")]}),
+        404,
+        "NotFoundError",
+    )
+    # The placeholder of the SDK's model is no taxonomy.
+    missing = {"retriever_name": "r", "stages": [enrich(taxonomy_id="{{TAXONOMY_ID}}")]}
+    assert (
+        "taxonomy_id" in refused(await api.post("/v1/retrievers", json=missing), 422, "ValidationError")["message"]
+    )
+    made = await make.retriever(api, "enriching", stages=[make.filter_stage(make.EBOLA), enrich()])
+    assert made["stages"][1]["parameters"]["taxonomy_id"] == one["taxonomy_id"]
+    assert (await api.patch("/v1/taxonomies/topics", json={"taxonomy_name": "other"})).status_code == 200
+    for path, user in (
+        ("/v1/taxonomies/other", "retriever 'enriching'"),
+        ("/v1/retrievers/by code", "taxonomy 'other'"),
+        ("/v1/collections/codes", "taxonomy 'other'"),
+    ):
+        error = refused(await api.delete(path), 400, "BadRequestError")
+        assert user in error["message"]
+    for path in (
+        "/v1/retrievers/enriching",
+        "/v1/taxonomies/other",
+        "/v1/retrievers/by code",
+        "/v1/collections/codes",
+    ):
+        assert (await api.delete(path)).status_code == 200, path
+
+
+async def test_taxonomies_of_other_namespaces_are_not_seen(api: httpx.AsyncClient) -> None:
+    await prepared(api)
+    await taxonomy(api)
+    made = (await api.post("/v1/namespaces", json={"namespace_name": "other"})).json()
+    api.headers["X-Namespace"] = made["namespace_id"]
+    refused(await api.get("/v1/taxonomies/topics"), 404, "NotFoundError")
+    assert (await api.get("/v1/taxonomies")).json()["results"] == []
