@@ -111,8 +111,9 @@ class Parameters(StageParameters):
 
 def aggregate(rows: Sequence[Row], parameters: Parameters) -> list[Row]:
     """One row per group (one in all without ``group_by``), its fields the keys of the group and the figures.
-    Documents without a field are in the group of its null. Of no rows there are no groups."""
-    groups: dict[tuple[Hashable, ...], list[Row]] = {}
+    Documents without a field are in the group of its null. Of no rows there are no groups; without ``group_by``
+    there is a row of them all the same, as in SQL, so that a threshold can ask for a count of 0."""
+    groups: dict[tuple[Hashable, ...], list[Row]] = {} if parameters.group_by else {(): []}
     for row in rows:
         key = tuple(identity(value(row, group.field)) for group in parameters.group_by or ())
         groups.setdefault(key, []).append(row)

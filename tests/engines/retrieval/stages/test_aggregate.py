@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams.engines.retrieval.stages.aggregate import Parameters, aggregate
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.validation import read
+from streams.engines.retrieval.verdict import decide
 from tests.engines.retrieval.stages.rows import row
 
 
@@ -136,3 +137,19 @@ def test_groups_in_order_sorted_and_limited() -> None:
 def test_bad_parameters_are_refused_with_their_place(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read(Parameters, bad)
+
+
+def test_of_no_documents_there_are_figures_but_no_groups() -> None:
+    """As in SQL; so an alert's threshold can ask for a count of 0."""
+    asked: dict[str, Any] = {
+        "aggregations": [
+            {"function": "count", "alias": "n"},
+            {"function": "avg", "field": "a", "alias": "mean"},
+        ],
+        "include_documents": True,
+    }
+    (found,) = aggregate([], Parameters.model_validate(asked))
+    assert found.fields == {"n": 0, "mean": None, "documents": []}
+    assert decide({"threshold": {"field": "n", "operator": "eq", "value": 0}}, [found]) is not None
+    assert decide({"threshold": {"field": "n", "operator": "gt", "value": 0}}, [found]) is None
+    assert aggregate([], Parameters.model_validate({**asked, "group_by": ["b"]})) == []

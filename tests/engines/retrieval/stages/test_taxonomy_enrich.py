@@ -172,7 +172,7 @@ def test_what_does_not_exist_is_named() -> None:
     [
         (None, "there are none"),
         ([{"collection_id": "a", "parent_collection_id": "b"}], "the parent 'b' is no node"),
-        ([{"collection_id": "a", "parent_collection_id": "a"}], "their own ancestors"),
+        ([{"collection_id": "a", "parent_collection_id": "a"}], "its own ancestor"),
         ([{"collection_id": "a"}, {"collection_id": "a"}], "a node once"),
         ([{"label": "x"}], "collection_id"),
         (
