@@ -173,6 +173,9 @@ class FieldIndex:
 
     def _of_string(self, value: str) -> Cell:
         found = [*self._existing, *self._present]
+        if not self._finders and self._by_string_alone:
+            # All strings are alike.
+            return self._cell(found)
         for finder in self._finders:
             finder(value, found)
         cell = self._cell(found) if self._by_string_alone else self._completed(found, [value])
