@@ -60,7 +60,9 @@ async def _refusal(
             plan = compile_plan(retriever, alert, application, collection_id=collection_id)
             if not plan.tail:
                 return None
-        definitions = await named_definitions(connection, namespace_id, [retriever])
+        definitions = await named_definitions(
+            connection, namespace_id, retriever["stages"], alert.get("inputs"), application.get("input_mappings")
+        )
         standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
         reference_collections(standing, definitions)
     except PlanError as error:

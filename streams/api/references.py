@@ -8,8 +8,8 @@ beginning again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.stages.registry import STAGES
@@ -103,6 +103,14 @@ WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at 
 """
 
 
+def _mentions(rows: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """Where other definitions may be named: in stages, and in constants that their templates are filled with."""
+    for _, application, alert, retriever in rows:
+        yield retriever["stages"]
+        yield alert.get("inputs")
+        yield application.get("input_mappings")
+
+
 async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
     """The collections that attached alerts look things up in, each with the names of the alerts; attachments to
     the collection ``without`` left out."""
@@ -113,7 +121,7 @@ async def _named(connection: Connection, namespace_id: str, *, without: str | No
     rows = await cursor.fetchall()
     if not rows:
         return {}
-    definitions = await named_definitions(connection, namespace_id, [row[3] for row in rows])
+    definitions = await named_definitions(connection, namespace_id, *_mentions(rows))
     named: dict[str, set[str]] = {}
     for collection_id, application, alert, retriever in rows:
         try:

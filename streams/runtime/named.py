@@ -1,16 +1,14 @@
 """The definitions of one namespace by id or name, for those who are given a name (contract 1.6)."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from schemas.api.named import named_by_stages, named_by_taxonomy
 from schemas.events.definition import DefinitionRecord, Kind
 from streams.runtime.catalog import Catalog
 from streams.runtime.database import Connection
 from streams.runtime.definitions import select_definitions
 
-_Reference: TypeAlias = tuple[str, str]
-"""Kind and identifier."""
+_LONGEST_NAME: Final = 1_024
 
 
 class NamedDefinitions:
@@ -45,37 +43,37 @@ class NamedDefinitions:
         return None
 
 
-async def named_definitions(
-    connection: Connection, namespace_id: str, retrievers: Iterable[Mapping[str, Any]]
-) -> NamedDefinitions:
-    """Everything that the stages of these retriever bodies may name, directly or through other retrievers and
-    taxonomies, as the transaction sees it."""
+async def named_definitions(connection: Connection, namespace_id: str, *mentions: Any) -> NamedDefinitions:
+    """As the transaction sees them, the collections of a namespace, and the retrievers and taxonomies that any
+    text in ``mentions`` (stages, inputs that templates are filled with) may be the id or name of, with those that
+    their bodies mention in turn."""
     found = await select_definitions(
         connection, "d.namespace_id = %(namespace)s AND d.kind = 'collection'", {"namespace": namespace_id}
     )
     records = [stored.record for stored in found]
-    known: set[_Reference] = set()
-    asked = {reference for retriever in retrievers for reference in _named("retriever", retriever)}
-    while asked := asked - known:
-        known |= asked
+    known: set[str] = set()
+    new = set(_texts(mentions))
+    while new := new - known:
+        known |= new
         found = await select_definitions(
             connection,
-            "d.namespace_id = %(namespace)s AND EXISTS (SELECT FROM unnest(%(kinds)s::text[], %(names)s::text[])"
-            " AS asked (kind, name) WHERE d.kind = asked.kind AND (d.id = asked.name OR d.name = asked.name))",
-            {
-                "namespace": namespace_id,
-                "kinds": [kind for kind, _ in asked],
-                "names": [name for _, name in asked],
-            },
+            "d.namespace_id = %(namespace)s AND d.kind IN ('retriever', 'taxonomy')"
+            " AND (d.id = ANY(%(names)s) OR d.name = ANY(%(names)s))",
+            {"namespace": namespace_id, "names": list(new)},
         )
         records += [stored.record for stored in found]
-        asked = {reference for stored in found for reference in _named(stored.record.kind, stored.body)}
+        new = {text for stored in found for text in _texts(stored.body)}
     return NamedDefinitions(Catalog("", 0, records), namespace_id)
 
 
-def _named(kind: Kind, body: Mapping[str, Any]) -> Iterator[_Reference]:
-    places = named_by_stages(body["stages"]) if kind == "retriever" else named_by_taxonomy(body["config"])
-    for place in places:
-        if place.kind != "collection":
-            for name in place.names:
-                yield place.kind, name
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value that can be an id or a name."""
+    if isinstance(value, str):
+        if 0 < len(value) <= _LONGEST_NAME and "\x00" not in value:
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple) and not (value and type(value[0]) is float):
+        for item in value:
+            yield from _texts(item)

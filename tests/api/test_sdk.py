@@ -66,6 +66,46 @@ def first_hour(url: str) -> None:
         )
         assert clusters.get_cluster("topics").cluster_id == cluster.cluster_id
 
+        taxonomies = mixpeek.TaxonomiesApi(client)
+        flat = {
+            "taxonomy_type": "flat",
+            "retriever_id": "ebola",
+            "input_mappings": [{"input_key": "text", "source_type": "payload", "path": "text"}],
+            "source_collection": {"collection_id": "news"},
+        }
+        wanted = {"taxonomy_name": "topics", "config": flat}
+        taxonomy = taxonomies.create_taxonomy_taxonomies(mixpeek.CreateTaxonomyRequest.from_dict(wanted))
+        assert taxonomy.config.actual_instance.source_collection.collection_id == news.collection_id
+        nodes = [{"collection_id": news.collection_id, "label": "News"}]
+        tree = {**flat, "taxonomy_type": "hierarchical", "hierarchical_nodes": nodes}
+        del tree["source_collection"]
+        wanted = {"taxonomy_name": "tree", "config": tree}
+        taxonomies.create_taxonomy_taxonomies(mixpeek.CreateTaxonomyRequest.from_dict(wanted))
+        shown = taxonomies.get_taxonomy_taxonomies("tree")
+        assert [node.label for node in shown.config.actual_instance.hierarchical_nodes] == ["News"]
+        assert (
+            taxonomies.patch_taxonomy_taxonomies(
+                "topics", mixpeek.PatchTaxonomyRequest(description="d")
+            ).description
+            == "d"
+        )
+        assert taxonomies.list_taxonomies().total_count == taxonomies.list_taxonomies_0().total_count == 2
+        # Its models of stages send placeholders for what is not given.
+        enrich = mixpeek.StageParamsTaxonomyEnrich(taxonomy_id=taxonomy.taxonomy_id).to_dict()
+        join = mixpeek.StageParamsDocumentEnrich(retriever_id="ebola").to_dict()
+        assert join["target_collection_id"] == "{{COLLECTION_ID}}"
+        enriching = {
+            "retriever_name": "enriching",
+            "stages": [
+                {"stage_name": name, "config": {"stage_id": name, "parameters": parameters}}
+                for name, parameters in (("taxonomy_enrich", enrich), ("document_enrich", join))
+            ],
+        }
+        retrievers.create_retriever(mixpeek.CreateRetrieverRequest.from_dict(enriching))
+        with pytest.raises(mixpeek.exceptions.BadRequestException):
+            taxonomies.delete_taxonomy_taxonomies("topics")
+        taxonomies.delete_taxonomy_taxonomies("tree")
+
         triggers = mixpeek.TriggersApi(client)
         trigger = triggers.create_trigger(
             mixpeek.SharedTriggersModelsCreateTriggerRequest(

@@ -7,6 +7,7 @@ import pytest
 from mixpeek.models.list_taxonomies_response import ListTaxonomiesResponse
 from mixpeek.models.taxonomy_response import TaxonomyResponse
 
+from streams.runtime.agent import Context
 from tests.api import make
 from tests.api.make import places, refused
 
@@ -225,3 +226,36 @@ async def test_taxonomies_of_other_namespaces_are_not_seen(api: httpx.AsyncClien
     api.headers["X-Namespace"] = made["namespace_id"]
     refused(await api.get("/v1/taxonomies/topics"), 404, "NotFoundError")
     assert (await api.get("/v1/taxonomies")).json()["results"] == []
+
+
+async def test_an_attached_alert_feeds_what_its_taxonomy_matches_against(
+    api: httpx.AsyncClient, here: Context
+) -> None:
+    """Also when the alert's inputs say which taxonomy that is."""
+    ids = await prepared(api)
+    news = (await make.collection(api, "news"))["collection_id"]
+    await taxonomy(api)
+    await taxonomy(api, tree(node("groups"), node("codes", "groups")), "tree")
+    stages = [make.filter_stage(make.EBOLA), enrich(taxonomy_id="{{INPUT.which}}")]
+    await make.retriever(api, "enriching", stages=stages)
+    one = await make.alert(api, "enriching", "A", inputs={"which": "topics"})
+    application = {"alert_id": one["alert_id"], "input_mappings": make.CONSTANT}
+    attached = {"alert_applications": [application]}
+
+    async def following() -> set[str]:
+        async with here.database.connection() as connection:
+            await connection.execute("UPDATE reference_feeds SET kept_until = now() - interval '1 s'")
+            cursor = await connection.execute(
+                "SELECT collection_id FROM reference_feeds WHERE state = 'following'"
+            )
+            return {row[0] for row in await cursor.fetchall()}
+
+    assert (await api.patch(f"/v1/collections/{news}", json=attached)).status_code == 200
+    assert await following() == {ids["codes"]}
+    changed = await api.patch("/v1/alerts/A", json={"inputs": {"which": "tree"}})
+    assert changed.status_code == 200, changed.text
+    assert await following() == {ids["codes"], ids["groups"]}
+    error = refused(await api.patch("/v1/alerts/A", json={"inputs": {"which": "none"}}), 422, "ValidationError")
+    assert "there is no taxonomy 'none'" in error["message"]
+    assert (await api.patch("/v1/alerts/A", json={"inputs": {"which": "topics"}})).status_code == 200
+    assert await following() == {ids["codes"]}

@@ -167,3 +167,50 @@ stages: [{{stage_name: s, config: {{stage_id: {stage_id}}}}}]
     with pytest.raises(ApplyError, match=words) as caught:
         await applied(client, text)
     assert str(caught.value).startswith("m.yaml")
+
+
+TOPICS = """
+kind: retriever
+retriever_name: enriching
+stages:
+  - {stage_name: who, config: {stage_id: taxonomy_enrich, parameters: {taxonomy_id: topics}}}
+  - {stage_name: join, config: {stage_id: document_enrich, parameters: {target_collection_id: codes}}}
+---
+kind: taxonomy
+taxonomy_name: topics
+description: by code
+config:
+  retriever_id: by code
+  input_mappings: [{input_key: code, source_type: payload}]
+  source_collection: {collection_id: codes}
+---
+kind: retriever
+retriever_name: by code
+collection_identifiers: [codes]
+stages:
+  - stage_name: s
+    config:
+      stage_id: attribute_filter
+      parameters: {conditions: {field: code, operator: eq, value: "{{INPUT.code}}"}}
+---
+kind: collection
+collection_name: codes
+"""
+
+
+async def test_taxonomies_are_made_between_the_retrievers_they_name_and_those_that_name_them(
+    client: ApiClient,
+) -> None:
+    kinds = [
+        ("collection", "codes"),
+        ("retriever", "by code"),
+        ("taxonomy", "topics"),
+        ("retriever", "enriching"),
+    ]
+    assert await applied(client, TOPICS) == [("created", *item) for item in kinds]
+    assert await applied(client, TOPICS) == [("unchanged", *item) for item in kinds]
+    changed = await applied(client, TOPICS.replace("by code\nconfig", "by the code\nconfig"))
+    assert [item for item in changed if item[0] != "unchanged"] == [("changed", "taxonomy", "topics")]
+    assert (await client.get("v1", "taxonomies", "topics")).body["description"] == "by the code"
+    with pytest.raises(ApplyError, match=r"taxonomy 'topics': config cannot be changed"):
+        await applied(client, TOPICS.replace("source_type: payload", "source_type: payload, path: c"))
