@@ -20,6 +20,7 @@ _PREFIXES: Final = {
     "taxonomy": "tax_",
     "trigger": "trig_",
     "cluster_trigger": "trig_",
+    "execution": "exec_",
 }
 
 BASE_BYTES: Final = 12

@@ -59,7 +59,15 @@ STATIONS: tuple[Station, ...] = (
         "relay",
         ("outbox",),
         "publishes what the others committed, in order; one leader",
-        names(DOCUMENTS, DEFINITIONS, REFERENCES, TRIGGER_COMMANDS, TRIGGER_RESULTS, NOTIFICATIONS),
+        names(
+            DOCUMENTS,
+            DEFINITIONS,
+            REFERENCES,
+            RETRIEVER_EXECUTIONS,
+            TRIGGER_COMMANDS,
+            TRIGGER_RESULTS,
+            NOTIFICATIONS,
+        ),
         relay,
     ),
     Station(

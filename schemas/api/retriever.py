@@ -84,7 +84,7 @@ class BudgetLimits(ApiRequest):
     max_time_ms: int | None = Field(None, ge=0)
 
 
-def _flat(raw: Any) -> Any:
+def flat_schema(raw: Any) -> Any:
     """The wrapped form ``{"type": "object", "properties": {…}}`` of an input schema as the flat map."""
     if isinstance(raw, dict) and isinstance(raw.get("properties"), dict):
         beside = {key: value for key, value in raw.items() if key != "properties"}
@@ -110,7 +110,7 @@ class CreateRetrieverRequest(ApiRequest):
     requires_subscription: bool = False
     marketplace_listing_id: str | None = None
 
-    _flat_schema = field_validator("input_schema", mode="before")(_flat)
+    _flat_schema = field_validator("input_schema", mode="before")(flat_schema)
 
 
 class PatchRetrieverRequest(ApiRequest):
@@ -128,7 +128,7 @@ class PatchRetrieverRequest(ApiRequest):
     requires_subscription: bool | None = None
     marketplace_listing_id: str | None = None
 
-    _flat_schema = field_validator("input_schema", mode="before")(_flat)
+    _flat_schema = field_validator("input_schema", mode="before")(flat_schema)
 
 
 class StageOutput(ApiResponse):

@@ -34,7 +34,7 @@ def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids:
         "retriever_name": request.retriever_name,
         "collection_identifiers": list(collection_ids),
         "stages": stored_stages(request.stages),
-        "input_schema": _checked(input_fields(request.input_schema)),
+        "input_schema": checked_schema(input_fields(request.input_schema)),
         "budget_limits": None if request.budget_limits is None else request.budget_limits.filled(),
         "version": 1,
     }
@@ -42,7 +42,7 @@ def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids:
     return body
 
 
-def _checked(schema: JsonObject | None) -> JsonObject | None:
+def checked_schema(schema: JsonObject | None) -> JsonObject | None:
     """An input schema whose defaults fit their types. Raises 422."""
     try:
         check_schema(schema)
@@ -86,7 +86,9 @@ def patched_body(
     if stages is not None:
         changed["stages"] = stages
     if request.input_schema is not None:
-        changed["input_schema"] = _checked(grown(body["input_schema"], input_fields(request.input_schema) or {}))
+        changed["input_schema"] = checked_schema(
+            grown(body["input_schema"], input_fields(request.input_schema) or {})
+        )
     if changed != body:
         changed["version"] = body["version"] + 1
     return changed

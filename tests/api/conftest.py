@@ -66,7 +66,14 @@ async def api(here: Context) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def served(context: Context) -> AsyncIterator[str]:
     """The application on a port of its own; gives its address."""
-    config = uvicorn.Config(application(context), port=0, log_level="error", lifespan="off")
+    async with served_app(application(context)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served_app(app: FastAPI) -> AsyncIterator[str]:
+    """An application on a port of its own; gives its address."""
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

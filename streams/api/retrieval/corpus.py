@@ -23,8 +23,8 @@ from streams.runtime.database import Connection
 
 MAX_ROWS: Final = 100_000
 """Documents that one scan gives; where more are asked for, :attr:`PostgresCorpus.limits` says so."""
-WITH_VECTORS: Final = 10_000
-"""Rows up to which a scan brings their vectors along; of more, each is fetched when it is asked for."""
+WITH_VECTORS: Final = 1_000
+"""Documents per collection up to which a scan brings their vectors along: one for more than that only counts."""
 
 
 class PostgresCorpus:
@@ -93,7 +93,7 @@ class PostgresCorpus:
             cut = cut or (applied < limit and self._counts[collection_id, scope.where] > applied)
         if cut:
             self.limits.append({"name": "scan", "requested": limit, "applied": applied, "ceiling": MAX_ROWS})
-        if len(events) > WITH_VECTORS:
+        if limit > WITH_VECTORS:
             return [row_of(event) for event in events]
         return await self._rows(events)
 

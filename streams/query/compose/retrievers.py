@@ -61,6 +61,23 @@ def percolated_detail(execution: Execution, retriever: Mapping[str, Any]) -> dic
     }
 
 
+def status(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """How far an execution came, from its detail."""
+    names = ("execution_id", "retriever_id", "status", "created_at", "completed_at", "error", "current_stage")
+    return {
+        **{name: detail.get(name) for name in names},
+        "stages_completed": detail.get("stages_completed") or 0,
+        "total_stages": detail.get("total_stages") or 0,
+        "total_returned": detail.get("total_returned"),
+    }
+
+
+def profile(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What an execution cost, from its detail."""
+    names = ("stage_statistics", "budget", "limits", "degraded", "warnings", "position")
+    return {**status(detail), **{name: detail.get(name) for name in names}}
+
+
 def _document(execution: Execution) -> dict[str, Any]:
     own = fields(execution)
     metadata = own.get("metadata")
@@ -128,6 +145,17 @@ def stored_summary(run: RetrieverRun) -> dict[str, Any]:
         "credits_used": float((run.detail.get("budget") or {}).get("credits_used") or 0.0),
         "total_processed": max((int(stage.get("input_count") or 0) for stage in stages), default=0),
         "total_returned": len(run.detail.get("documents") or []) if returned is None else int(returned),
+    }
+
+
+def adhoc_summary(run: RetrieverRun) -> dict[str, Any]:
+    """A recorded run of a retriever that was never stored, in a list."""
+    return {
+        **stored_summary(run),
+        "execution_mode": "adhoc",
+        "timestamp": format_instant(run.created_at),
+        "stages_completed": run.detail.get("stages_completed") or 0,
+        "total_stages": run.detail.get("total_stages") or 0,
     }
 
 

@@ -1,15 +1,22 @@
 """Recorded retriever runs, and which alerts run a retriever."""
 
+from datetime import datetime
+from typing import Final
+
 from psycopg.rows import class_row
 
 from streams.query.compose.rows import RetrieverRun
 from streams.runtime.database import Connection, fetch_value
 
+ADHOC: Final = ""
+"""The id under which runs of retrievers that were never stored are recorded."""
 _COLUMNS = "execution_id, retriever_id, status, created_at, completed_at, detail"
 # The runs of alerts' look-ups are listed as what they are, executions of alerts: their ids have more digits.
 _OF_RETRIEVER = (
     "namespace_id = %(namespace)s AND retriever_id = %(retriever)s"
-    " AND (%(status)s::text IS NULL OR status = %(status)s) AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
+    " AND (%(status)s::text IS NULL OR status = %(status)s)"
+    " AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)"
+    " AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
 )
 
 
@@ -27,10 +34,24 @@ async def run(
 
 
 async def newest(
-    connection: Connection, namespace_id: str, retriever_id: str, status: str | None, limit: int
+    connection: Connection,
+    namespace_id: str,
+    retriever_id: str,
+    status: str | None,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[list[RetrieverRun], int]:
-    """The newest recorded runs of a retriever, and how many there are."""
-    parameters = {"namespace": namespace_id, "retriever": retriever_id, "status": status, "limit": limit}
+    """The newest recorded runs of a retriever, begun ``since`` and before ``until``, and how many there are."""
+    parameters = {
+        "namespace": namespace_id,
+        "retriever": retriever_id,
+        "status": status,
+        "limit": limit,
+        "since": since,
+        "until": until,
+    }
     total = await fetch_value(
         connection, f"SELECT count(*) FROM retriever_executions WHERE {_OF_RETRIEVER}", parameters
     )

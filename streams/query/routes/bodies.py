@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streams.runtime.http.pages import PageDep, PageRequest, WindowRequest, decode_cursor
 
@@ -36,6 +36,24 @@ class ListRequest(BaseModel):
     sorts: list[dict[str, Any]] | None = None
     search: str | None = None
     status: Status | None = None
+
+
+class AdhocListRequest(BaseModel):
+    """Body of the list of executions whose retriever was never stored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = None
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+    count_only: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: item for name, item in value.items() if item is not None}
+        return value
 
 
 class ExecutionsBody(BaseModel):

@@ -78,13 +78,18 @@ async def authorize(request: Request) -> Caller:
     """The caller, who must have the scope the method needs. Raises 401 or 403."""
     caller = await authenticate(request)
     _check_text(request)
-    reading = request.method in ("GET", "HEAD") or (
-        request.method == "POST" and request.url.path.endswith(("/list", "/history", "/explain"))
-    )
+    reading = request.method in ("GET", "HEAD") or (request.method == "POST" and _only_reads(request.url.path))
     needed = "read" if reading else "write"
     if needed not in caller.scopes:
         raise ApiError(403, f"This key has no '{needed}' scope")
     return caller
+
+
+def _only_reads(path: str) -> bool:
+    """Whether a POST changes nothing: it asks with a body."""
+    return path.endswith(("/list", "/history", "/explain")) or (
+        path.startswith("/v1/retrievers/") and path.endswith(("/execute", "/execute/batch"))
+    )
 
 
 def _check_text(request: Request) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from streams.engines.retrieval.errors import BudgetError, PlanError, StageError
 from streams.engines.retrieval.filters.nodes import And
@@ -57,6 +57,20 @@ class Execution:
         }
 
 
+class Watch(Protocol):
+    """Somebody who is told of an execution's stages as they run, but not of those of retrievers inside it."""
+
+    def started(self, index: int, stage: PreparedStage) -> None:
+        """A stage begins; ``index`` counts from 0."""
+        ...
+
+    def finished(
+        self, index: int, stage: PreparedStage, stat: Stat, rows: Sequence[Row], budget: Mapping[str, Any]
+    ) -> None:
+        """A stage has ended, with an error where ``stat`` has one; ``rows`` are those it left."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class NoDefinitions:
     """Nothing else is defined."""
@@ -88,6 +102,7 @@ async def execute(
     definitions: Definitions | None = None,
     secrets: Mapping[str, str] | None = None,
     seed: str = "",
+    watch: Watch | None = None,
 ) -> Execution:
     """Run a retriever's stages over a corpus.
 
@@ -112,7 +127,7 @@ async def execute(
         run.where = EVERYTHING if filters is None else run.filter(filters)
     except StageError as error:
         raise PlanError(f"filters: {error}") from error
-    return await _stages(run, prepared.stages, None)
+    return await _stages(run, prepared.stages, None, watch)
 
 
 async def execute_tail(
@@ -184,13 +199,17 @@ def _prepared(run: Run, retriever: Mapping[str, Any]) -> Prepared:
     return replace(known[1], collections=tuple(retriever.get("collection_identifiers") or ()) or None)
 
 
-async def _stages(run: Run, stages: Sequence[PreparedStage], rows: list[Row] | None) -> Execution:
+async def _stages(
+    run: Run, stages: Sequence[PreparedStage], rows: list[Row] | None, watch: Watch | None = None
+) -> Execution:
     """Run stages on rows; ``None`` means that the first is to find them."""
     statistics: dict[str, Stat] = {}
     error: str | None = None
     failed: str | None = None
     current = [] if rows is None else rows
-    for stage in stages:
+    for index, stage in enumerate(stages):
+        if watch is not None:
+            watch.started(index, stage)
         run.stage_name, run.place, run.first = stage.name, stage.place, rows is None and not statistics
         started = run.budget.elapsed_ms
         counted = len(current)
@@ -210,7 +229,9 @@ async def _stages(run: Run, stages: Sequence[PreparedStage], rows: list[Row] | N
                 error, left = problem, []
         current = left
         elapsed = run.budget.elapsed_ms - started
-        statistics[stage.name] = Stat(counted, len(current), elapsed, problem)
+        statistics[stage.name] = stat = Stat(counted, len(current), elapsed, problem)
+        if watch is not None:
+            watch.finished(index, stage, stat, current, run.budget.wire())
         if error is not None:
             failed = stage.name
             break

@@ -1,0 +1,183 @@
+"""Running retrievers (contract 2.2, 4.5, 1.7 style D)."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.api.retriever import BudgetLimits, InputField, Stage, flat_schema
+
+MAX_QUERIES = 16
+
+
+class OffsetPage(ApiRequest):
+    """A page by its number."""
+
+    method: Literal["offset"] = "offset"
+    page_size: int = Field(10, ge=1, le=500)
+    page_number: int = Field(1, ge=1, le=1_000_000)
+
+    @property
+    def size(self) -> int:
+        """Documents on a page."""
+        return self.page_size
+
+
+class CursorPage(ApiRequest):
+    """The page behind an opaque cursor."""
+
+    method: Literal["cursor"] = "cursor"
+    limit: int = Field(10, ge=1, le=500)
+    cursor: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Documents on a page."""
+        return self.limit
+
+
+class ScrollPage(ApiRequest):
+    """The page behind a cursor that ends."""
+
+    method: Literal["scroll"] = "scroll"
+    limit: int = Field(100, ge=1, le=1_000)
+    scroll_id: str | None = None
+    scroll_ttl: int = Field(300, ge=60, le=3_600)
+
+    @property
+    def size(self) -> int:
+        """Documents on a page."""
+        return self.limit
+
+
+class KeysetPage(ApiRequest):
+    """The page behind a document."""
+
+    method: Literal["keyset"] = "keyset"
+    limit: int = Field(10, ge=1, le=500)
+    after: JsonObject | None = None
+
+    @property
+    def size(self) -> int:
+        """Documents on a page."""
+        return self.limit
+
+
+PageOf = OffsetPage | CursorPage | ScrollPage | KeysetPage
+
+_METHODS: dict[str, type[PageOf]] = {
+    "offset": OffsetPage,
+    "cursor": CursorPage,
+    "scroll": ScrollPage,
+    "keyset": KeysetPage,
+}
+
+
+class Consistency(ApiRequest):
+    """How fresh the documents must be."""
+
+    mode: Literal["strong", "eventual"]
+    max_staleness_ms: int | None = Field(None, ge=0)
+
+
+class RunRequest(ApiRequest):
+    """What every execution takes."""
+
+    inputs: JsonObject = Field(default_factory=dict)
+    filters: JsonObject | None = None
+    pagination: JsonObject | None = None
+    limit: int | None = Field(None, ge=1, le=500)
+    page_size: int | None = Field(None, ge=1, le=500)
+    stream: bool = False
+    return_presigned_urls: bool = False
+    return_vectors: bool = False
+    explain: bool = False
+    settings: JsonObject | None = None
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if None not in (self.limit, self.page_size) and self.limit != self.page_size:
+            raise problem("limit and page_size mean the same: send one of them", "page_size")
+        self.page()
+        return self
+
+    def page(self) -> PageOf:
+        """Which documents of the result are wanted."""
+        if self.pagination is None:
+            return CursorPage(limit=self.limit or self.page_size or 10)
+        method = self.pagination.get("method")
+        model = _METHODS.get("cursor" if method is None else method) if isinstance(method, str | None) else None
+        if model is None:
+            raise problem(
+                f"the method is one of {', '.join(_METHODS)}", "pagination", "method", kind="literal_error"
+            )
+        return read_part(model, self.pagination, "pagination")
+
+    def size_warning(self) -> str | None:
+        """What to tell about two sizes that disagree."""
+        given = self.limit or self.page_size
+        if self.pagination is None or given is None or given == self.page().size:
+            return None
+        return f"limit {given} was not used: pagination asks for pages of {self.page().size}"
+
+
+class ExecuteRequest(RunRequest):
+    """``ExecuteRetrieverRequest``."""
+
+    expand: list[str] | None = Field(None, max_length=50)
+    skip_cache: bool = False
+    write_token: str | None = None
+    consistency: Consistency | None = None
+    target_collection_id: str | None = None
+
+
+class AdhocRequest(RunRequest):
+    """``AdhocExecuteRequest``: a retriever that is not stored, and its inputs."""
+
+    collection_identifiers: list[str] | None = None
+    collection_ids: list[str] | None = None
+    stages: list[Stage] = Field(min_length=1, max_length=50)
+    input_schema: dict[str, InputField] | None = None
+    budget_limits: BudgetLimits | None = None
+    pre_filters: JsonObject | None = None
+    """Another name of ``filters``."""
+    skip_cache: bool = False
+
+    _flat_schema = field_validator("input_schema", mode="before")(flat_schema)
+
+    @model_validator(mode="after")
+    def _one_filter(self) -> Self:
+        if self.filters is not None and self.pre_filters is not None:
+            raise problem("filters and pre_filters mean the same: send one of them", "pre_filters")
+        return self
+
+
+class BatchQuery(ApiRequest):
+    """One question of a batch."""
+
+    inputs: JsonObject
+    filters: JsonObject | None = None
+
+
+class BatchRequest(ApiRequest):
+    """``ExecuteBatchRequest``."""
+
+    queries: list[BatchQuery] = Field(min_length=1, max_length=MAX_QUERIES)
+    settings: JsonObject | None = None
+    """Shared by every query: ``limit``, the most documents of each (10)."""
+    concurrency: int = Field(5, ge=1, le=20)
+    return_presigned_urls: bool = False
+    return_vectors: bool = False
+    stream: bool = False
+
+    @model_validator(mode="after")
+    def _limit(self) -> Self:
+        found: Any = (self.settings or {}).get("limit", 10)
+        if type(found) is not int or not 1 <= found <= 500:
+            raise problem("limit must be a whole number from 1 to 500", "settings", "limit")
+        return self
+
+    @property
+    def limit(self) -> int:
+        """The most documents of each query."""
+        return int((self.settings or {}).get("limit", 10))

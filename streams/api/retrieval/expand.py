@@ -1,0 +1,37 @@
+"""``expand``: documents that a result refers to, put beside it (contract 4.5)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from schemas.api.base import JsonObject
+from streams.engines.retrieval.filters.paths import parse_path, resolve
+from streams.engines.retrieval.stages.corpus import Corpus
+from streams.engines.retrieval.stages.rows import shown
+
+MAX_REFERENCES: Final = 50
+
+
+async def expanded(documents: Sequence[JsonObject], fields: Sequence[str], corpus: Corpus) -> list[str]:
+    """Put under ``_expanded`` of each document, by field, the documents whose ids its fields hold, from any
+    collection of the namespace. Returns warnings: of more than 50 different ones the rest is left out."""
+    paths = [(name, parse_path(name)) for name in fields]
+    wanted: dict[str, JsonObject | None] = {}
+    named = [[(name, _ids(resolve(item, path))) for name, path in paths] for item in documents]
+    for fields_of in named:
+        for _, ids in fields_of:
+            wanted.update(dict.fromkeys(ids))
+    cut = len(wanted) > MAX_REFERENCES
+    kept = list(wanted)[:MAX_REFERENCES]
+    for collection_id in await corpus.collections():
+        for row in await corpus.get(collection_id, [name for name in kept if wanted[name] is None]):
+            wanted[row.document_id] = shown(row)
+    for item, fields_of in zip(documents, named, strict=True):
+        item["_expanded"] = {
+            name: [found for one in ids if (found := wanted[one]) is not None] for name, ids in fields_of
+        }
+    return [f"expand took the first {MAX_REFERENCES} of {len(wanted)} references"] if cut else []
+
+
+def _ids(values: Sequence[Any]) -> list[str]:
+    every = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return list(dict.fromkeys(item for item in every if isinstance(item, str) and item and "\x00" not in item))
