@@ -77,6 +77,7 @@ NAMES: Final[dict[str, str]] = {
 _QUERY_KEYS: Final = frozenset(("feature_uri", "text", "vector", "min_score"))
 GENERATED: Final = " retriever"
 """Ends the name of a retriever made from an alert's own words."""
+_LONGEST_NAME: Final = 200
 _ALERT_EXTRAS: Final = ("retriever", "filter", "query", "collections")
 
 
@@ -121,6 +122,8 @@ class Step:
     name: str
     body: JsonObject
     place: Place = field(compare=False)
+    shorthand: bool = field(default=False, compare=False)
+    """It was made from an alert's ``filter`` or ``query``, so that :func:`read_body` finds nothing wrong."""
 
 
 def expand(objects: Iterable[ManifestObject]) -> list[Step]:
@@ -236,7 +239,9 @@ def _alert(name: str, body: JsonObject, place: Place) -> list[Step]:
     elif asks != ["retriever_id"]:
         retriever = _inline(name, extras, place)
         body["retriever_id"] = retriever["retriever_name"]
-        steps.append(Step("retriever", retriever["retriever_name"], retriever, place))
+        given: str = retriever["retriever_name"]
+        shorthand = "retriever" not in extras and len(given) <= _LONGEST_NAME
+        steps.append(Step("retriever", given, retriever, place, shorthand))
     steps.append(Step("alert", name, body, place))
     collections = extras.get("collections", [])
     if not isinstance(collections, list) or not all(isinstance(item, str) and item for item in collections):

@@ -70,7 +70,7 @@ class ApiRequest(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if isinstance(raw, dict):
+        if isinstance(raw, dict) and None in raw.values():
             declared = _declared(cls)
             raw = {key: value for key, value in raw.items() if value is not None or key not in declared}
         try:

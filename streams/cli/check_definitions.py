@@ -21,6 +21,7 @@ from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Pl
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.templates.filling import holds_template
 
 ON_INGEST: Final = "on_ingest"
 Refuse = Callable[[ManifestError], None]
@@ -89,24 +90,30 @@ class _Reading:
         retriever: JsonObject | None = None
         collections: list[str] = []
         steps = steps_of(item)
-        own = any(step.kind == "alert" for step in steps)
+        # The alert, where there is one, follows a retriever of its own.
+        own = steps[0].kind == "alert" or (len(steps) > 1 and steps[1].kind == "alert")
         for step in steps:
             self._names.add(step)
+            if step.shorthand:
+                retriever = {"collection_identifiers": [], "stages": step.body["stages"], "input_schema": None}
+                continue
             request = read_body(step)
-            if isinstance(request, CreateRetrieverRequest):
+            # Not isinstance, which asks a model's metaclass and costs more than all else here.
+            if type(request) is CreateRetrieverRequest:
                 retriever = _retriever(step, request)
                 if not own or not step.name.endswith(GENERATED):
                     self._retrievers[step.name] = retriever
-            elif isinstance(request, CreateAlertRequest):
+            elif type(request) is CreateAlertRequest:
                 alert = request
-            elif isinstance(request, AlertApplication) and request.execution_mode == ON_INGEST:
+            elif type(request) is AlertApplication and request.execution_mode == ON_INGEST:
                 collections.append(step.name)
                 if not own:
                     self._attached.setdefault(request.alert_id, []).append((step.name, request.filled()))
         if alert is None:
             return
         waiting = _Waiting(item.place, _body(alert), retriever, collections)
-        if retriever is None or retriever["collection_identifiers"] or _may_depend(retriever["stages"]):
+        # An attachment further on may give a template its inputs.
+        if retriever is None or retriever["collection_identifiers"] or holds_template(retriever["stages"]):
             self._alerts.append(waiting)
         else:
             self._alerts.extend(self._compiled(waiting, retriever, None, collections))
@@ -170,15 +177,6 @@ class _Reading:
     def _set(self, names: Iterable[str]) -> frozenset[str]:
         """One object for equal sets: most alerts of a manifest are attached alike."""
         return self._sets.setdefault(tuple(sorted(names)), frozenset(names))
-
-
-def _may_depend(stages: list[JsonObject]) -> bool:
-    """Whether the stages may hold a template, whose inputs an attachment further on may give."""
-    try:
-        text = orjson.dumps(stages)
-    except TypeError:
-        return True
-    return b"{{" in text or b"{%" in text or b'"dynamic"' in text
 
 
 def _entry(name: str) -> bytes:

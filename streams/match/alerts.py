@@ -5,7 +5,8 @@ an input from the document is *looked up*: its retriever runs over reference col
 into is kept with what it was read from, so a change costs as much as what it changed.
 """
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -73,6 +74,8 @@ class Standing:
     """The alerts of one collection."""
 
     entries: Mapping[str, _Entry] = field(default_factory=dict)
+    applications: Sequence[Mapping[str, Any]] = ()
+    """The collection's attachments, what all of it was read from."""
     more: tuple[StandingAlert, ...] = ()
     """Those that the arriving document alone does not decide: look-ups, and plans that go on with the document in
     stages of their own; in the order they are checked."""
@@ -86,8 +89,9 @@ class Standing:
 
     @property
     def refused(self) -> tuple[tuple[str, str], ...]:
-        """Those that cannot be checked, each with the reason."""
-        return tuple((name, entry.refused) for name, entry in self.entries.items() if entry.refused is not None)
+        """Those that cannot be checked, by name, each with the reason."""
+        found = ((name, entry.refused) for name, entry in self.entries.items() if entry.refused is not None)
+        return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,35 +111,34 @@ def standing_alerts(
     document arrives is refused when it is attached; one that gets here all the same is reported, never guessed.
     ``before`` is what stood until now: of it everything that has not changed is taken as it is.
     """
-    collection = catalog.get("collection", namespace_id, collection_id)
-    if collection is None or collection.body.get("enabled") is False:
-        return Standing()
+    applications = _applications(catalog, namespace_id, collection_id)
     held = _NONE if before is None else before.entries
-    entries: dict[str, _Entry] = {}
-    for application in collection.body.get("alert_applications") or ():
-        alert_id = application["alert_id"]
-        if (application.get("execution_mode") or ON_INGEST) == ON_INGEST and alert_id not in entries:
-            entries[alert_id] = _entry(catalog, namespace_id, collection_id, application, held.get(alert_id))
-    return Standing(entries, _more(entries))
+    entries = {
+        name: _entry(catalog, namespace_id, collection_id, application, held.get(name))
+        for name, application in _on_ingest(applications).items()
+    }
+    return Standing(entries, applications, _more(entries))
 
 
 def after(
     standing: Standing, catalog: Catalog, namespace_id: str, collection_id: str, changed: DefinitionRecord
 ) -> tuple[Standing, Changes]:
     """``standing`` after one definition of the namespace has changed, at the cost of what depends on it."""
-    if changed.kind == "collection" and changed.id == collection_id:
-        now = standing_alerts(catalog, namespace_id, collection_id, standing)
-        return now, changes(standing, now)
-    touched = _touched(standing, changed)
-    if not touched:
+    own = changed.kind == "collection" and changed.id == collection_id
+    applications = _applications(catalog, namespace_id, collection_id) if own else standing.applications
+    touched = _reattached(standing.applications, applications) if own else _touched(standing, changed)
+    if not touched and not own:
         return standing, Changes()
     entries = dict(standing.entries)
+    attached = _on_ingest(applications, touched) if own else {name: entries[name].application for name in touched}
     for name in touched:
-        entries[name] = _entry(catalog, namespace_id, collection_id, entries[name].application, None)
+        held = entries.pop(name, None) if own else None
+        if name in attached:
+            entries[name] = _entry(catalog, namespace_id, collection_id, attached[name], held)
     more = standing.more
-    if any(_needs_more(held[name]) for held in (standing.entries, entries) for name in touched):
+    if any(_needs_more(held.get(name)) for held in (standing.entries, entries) for name in touched):
         more = _more(entries)
-    now = Standing(entries, more)
+    now = Standing(entries, applications, more)
     return now, changes(standing, now, touched)
 
 
@@ -155,6 +158,42 @@ def changes(before: Standing, now: Standing, among: Iterable[str] | None = None)
     return Changes(_ordered(removed), _ordered(added))
 
 
+def _applications(catalog: Catalog, namespace_id: str, collection_id: str) -> Sequence[Mapping[str, Any]]:
+    """The attachments of a collection; none of one that is unknown or disabled."""
+    collection = catalog.get("collection", namespace_id, collection_id)
+    if collection is None or collection.body.get("enabled") is False:
+        return ()
+    return collection.body.get("alert_applications") or ()
+
+
+def _on_ingest(
+    applications: Sequence[Mapping[str, Any]], among: Collection[str] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """By alert its attachment on ingest, the first where there are several."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for application in applications:
+        name = application["alert_id"]
+        if (among is None or name in among) and (application.get("execution_mode") or ON_INGEST) == ON_INGEST:
+            found.setdefault(name, application)
+    return found
+
+
+def _reattached(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> dict[str, None]:
+    """The alerts named between the attachments that are the same at the beginning and those at the end: nearly
+    always one of a hundred thousand is added, removed or changed."""
+    first = _alike(before, now)
+    before, now = before[first:], now[first:]
+    last = _alike(before[::-1], now[::-1])
+    changed = (*before[: len(before) - last], *now[: len(now) - last])
+    return dict.fromkeys(item["alert_id"] for item in changed)
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items are the same from the beginning on."""
+    same = map(operator.eq, one, other)
+    return next((at for at, alike in enumerate(same) if not alike), min(len(one), len(other)))
+
+
 def _touched(standing: Standing, changed: DefinitionRecord) -> list[str]:
     """The alerts that have to be read again."""
     entries = standing.entries
@@ -169,8 +208,8 @@ def _touched(standing: Standing, changed: DefinitionRecord) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _needs_more(entry: _Entry) -> bool:
-    return entry.standing is not None and entry.standing.needs_more
+def _needs_more(entry: _Entry | None) -> bool:
+    return entry is not None and entry.standing is not None and entry.standing.needs_more
 
 
 def _more(entries: Mapping[str, _Entry]) -> tuple[StandingAlert, ...]:

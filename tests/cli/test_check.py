@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from schemas.events.document import UPSERTED, DocumentEvent, encode_document_event
-from schemas.manifest import ManifestError
+from schemas.manifest import GENERATED, ManifestError
 from streams.cli.check_definitions import CheckedAlert, read_alerts
 from streams.cli.check_documents import read_document
 from streams.cli.check_run import CheckRun, Summary
@@ -235,6 +235,17 @@ def test_an_alert_that_cannot_be_checked_is_named_with_its_place(
     summary, found = run(definitions, documents, skip_bad=tmp_path / "bad", warn=warnings.append)
     assert (summary.alerts, summary.skipped_alerts, len(found)) == (1, 1, 1)
     assert problem in warnings[0]
+
+
+def test_a_name_that_leaves_no_room_for_that_of_its_retriever_is_refused() -> None:
+    def read(length: int) -> list[CheckedAlert]:
+        return read_alerts(
+            parse_manifest(f'{{"kind": "alert", "name": "{"n" * length}", "filter": {{"x": 1}}}}', "a.json")
+        )
+
+    assert len(read(200 - len(GENERATED))) == 1
+    with pytest.raises(ManifestError, match=r"retriever_name: .*200 characters"):
+        read(201 - len(GENERATED))
 
 
 def test_the_same_name_twice_is_an_error() -> None:

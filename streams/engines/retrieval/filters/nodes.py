@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from streams.engines.retrieval.filters.operators import OPERATORS
 from streams.engines.retrieval.filters.paths import Path
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 _CONDITIONS_KEPT: Final = 16_384
 _SHORT: Final = 128
 MAX_SHOWN: Final = 80
@@ -125,7 +126,7 @@ def _describe(asked: Condition) -> str:
 
 def to_json(value: object) -> str:
     """Compact JSON; integers of any size."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    return str(value) if type(value) is int else _JSON.encode(value)
 
 
 def shorten(text: str) -> str:

@@ -57,7 +57,8 @@ def matches(filter_: Filter, root: Mapping[str, Any]) -> bool:
 
 
 def _node(raw: object, case_sensitive: bool, place: str, depth: int) -> Node:
-    if not isinstance(raw, Mapping):
+    # Asked before the abstract type, which answers several times slower.
+    if type(raw) is not dict and not isinstance(raw, Mapping):
         raise FilterError(place, f"expected an object (a condition or AND, OR, NOT), found {_kind(raw)}")
     case_sensitive = case_sensitive or _flag(raw, place)
     if "field" in raw or "operator" in raw or "value" in raw:

@@ -21,6 +21,7 @@ SCAN_LIMIT: Final = 1_000
 """Documents per collection that it finds as the first stage."""
 _SIMPLE: Final = ("field", "operator", "value")
 _LOGICAL: Final = ("AND", "OR", "NOT")
+_OTHER_FORMS: Final = frozenset((*_SIMPLE, *_LOGICAL, "natural_language"))
 _SDK_FIELD: Final = "metadata.status"
 """What the SDK sends as ``field`` when nobody gave one."""
 
@@ -64,7 +65,9 @@ class Parameters(StageParameters):
             return raw
         if raw.get("natural_language") not in (None, "", NULL):
             raise PydanticCustomError(BAD_FORM, "natural_language needs a hosted model; write conditions")
-        rest = {key: raw[key] for key in raw if key not in (*_SIMPLE, *_LOGICAL, "conditions", "natural_language")}
+        if raw.get("conditions") is not None and _OTHER_FORMS.isdisjoint(raw):
+            return raw
+        rest = {key: raw[key] for key in raw if key != "conditions" and key not in _OTHER_FORMS}
         return {**rest, "conditions": conditions_of(raw)}
 
 

@@ -108,13 +108,16 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
         raise PlanError(f"{place}: parameters must be an object")
     if any(type(value) is str and value in PLACEHOLDERS for value in raw.values()):
         raw = {key: value for key, value in raw.items() if not (type(value) is str and value in PLACEHOLDERS)}
-    filters = {key: config.get(key, stage.get(key)) for key in _FILTERS}
+    before = config.get("pre_filters", stage.get("pre_filters"))
+    after = config.get("post_filters", stage.get("post_filters"))
     named, waits = _NOTHING, False
-    if holds_template([raw, *filters.values()]) or _template_key(raw):
-        named, waits = _check_templates(found, {**raw, **filters}, place, secrets)
+    if holds_template([raw, before, after]) or _template_key(raw):
+        written = {**raw, "pre_filters": before, "post_filters": after}
+        named, waits = _check_templates(found, written, place, secrets)
     ready = None
     try:
-        pre, post = (None if value is None else read_filter(value, key) for key, value in filters.items())
+        pre = None if before is None else read_filter(before, "pre_filters")
+        post = None if after is None else read_filter(after, "post_filters")
         if waits:
             validation.check(found.parameters, raw)
         else:
@@ -123,7 +126,7 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
         raise PlanError(f"{place}: {error}") from error
     except ValueError as error:
         raise PlanError(f"{place}: {error}") from error
-    if found.needs_filter is not None and (reason := found.needs_filter(raw, filters["pre_filters"])) is not None:
+    if found.needs_filter is not None and (reason := found.needs_filter(raw, before)) is not None:
         raise PlanError(f"{place}: {reason}")
     on_error: Any = stage.get("on_error") or "error"
     if on_error not in ("error", "skip"):
@@ -146,7 +149,7 @@ def _named(raw: Sequence[Any]) -> list[Mapping[str, Any]]:
         while name in names:
             name, number = f"{base}_{number}", number + 1
         names.add(name)
-        named.append({**stage, "stage_name": name})
+        named.append(stage if stage.get("stage_name") == name else {**stage, "stage_name": name})
     return named
 
 

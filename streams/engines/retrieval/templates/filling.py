@@ -7,6 +7,7 @@ from typing import Any, Final
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.templates.compiled import FAILURES, Names, Reference, compiled
 
+_PLAIN: Final = (int, float, bool, type(None))
 _OPENING: Final = re.compile(r"(?<!\{)\{\{(?!\{)|\{%")
 
 __all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "references"]
@@ -28,17 +29,21 @@ def is_template(value: Any) -> bool:
 def holds_template(value: Any) -> bool:
     """Whether ``value`` or something in it is a template. Written for speed: hundreds of thousands of definitions
     are read, and hardly any holds one."""
-    kind = type(value)
-    if kind is str:
-        return has_braces(value)
-    if kind is dict:
-        if value.get("type") == "dynamic" and is_template(value):
-            return True
-        return any(map(holds_template, value.values()))
-    if kind is list:
-        return not _numbers(value) and any(map(holds_template, value))
-    if isinstance(value, Mapping):
-        return holds_template(dict(value))
+    rest = [value]
+    for item in rest:
+        kind = type(item)
+        if kind is str:
+            if ("{{" in item or "{%" in item) and has_braces(item):
+                return True
+        elif kind is dict:
+            if "type" in item and is_template(item):
+                return True
+            rest += item.values()
+        elif kind is list:
+            if not _numbers(item):
+                rest += item
+        elif kind not in _PLAIN and isinstance(item, Mapping):
+            rest.append(dict(item))
     return False
 
 
