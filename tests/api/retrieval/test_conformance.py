@@ -1,0 +1,154 @@
+"""Every stage, executed over HTTP on stored documents, gives what it gives over the same documents in memory."""
+
+import random
+import time
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+from mixpeek.models.execute_retriever_response import ExecuteRetrieverResponse
+
+from schemas.events.document import UPSERTED, DocumentEvent
+from streams.api.retrieval import wire
+from streams.api.retrieval.definitions import read_named
+from streams.engines.retrieval.stages.execute import Execution, execute
+from streams.engines.retrieval.stages.registry import STAGES
+from streams.runtime.agent import Context
+from streams.runtime.definitions import find_definition, put_definition
+from tests.api.conftest import NOW
+from tests.api.make import collection
+from tests.api.retrieval.storing import in_memory, store
+from tests.engines.retrieval.stages.running import stage
+from tests.engines.retrieval.stages.test_conformance import CASES, PEOPLE, SEARCH, TAXONOMY, parameters
+
+VALUES: Final = (
+    "flu",
+    "Flu",
+    "東京",
+    "",
+    "10",
+    "2024-05-01",
+    0,
+    1,
+    -1,
+    0.5,
+    2.5,
+    True,
+    None,
+    ["flu", 1],
+    {"a": 1},
+)
+NAMES: Final = ("news", "other", "people")
+
+
+def documents(namespace_id: str, collections: dict[str, str]) -> list[DocumentEvent]:
+    rng = random.Random(7)
+    made = [
+        DocumentEvent(UPSERTED, namespace_id, collections["people"], row.document_id, NOW, payload=row.fields)
+        for row in PEOPLE
+    ]
+    for at in range(60):
+        payload: dict[str, Any] = {"content": " ".join(rng.choice(("flu", "city", "東京")) for _ in range(3))}
+        for name in ("a", "metadata", "tags"):
+            if rng.random() < 0.8:
+                payload[name] = rng.choice(VALUES)
+        if rng.random() < 0.5:
+            payload["metadata"] = {"a": rng.choice(VALUES), "tags": [rng.choice(VALUES)]}
+        features = {}
+        if rng.random() < 0.8:
+            features["words"] = np.array([rng.choice((-1, 0.5, 1)), rng.uniform(-1, 1)], dtype=np.float32)
+        made.append(
+            DocumentEvent(
+                UPSERTED,
+                namespace_id,
+                collections[rng.choice(("news", "other"))],
+                f"d{at}",
+                NOW,
+                payload=payload,
+                text=rng.choice((None, "flu in the city")),
+                features=features,
+            )
+        )
+    return made
+
+
+async def prepared(here: Context, http: httpx.AsyncClient) -> str:
+    """Collections with documents, and the retriever and the taxonomy that cases name; the namespace's id."""
+    collections = {name: str((await collection(http, name))["collection_id"]) for name in NAMES}
+    namespace_id = str((await http.get("/v1/namespaces/default")).json()["namespace_id"])
+    every = {"stages": [stage("attribute_filter", {"field": "name", "operator": "exists", "value": True})]}
+    taxonomy = orjson.loads(orjson.dumps(TAXONOMY))
+    taxonomy["config"]["source_collection"]["collection_id"] = collections["people"]
+    async with here.database.transaction() as connection:
+        await put_definition(connection, "retriever", namespace_id, "ret_r", "r", every)
+        await put_definition(connection, "taxonomy", namespace_id, "tax_t", "t", taxonomy)
+    await store(here.database, documents(namespace_id, collections))
+    return namespace_id
+
+
+async def in_memory_too(here: Context, namespace_id: str, retriever: dict[str, Any], seed: str) -> Execution:
+    async with here.database.transaction(snapshot=True) as connection:
+        return await execute(
+            retriever,
+            {},
+            await in_memory(connection, namespace_id),
+            now=NOW,
+            clock=time.monotonic,
+            definitions=await read_named(connection, namespace_id, retriever["stages"]),
+            seed=seed,
+        )
+
+
+def compared(found: dict[str, Any], expected: Execution) -> None:
+    assert found["status"] == expected.status
+    assert found.get("error") == expected.error
+    assert found["documents"] == orjson.loads(orjson.dumps([wire.document(row) for row in expected.rows]))
+    assert found["facets"] == expected.notes.facets
+    counts = {name: (stat.input_count, stat.output_count) for name, stat in expected.stages.items()}
+    shown = found["stage_statistics"]["stages"]
+    assert {name: (stat["input_count"], stat["output_count"]) for name, stat in shown.items()} == counts
+    assert found["budget"]["credits_used"] == expected.budget["credits_used"]
+    assert [item["name"] for item in found["limits"]] == [item["name"] for item in expected.notes.limits]
+
+
+SEARCHES: Final[list[dict[str, Any]]] = [
+    {"searches": [SEARCH, {"feature_uri": "words", "query": "flu city", "lexical": True}], "final_top_k": 30},
+    {
+        "searches": [{**SEARCH, "min_score": 0.2, "top_k": 20}],
+        "facets": [{"key": "a"}, {"key": "tags", "exact": True}],
+        "group_by": {"field": "a", "max_per_group": 2},
+    },
+    {"searches": [{"feature_uri": "mixpeek://hashing@v1/words", "query": "flu in the city"}], "fusion": "max"},
+]
+
+
+@pytest.mark.parametrize("stage_id", sorted(STAGES))
+async def test_stored_documents_give_what_documents_in_memory_give(
+    here: Context, http: httpx.AsyncClient, stage_id: str
+) -> None:
+    namespace_id = await prepared(here, http)
+    first = {**stage("feature_search", {"searches": [SEARCH], "final_top_k": 500}), "stage_name": "first"}
+    cases = [parameters(name, more) for name, more in CASES if name == stage_id]
+    completed = 0
+    for number, given in enumerate([*cases, *(SEARCHES if stage_id == "feature_search" else ())]):
+        last = stage(stage_id, given)
+        for at, stages in enumerate(([last], [first, last])):
+            body = {"retriever_name": f"case {number} {at}", "stages": stages}
+            answer = await http.post("/v1/retrievers", json=body)
+            assert answer.status_code == 200, answer.text
+            identifier = answer.json()["retriever_id"]
+            answer = await http.post(f"/v1/retrievers/{identifier}/execute", json={"limit": 500})
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
+            ExecuteRetrieverResponse.from_dict(found)
+            async with here.database.connection() as connection:
+                stored = await find_definition(connection, "retriever", namespace_id, identifier)
+            assert stored is not None
+            compared(found, await in_memory_too(here, namespace_id, stored.body, found["execution_id"]))
+            completed += found["status"] == "completed"
+
+            once = (await http.post("/v1/retrievers/execute", json={"stages": stages, "limit": 500})).json()
+            compared(once, await in_memory_too(here, namespace_id, stored.body, once["execution_id"]))
+    assert completed, "no case of the stage came to an end"
