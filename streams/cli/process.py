@@ -44,7 +44,13 @@ def load_settings(**given: Any) -> Settings:
 
 def settle_in() -> None:
     """For processes that run long: what is loaded now stays, and records live for one batch, so looking for
-    garbage after every few hundred of them costs more than it finds."""
+    garbage after every few hundred of them costs more than it finds.
+
+    A full collection walks everything that lives: with 100,000 alerts in match that is 0.9 s in which nothing
+    else runs. So high a last threshold keeps it from happening; the others cost 0.4 s of the 7 s in which
+    the 100,000 are compiled, and nothing measurable after. Freezing the alerts as well would gain nothing, and
+    those that go would never be freed if they were in a cycle.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)

@@ -170,11 +170,12 @@ def _on_ingest(
     applications: Sequence[Mapping[str, Any]], among: Collection[str] | None = None
 ) -> dict[str, Mapping[str, Any]]:
     """By alert its attachment on ingest, the first where there are several."""
+    if among is not None:
+        applications = [item for item in applications if item["alert_id"] in among]
     found: dict[str, Mapping[str, Any]] = {}
     for application in applications:
-        name = application["alert_id"]
-        if (among is None or name in among) and (application.get("execution_mode") or ON_INGEST) == ON_INGEST:
-            found.setdefault(name, application)
+        if (application.get("execution_mode") or ON_INGEST) == ON_INGEST:
+            found.setdefault(application["alert_id"], application)
     return found
 
 
