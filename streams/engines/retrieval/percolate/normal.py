@@ -20,6 +20,7 @@ MAX_CONJUNCTIONS: Final = 64
 _TOKENS: Final = ("phrase", "words")
 _LOWER: Final = ("gt", "gte")
 _UPPER: Final = ("lt", "lte")
+_BOUNDS: Final = frozenset((*_LOWER, *_UPPER))
 _EXACT: Final = 2**53
 
 
@@ -152,7 +153,9 @@ def _joined(left: Conjunction, right: Conjunction) -> Conjunction:
 
 
 def _consistent(term: Conjunction) -> bool:
-    return len(term) < 2 or len({requirement for requirement, _ in term}) == len(term)
+    if len(term) < 2 or not any(negated for _, negated in term):
+        return True
+    return len({requirement for requirement, _ in term}) == len(term)
 
 
 def _only_path(node: Node) -> Path | None:
@@ -173,13 +176,17 @@ def _composite(path: Path, node: Node, positive: bool) -> Literal:
 def _merged(term: Conjunction) -> Conjunction:
     """The literals with lower and upper bounds on a field made one interval: alone, either lets half of all
     values through."""
+    asked = [
+        part for part, negated in term if not negated and type(part) is Condition and part.operator in _BOUNDS
+    ]
+    if len(asked) < 2:
+        return term
     bounds: dict[tuple[Path, str], list[Condition]] = {}
-    for requirement, negated in term:
-        if isinstance(requirement, Condition) and not negated and requirement.operator in _LOWER + _UPPER:
-            assert isinstance(requirement.operand, tuple)
-            kind, bound = requirement.operand
-            if kind != "string" and _representable(bound):
-                bounds.setdefault((requirement.path, kind), []).append(requirement)
+    for requirement in asked:
+        assert isinstance(requirement.operand, tuple)
+        kind, bound = requirement.operand
+        if kind != "string" and _representable(bound):
+            bounds.setdefault((requirement.path, kind), []).append(requirement)
     for (path, kind), group in bounds.items():
         lows = [_closed(c, math.inf) for c in group if c.operator in _LOWER]
         highs = [_closed(c, -math.inf) for c in group if c.operator in _UPPER]
