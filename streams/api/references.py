@@ -9,14 +9,16 @@ beginning again.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from streams.api.names import resource
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.stages.registry import STAGES
 from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
-from streams.runtime.definitions import StoredDefinition
+from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.feeds import drain_others, open_feeds, unready
 from streams.runtime.http.errors import ApiError
 from streams.runtime.named import named_definitions
@@ -111,25 +113,54 @@ def _mentions(rows: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         yield application.get("input_mappings")
 
 
-async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
-    """The collections that attached alerts look things up in, each with the names of the alerts; attachments to
-    the collection ``without`` left out."""
+async def _looking(
+    connection: Connection, namespace_id: str, *, without: str | None = None
+) -> list[tuple[str, frozenset[str] | None]]:
+    """The names of attached alerts that may look things up, each with the collections it does so in, or ``None``
+    when it cannot be checked; attachments to the collection ``without`` left out."""
     reading = [name for name, stage in STAGES.items() if stage.reads is not None or stage.asks is not None]
     cursor = await connection.execute(
         _LOOKING.encode(), {"namespace": namespace_id, "reading": reading, "without": without}
     )
     rows = await cursor.fetchall()
     if not rows:
-        return {}
+        return []
     definitions = await named_definitions(connection, namespace_id, *_mentions(rows))
-    named: dict[str, set[str]] = {}
+    read: list[tuple[str, frozenset[str] | None]] = []
     for collection_id, application, alert, retriever in rows:
-        try:
+        found: frozenset[str] | None = None
+        # What cannot be read is refused where it is attached or changed; it looks nothing up.
+        with suppress(PlanError):
             standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
             found = reference_collections(standing, definitions)
-        except PlanError:
-            # Refused where it is attached or changed; whatever else is there looks nothing up.
-            continue
-        for name in found:
-            named.setdefault(name, set()).add(alert["name"])
+        read.append((alert["name"], found))
+    return read
+
+
+async def _named(connection: Connection, namespace_id: str, *, without: str | None = None) -> dict[str, set[str]]:
+    """The collections that attached alerts look things up in, each with the names of the alerts."""
+    named: dict[str, set[str]] = {}
+    for alert, collections in await _looking(connection, namespace_id, without=without):
+        for name in collections or ():
+            named.setdefault(name, set()).add(alert)
     return named
+
+
+async def _broken(connection: Connection, namespace_id: str) -> set[str]:
+    """The alerts that are attached but cannot be checked."""
+    return {alert for alert, found in await _looking(connection, namespace_id) if found is None}
+
+
+async def delete_needed(connection: Connection, stored: StoredDefinition) -> None:
+    """Delete a retriever or a taxonomy. Raises 400 when an attached alert needs it, also one that
+    names it by a constant."""
+    namespace_id = stored.record.namespace_id
+    before = await _broken(connection, namespace_id)
+    await delete_definition(connection, stored.record.kind, namespace_id, stored.record.id)
+    if broken := sorted(await _broken(connection, namespace_id) - before):
+        names = ", ".join(map(repr, broken[:5]))
+        raise ApiError(
+            400,
+            f"The {resource(stored.record.kind)} is named by the inputs of alerts, among them {names}:"
+            " detach or change those first",
+        )

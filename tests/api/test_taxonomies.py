@@ -259,3 +259,10 @@ async def test_an_attached_alert_feeds_what_its_taxonomy_matches_against(
     assert "there is no taxonomy 'none'" in error["message"]
     assert (await api.patch("/v1/alerts/A", json={"inputs": {"which": "topics"}})).status_code == 200
     assert await following() == {ids["codes"]}
+    # No stage names the taxonomy, the alert does.
+    error = refused(await api.delete("/v1/taxonomies/topics"), 400, "BadRequestError")
+    assert "'A'" in error["message"]
+    assert (await api.get("/v1/taxonomies/topics")).status_code == 200
+    assert (await api.delete("/v1/taxonomies/tree")).status_code == 200
+    assert (await api.delete("/v1/alerts/A")).status_code == 200
+    assert (await api.delete("/v1/taxonomies/topics")).status_code == 200

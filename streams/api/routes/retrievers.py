@@ -20,13 +20,12 @@ from schemas.ids import new_id
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.listing import list_page, page_of
 from streams.api.naming import refuse_used, with_ids
-from streams.api.references import follow, with_references
+from streams.api.references import delete_needed, follow, with_references
 from streams.api.retrievers import new_body, patched_body, response
 from streams.api.stages import stored_stages
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
-from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError
 from streams.runtime.http.json_route import JsonRoute
@@ -120,7 +119,7 @@ async def delete_retriever(
                 details={"alert_ids": [alert.record.id for alert in alerts[:50]]},
             )
         await refuse_used(connection, "retriever", stored)
-        await delete_definition(connection, "retriever", namespace_id, stored.record.id)
+        await delete_needed(connection, stored)
         await connection.execute(
             "DELETE FROM retriever_executions WHERE namespace_id = %s AND retriever_id = %s",
             (namespace_id, stored.record.id),

@@ -16,9 +16,9 @@ from schemas.api.taxonomy import (
 from schemas.ids import new_id
 from streams.api.listing import list_page, page_of
 from streams.api.naming import refuse_used, with_ids
+from streams.api.references import delete_needed
 from streams.api.store import change, require, require_name, save
 from streams.api.taxonomies import check_enabled, check_tree, new_body, patched_body, response
-from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
@@ -89,7 +89,7 @@ async def delete_taxonomy(
     async with change(context, answer) as connection:
         stored = await require(connection, "taxonomy", namespace_id, taxonomy_identifier)
         await refuse_used(connection, "taxonomy", stored)
-        await delete_definition(connection, "taxonomy", namespace_id, stored.record.id)
+        await delete_needed(connection, stored)
     return DeletedResponse()
 
 
