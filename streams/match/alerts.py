@@ -6,7 +6,7 @@ into is kept with what it was read from, so a change costs as much as what it ch
 """
 
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -79,6 +79,8 @@ class Standing:
     more: tuple[StandingAlert, ...] = ()
     """Those that the arriving document alone does not decide: look-ups, and plans that go on with the document in
     stages of their own; in the order they are checked."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Those that cannot be checked, by name, each with the reason."""
 
     @property
     def alerts(self) -> tuple[StandingAlert, ...]:
@@ -86,12 +88,6 @@ class Standing:
         return _ordered(
             entry.standing for entry in self.entries.values() if entry.standing and entry.standing.plan
         )
-
-    @property
-    def refused(self) -> tuple[tuple[str, str], ...]:
-        """Those that cannot be checked, by name, each with the reason."""
-        found = ((name, entry.refused) for name, entry in self.entries.items() if entry.refused is not None)
-        return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ def standing_alerts(
         name: _entry(catalog, namespace_id, collection_id, application, held.get(name))
         for name, application in _on_ingest(applications).items()
     }
-    return Standing(entries, applications, _more(entries))
+    return Standing(entries, applications, _more(entries), tuple(sorted(_refused(entries, entries))))
 
 
 def after(
@@ -138,7 +134,8 @@ def after(
     more = standing.more
     if any(_needs_more(held.get(name)) for held in (standing.entries, entries) for name in touched):
         more = _more(entries)
-    now = Standing(entries, applications, more)
+    others = (pair for pair in standing.refused if pair[0] not in touched)
+    now = Standing(entries, applications, more, tuple(sorted((*others, *_refused(entries, touched)))))
     return now, changes(standing, now, touched)
 
 
@@ -195,18 +192,26 @@ def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
     return next((at for at, alike in enumerate(same) if not alike), min(len(one), len(other)))
 
 
-def _touched(standing: Standing, changed: DefinitionRecord) -> list[str]:
+def _touched(standing: Standing, changed: DefinitionRecord) -> dict[str, None]:
     """The alerts that have to be read again."""
     entries = standing.entries
     if changed.kind == "alert" and changed.id in entries:
-        return [changed.id]
+        return {changed.id: None}
     if changed.kind not in ("retriever", "taxonomy", "collection"):
-        return []
+        return {}
     # What a stage names may be any retriever, taxonomy or collection; what is missing may have come.
     named = [alert.alert_id for alert in standing.more]
-    own = changed.id if changed.kind == "retriever" else None
-    named += [name for name, entry in entries.items() if entry.retriever_id == own or entry.refused is not None]
-    return list(dict.fromkeys(named))
+    named += [name for name, _ in standing.refused]
+    if changed.kind == "retriever":
+        named += [name for name, entry in entries.items() if entry.retriever_id == changed.id]
+    return dict.fromkeys(named)
+
+
+def _refused(entries: Mapping[str, _Entry], among: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in among:
+        entry = entries.get(name)
+        if entry is not None and entry.refused is not None:
+            yield name, entry.refused
 
 
 def _needs_more(entry: _Entry | None) -> bool:
