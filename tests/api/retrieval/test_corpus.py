@@ -9,6 +9,8 @@ import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.api.retrieval import corpus as module
+from streams.api.retrieval import nearest as searching
+from streams.api.retrieval import reading
 from streams.api.retrieval.corpus import PostgresCorpus
 from streams.engines.retrieval.errors import BudgetError
 from streams.engines.retrieval.filters.parse import Filter, parse_filter
@@ -141,8 +143,15 @@ async def ask(rng: random.Random, ours: PostgresCorpus, memory: MemoryCorpus) ->
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_answers_are_those_of_the_corpus_in_memory(here: Context, seed: int) -> None:
+async def test_answers_are_those_of_the_corpus_in_memory(
+    here: Context, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = random.Random(seed)
+    if seed % 2:
+        # Equal scores then lie on several pages.
+        monkeypatch.setattr(searching, "_FIRST", 2)
+        monkeypatch.setattr(searching, "_MOST", 4)
+        monkeypatch.setattr(reading, "PAGE", 7)
     events = [document(rng, rng.choice(COLLECTIONS), number) for number in range(rng.choice((0, 30, 200, 900)))]
     await store(here.database, events)
     async with here.database.transaction(snapshot=True) as connection:
@@ -161,18 +170,39 @@ async def test_far_more_documents_than_a_page_and_a_filter_that_few_fit(here: Co
         DocumentEvent(UPSERTED, NS, "col_a", f"d{at}", AT, payload={"n": at}, features={"v": one})
         for at, one in enumerate(vectors)
     ]
-    await store(here.database, events)
+    # Tables give rows as they were written: those with the smaller ids last.
+    await store(here.database, events[1_500:])
+    await store(here.database, events[:1_500])
+    most = parse_filter({"n": {"gte": 1}})
     rare = parse_filter({"n": {"in": list(range(17, 5_000, 400))}})
     async with here.database.transaction(snapshot=True) as connection:
         memory = await in_memory(connection)
         ours = await PostgresCorpus.open(connection, NS)
-        for where in (EVERYTHING, rare):
+        for where in (EVERYTHING, rare, most):
             for k in (1, 10, 700):
                 asked = Nearest("v", unit_rows(rng.standard_normal((1, 16))), k)
                 scope = Scope(None, where)
                 assert shown(await ours.nearest(asked, scope)) == shown(await memory.nearest(asked, scope))
             assert shown(await ours.scan(Scope(None, where), 9)) == shown(await memory.scan(Scope(None, where), 9))
-        assert ours.position() == {"0": 5_000}
+        assert ours.position() == {"0": 1_500}
+
+
+async def test_equal_scores_go_by_id_across_pages(here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_FIRST", 8)
+    monkeypatch.setattr(searching, "_MOST", 8)
+    rng = random.Random(3)
+    events = []
+    for _ in range(200):
+        # Cosines that differ by less than their rounding, and by less than float32 can tell.
+        one = np.array([1.0, rng.choice((0.0, 1e-6, 1e-4, 3e-4))] + [0.0] * 6, dtype=np.float32)
+        events.append(DocumentEvent(UPSERTED, NS, "col_a", f"d{rng.randint(0, 10**6)}", AT, features={"v": one}))
+    await store(here.database, events)
+    async with here.database.transaction(snapshot=True) as connection:
+        memory = await in_memory(connection)
+        ours = await PostgresCorpus.open(connection, NS)
+        for k in (1, 3, 4, 50):
+            asked = Nearest("v", unit_rows(np.array([[1.0, 1e-4] + [0.0] * 6])), k)
+            assert shown(await ours.nearest(asked, Scope())) == shown(await memory.nearest(asked, Scope()))
 
 
 async def test_what_is_cut_off_is_told(here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
