@@ -8,6 +8,7 @@ is taken. Whatever nominates, the float64 cosine of each nominated pair decides.
 """
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -41,6 +42,7 @@ class QueryMatrix:
         self._dimensions = dimensions
         self._margin = margin(dimensions)
         self.row_of: dict[bytes, int] = {}
+        """Digest of a query → its row."""
         self._queries = 0
         """How many rows have been used."""
         self._exact = np.zeros((16, dimensions), dtype=np.float64)
@@ -59,18 +61,20 @@ class QueryMatrix:
 
     def add(self, query: NDArray[np.float64], bound: float, plan: int) -> None:
         """Let a query nominate an alert when a document's cosine, rounded, may be ``bound`` or more."""
-        row = self.row_of.get(query.tobytes())
+        key = _key(query)
+        row = self.row_of.get(key)
         if row is None:
-            row = self.row_of[query.tobytes()] = self._new_row(query)
+            row = self.row_of[key] = self._new_row(query)
         self._plans[row].append((bound, plan))
         self._set_bound(row)
 
     def remove(self, query: NDArray[np.float64], bound: float, plan: int) -> None:
         """Undo one :meth:`add`."""
-        row = self.row_of[query.tobytes()]
+        key = _key(query)
+        row = self.row_of[key]
         self._plans[row].remove((bound, plan))
         if not self._plans[row]:
-            del self.row_of[query.tobytes()]
+            del self.row_of[key]
             self._free.append(row)
         self._set_bound(row)
 
@@ -172,3 +176,7 @@ class QueryMatrix:
         np.multiply(left, right, out=products)
         cosines: NDArray[np.float64] = products.sum(axis=1)
         return cosines
+
+
+def _key(query: NDArray[np.float64]) -> bytes:
+    return blake2b(query.tobytes(), digest_size=16).digest()
