@@ -48,13 +48,13 @@ def read_object(data: bytes, what: str) -> dict[str, Any]:
         raise DecodeError(f"{what} is a JSON object, not {type(raw).__name__}")
     # Looking at every value costs more than decoding it; most records cannot offend, and their bytes show it.
     # An escape begins with a backslash: most have none, and one character is found much faster than six.
-    suspicious = (b"\\" in data and b"\\u0000" in data) or _openings(data) > MAX_DEPTH
+    suspicious = (b"\\" in data and b"\\u0000" in data) or openings(data) > MAX_DEPTH
     if suspicious and (problem := problem_in(raw)) is not None:
         raise DecodeError(f"{what} cannot be stored: {problem}")
     return raw
 
 
-def _openings(data: bytes) -> int:
+def openings(data: bytes) -> int:
     """How many objects and lists may begin in JSON. Finding the first few is faster than counting where most
     of the bytes are a vector."""
     found = 0

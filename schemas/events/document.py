@@ -5,7 +5,7 @@ read: our own JSON, CloudEvents structured (``specversion`` in the JSON) and Clo
 headers). One is written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -81,6 +81,11 @@ class DocumentEvent:
         """The record key of the document."""
         return document_key(self.namespace_id, self.collection_id, self.document_id)
 
+    def said(self, occurred: str) -> None:
+        """Keep the text of ``occurred_at`` as it came: most is what :func:`format_instant` would write."""
+        if is_plain_instant(occurred):
+            self._occurred = occurred
+
     @property
     def occurred(self) -> str:
         """``occurred_at`` as it is written."""
@@ -129,15 +134,18 @@ def _identifier(value: object, name: str, *, slash: bool = False) -> str:
 
 
 @lru_cache(4_096)
-def _collection_key(namespace: object, collection: object) -> bytes:
+def collection_key(namespace: object, collection: object) -> bytes:
     """What the keys of a collection's documents begin with. Many documents name few collections: their ids are
     looked at once."""
     namespace, collection = _identifier(namespace, "namespace_id"), _identifier(collection, "collection_id")
     return document_key(namespace, collection, "")
 
 
-def _read_vector(name: str, raw: object) -> Vector:
-    """One vector, not yet looked at for values that are not finite."""
+def decode_vector(name: str, raw: object) -> Vector:
+    """One vector from a list of numbers or ``{"f32": base64 of little-endian float32}``.
+
+    Raises :class:`DecodeError` for anything else, an empty or too long vector, or a value not finite.
+    """
     if type(raw) is dict:
         data = raw.get("f32")
         if type(data) is not str:
@@ -162,34 +170,9 @@ def _read_vector(name: str, raw: object) -> Vector:
         raise DecodeError(f"features[{name!r}] must be a list of numbers or {{'f32': base64}}")
     if not 0 < vector.size <= MAX_DIMENSIONS:
         raise DecodeError(f"features[{name!r}] has {vector.size} dimensions, allowed are 1 to {MAX_DIMENSIONS}")
-    return vector
-
-
-def decode_vector(name: str, raw: object) -> Vector:
-    """One vector from a list of numbers or ``{"f32": base64 of little-endian float32}``.
-
-    Raises :class:`DecodeError` for anything else, an empty or too long vector, or a value not finite.
-    """
-    vector = _read_vector(name, raw)
-    _check_finite(name, vector)
-    return vector
-
-
-def check_finite(event: DocumentEvent) -> None:
-    """Raises :class:`DecodeError` when a vector of the event holds a value that is not finite."""
-    for name, vector in event.features.items():
-        _check_finite(name, vector)
-
-
-def _check_finite(name: str, vector: Vector) -> None:
     if not np.isfinite(vector).all():
         raise DecodeError(f"features[{name!r}] holds a value that is not finite")
-
-
-def all_finite(events: Iterable[DocumentEvent]) -> bool:
-    """Whether every vector of many events is finite: a tenth of the cost of looking at one after the other."""
-    vectors = [vector for event in events if event.features for vector in event.features.values()]
-    return not vectors or bool(np.isfinite(np.concatenate(vectors)).all())
+    return vector
 
 
 def encode_vector(vector: Vector) -> dict[str, str]:
@@ -262,16 +245,6 @@ def decode_document_event(
     be absent, as from a plain producer; one that disagrees with the value is an error, since two documents
     would then share an order. Raises :class:`DecodeError`.
     """
-    event = read_document_event(key, value, headers, appended_at)
-    check_finite(event)
-    return event
-
-
-def read_document_event(
-    key: bytes | None, value: bytes | None, headers: Headers, appended_at: datetime
-) -> DocumentEvent:
-    """As :func:`decode_document_event`, but the caller checks the vectors, those of many events together
-    (:func:`all_finite`)."""
     if value is None:
         return DocumentEvent(DELETED, *split_key(key), appended_at)
     raw = _fields(value, headers)
@@ -281,14 +254,14 @@ def read_document_event(
         raise DecodeError(f"type must be one of {sorted(EVENT_TYPES)}")
     namespace, collection = get("namespace_id", ""), get("collection_id", "")
     try:
-        collection_key = _collection_key(namespace, collection)
+        prefix = collection_key(namespace, collection)
     except TypeError:
         # Lists and objects cannot be looked up.
         raise DecodeError("namespace_id and collection_id must be strings") from None
     document = ""
     if kind != WATERMARK:
         document = _identifier(get("document_id"), "document_id", slash=True)
-        if key is not None and key != collection_key + document.encode():
+        if key is not None and key != prefix + document.encode():
             raise DecodeError("the key is not namespace_id/collection_id/document_id of the value")
     occurred, text, asset_id, event_id = get("occurred_at"), get("text"), get("asset_id"), get("event_id")
     if not {type(occurred), type(text), type(asset_id), type(event_id)} <= _TEXT:
@@ -316,11 +289,11 @@ def read_document_event(
         text,
         asset_id,
         event_id or None,
-        {name: _read_vector(name, vector) for name, vector in features.items()},
+        {name: decode_vector(name, vector) for name, vector in features.items()},
         {} if _KNOWN.issuperset(raw) else {name: item for name, item in raw.items() if name not in _KNOWN},
     )
-    if occurred is not None and is_plain_instant(occurred):
-        event._occurred = occurred
+    if occurred is not None:
+        event.said(occurred)
     return event
 
 

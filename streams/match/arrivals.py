@@ -1,6 +1,6 @@
 """Records of ``documents`` as match takes them in. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -8,12 +8,8 @@ from functools import lru_cache
 from aiokafka import ConsumerRecord
 
 from schemas.errors import DecodeError
-from schemas.events.document import (
-    DocumentEvent,
-    all_finite,
-    check_finite,
-    read_document_event,
-)
+from schemas.events.document import DocumentEvent
+from schemas.events.document_chunk import read_document_events
 from schemas.headers import CAUSED_BY, header, parse_causes
 from schemas.times import from_millis
 
@@ -40,35 +36,20 @@ Bad = tuple[ConsumerRecord, DecodeError]
 
 
 def read_arrivals(records: Sequence[ConsumerRecord]) -> tuple[list[Arrival], list[Bad]]:
-    """Decode records, in order; apart from them those that cannot be decoded. Vectors are looked at together,
-    and one by one only when one of them is not finite."""
-    arrivals, bad = _read_all(records, _read)
-    if all_finite(arrival.event for arrival in arrivals):
-        return arrivals, bad
-    return _read_all(records, _read_checked)
-
-
-def _read_all(
-    records: Iterable[ConsumerRecord], read: Callable[[ConsumerRecord], Arrival]
-) -> tuple[list[Arrival], list[Bad]]:
+    """Decode records, in order; apart from them those that cannot be decoded."""
     arrivals: list[Arrival] = []
     bad: list[Bad] = []
-    for record in records:
+    for record, event in zip(records, read_document_events(records), strict=True):
         try:
-            arrivals.append(read(record))
+            arrivals.append(_arrival(record, event))
         except DecodeError as error:
             bad.append((record, error))
     return arrivals, bad
 
 
-def _read(record: ConsumerRecord) -> Arrival:
-    appended_at, headers = _instant(record.timestamp), record.headers
-    event = read_document_event(record.key, record.value, headers, appended_at)
+def _arrival(record: ConsumerRecord, event: DocumentEvent | DecodeError) -> Arrival:
+    if isinstance(event, DecodeError):
+        raise event
+    headers = record.headers
     causes = parse_causes(header(headers, CAUSED_BY)) if headers else ()
-    return Arrival(record.topic, record.partition, record.offset, appended_at, event, causes)
-
-
-def _read_checked(record: ConsumerRecord) -> Arrival:
-    arrival = _read(record)
-    check_finite(arrival.event)
-    return arrival
+    return Arrival(record.topic, record.partition, record.offset, _instant(record.timestamp), event, causes)
