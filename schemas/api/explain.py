@@ -27,7 +27,7 @@ class ExplainRequest(ApiRequest):
 
 
 class ExplainResponse(ApiResponse):
-    """Why the alert matches the document, or why not."""
+    """Why the alert matches the document, or why not. Values are JSON texts, cut to 200 characters."""
 
     alert_id: str
     collection_id: str | None
@@ -42,6 +42,20 @@ class ExplainResponse(ApiResponse):
     score_tests: list[JsonObject]
     """``{operator, value, holds}``."""
     index: JsonObject
-    """``{kind, found, words}``: by what the alert was brought up for the document, or ruled out."""
+    """``{kind, found, words}``, the kind ``vector``, ``attribute``, ``look_up`` or ``none``: by what the alert is
+    brought up for the document, or ruled out; where that depends on other alerts, the words tell both ways and
+    ``found`` is false only if neither finds it."""
     later_stages: list[str]
     """Stages that run on a document that matches so far; whether the alert fires depends on what they leave."""
+    tail: JsonObject | None = None
+    """What those did: ``{stages, error, warnings}``, a stage ``{stage_name, stage_id, executed}`` and, when it was
+    executed, ``{input_count, output_count, duration_ms, efficiency, rows}`` with the first rows it left:
+    ``{document_id, collection_id, score, fields, more_fields, removed_fields}``, the fields only that are not as in
+    the document."""
+    look_up: JsonObject | None = None
+    """Of an alert that looks the document up: ``{inputs, collections, document_left_out, stages, error, warnings,
+    position, limits, degraded}``, an input ``{input_key, source_type, path, found, value, dimensions}``, stages as
+    in ``tail``; the rows of the last are the first matches."""
+    verdict: JsonObject | None = None
+    """The alert's condition on what the stages left: ``{fires, reason, trigger_on, count, min_count, threshold}``,
+    the threshold ``{field, operator, value, seen, holds}``; ``None`` where they failed or did not run."""

@@ -8,7 +8,6 @@ out, however soon it gets there. A look-up that fails (an input is missing, a bu
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import structlog
 
@@ -18,9 +17,8 @@ from schemas.ids import ExecutionHasher, execution_id
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
 from streams.engines.retrieval.percolate.percolator import Hit
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.stages.execute import execute, execute_tail
 from streams.engines.retrieval.stages.look_up import LookUp
-from streams.engines.retrieval.stages.rows import row_of
+from streams.engines.retrieval.tail import tail_rows
 from streams.engines.retrieval.verdict import decide
 from streams.match.alerts import Standing, StandingAlert
 from streams.match.arrivals import Arrival
@@ -115,16 +113,11 @@ class LookUps:
     ) -> AlertHit | None:
         event, created_at = arrival.event, self._clock()
         try:
-            execution = await execute(
-                look_up.retriever,
-                look_up.inputs_for(event),
+            execution = await look_up.ask(
+                event,
                 self._references.corpus(event.namespace_id),
-                # The document's time, not ours: a document read again finds what it found.
                 now=arrival.appended_at,
                 clock=time.monotonic,
-                filters=_not_itself(arrival) if event.collection_id in alert.references else None,
-                # Never more than it names, whatever other alerts have at hand.
-                collections=look_up.retriever.collections or sorted(alert.references),
                 definitions=NamedDefinitions(self._catalog(), event.namespace_id),
                 seed=identifier,
             )
@@ -169,15 +162,13 @@ class LookUps:
         self, arrival: Arrival, alert: StandingAlert, plan: Plan, hit: AlertHit, identifier: str
     ) -> AlertHit | None:
         """A hit after the stages that follow its percolation: with the rows they made of the document."""
-        row = row_of(arrival.event)
-        row.score = hit.score
-        row.matched = hit.matched_features or {}
         try:
-            rows = await execute_tail(
-                plan.tail,
-                row,
+            rows = await tail_rows(
+                plan,
+                arrival.event,
+                hit.score,
+                hit.matched_features,
                 self._references.corpus(arrival.event.namespace_id),
-                plan.inputs,
                 now=arrival.appended_at,
                 clock=time.monotonic,
                 definitions=NamedDefinitions(self._catalog(), arrival.event.namespace_id),
@@ -189,16 +180,6 @@ class LookUps:
         if decide(alert.rule, rows) is None:
             return None
         return replace(hit, found=found_rows(rows, self._references.position()))
-
-
-def _not_itself(arrival: Arrival) -> dict[str, Any]:
-    """A filter that every document but the arriving one fits."""
-    event = arrival.event
-    itself = [
-        {"field": "collection_id", "operator": "eq", "value": event.collection_id},
-        {"field": "document_id", "operator": "eq", "value": event.document_id},
-    ]
-    return {"NOT": [{"AND": itself}], "case_sensitive": True}
 
 
 def _failed(alert: StandingAlert, arrival: Arrival, reason: str) -> None:

@@ -85,7 +85,7 @@ async def answer(
     retriever = replace(retriever, max_time_ms=limit)
     deadline = Deadline(time.monotonic, limit)
     async with context.database.transaction(snapshot=True) as connection:
-        await _limit(connection, limit)
+        await limit_statements(connection, limit)
         named = await read_named(
             connection, question.namespace_id, question.body.get("stages"), question.inputs, question.filters
         )
@@ -146,7 +146,7 @@ async def answer(
     return Answer(response, record)
 
 
-async def _limit(connection: Connection, milliseconds: float) -> None:
+async def limit_statements(connection: Connection, milliseconds: float) -> None:
     """Let no statement of this transaction run longer: a sort in the database cannot be asked to stop."""
     await connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(milliseconds) + 1),))
 

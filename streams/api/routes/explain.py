@@ -1,7 +1,9 @@
 """``POST /v1/alerts/{alert}/explain``: why an alert matches a document, by the definitions in force."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from fastapi import APIRouter
 
@@ -10,24 +12,27 @@ from schemas.api.explain import ExplainRequest, ExplainResponse
 from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent
 from schemas.events.plain import read_plain
+from streams.api.retrieval.explained import Explained, explain_stored
+from streams.api.retrieval.gate import GateDep
 from streams.api.store import require
 from streams.api.stored import stored_document
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.explain import explain
-from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import JsonRoute
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
+_HINT: Final = ". Give a collection_id: inputs may come from what attaches the alert to that collection"
 
 
 @router.post("/{alert_identifier}/explain")
 async def explain_alert(
-    alert_identifier: str, body: ExplainRequest, access: AccessDep, context: ContextDep
+    alert_identifier: str, body: ExplainRequest, access: AccessDep, context: ContextDep, gate: GateDep
 ) -> ExplainResponse:
-    """What each condition and search of an alert saw in a document and gave. An extension of the contract."""
+    """What each condition and search of an alert saw in a document and gave; of one that looks documents up, what
+    its stages found. An extension of the contract."""
     namespace_id = access.namespace_id
     async with context.database.transaction(snapshot=True) as connection:
         alert = await require(connection, "alert", namespace_id, alert_identifier)
@@ -38,19 +43,25 @@ async def explain_alert(
         if body.collection_id is not None:
             collection = await require(connection, "collection", namespace_id, body.collection_id)
         collection_id = None if collection is None else collection.record.id
-        document = await _document(connection, namespace_id, collection_id, body, context.clock())
+        document, now = await _document(connection, namespace_id, collection_id, body, context.clock())
     application = None if collection is None else _attachment(collection.body, alert.record.id)
+    question = Explained(namespace_id, retriever.body, alert.body, application, collection_id, document, now)
     try:
-        plan = compile_plan(retriever.body, alert.body, application, collection_id=collection_id)
+        read = question.plan()
+        if read is None or read.tail:
+            told = await asyncio.shield(gate.start(explain_stored(context, question)))
+        else:
+            told = explain(read, document)
     except PlanError as error:
+        hint = "" if collection is not None else _HINT
         raise invalid(
-            f"The alert cannot be explained on one document: {error}", "path", "alert_identifier"
+            f"The alert cannot be explained on one document: {error}{hint}", "path", "alert_identifier"
         ) from error
     return ExplainResponse(
         alert_id=alert.record.id,
         collection_id=collection_id,
         document_id=document.document_id,
-        **explain(plan, document).to_json(),
+        **told.to_json(),
     )
 
 
@@ -61,15 +72,16 @@ def _attachment(collection: JsonObject, alert_id: str) -> JsonObject | None:
 
 async def _document(
     connection: Connection, namespace_id: str, collection_id: str | None, body: ExplainRequest, now: datetime
-) -> DocumentEvent:
+) -> tuple[DocumentEvent, datetime]:
+    """The document, and when it came: for one that is given, now."""
     if body.document_id is not None:
         assert collection_id is not None  # the request says so
         found = await stored_document(connection, namespace_id, collection_id, body.document_id, vectors=True)
-        return found.event
+        return found.event, found.updated_at
     try:
         document = read_plain(body.document or {}, "document", now)
     except DecodeError as error:
         raise invalid(f"The document cannot be read: {error}", "body", "document") from error
     if document is None:
         raise invalid("The event brings no document", "body", "document", "type")
-    return document if collection_id is None else replace(document, collection_id=collection_id)
+    return (document if collection_id is None else replace(document, collection_id=collection_id)), now

@@ -3,25 +3,26 @@
 The plain evaluation once more (``percolate/reference.py``), with its steps kept; the verdict is the same.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.explain_index import Nomination, nomination
+from streams.engines.retrieval.explain_rows import (
+    MAX_VALUES,
+    Json,
+    LookedUp,
+    Ran,
+    shorten,
+    verdict_json,
+)
 from streams.engines.retrieval.filters.nodes import ALWAYS, And, Condition, Node, Not, describe
 from streams.engines.retrieval.filters.paths import resolve
 from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge
 from streams.engines.retrieval.percolate.reference import cosine
 from streams.engines.retrieval.vectors.cosine import DIGITS
-
-MAX_SHOWN: Final = 200
-"""Characters of a value that are shown."""
-MAX_VALUES: Final = 5
-"""Values of a field that are shown."""
-
-Json = dict[str, Any]
+from streams.engines.retrieval.verdict import Weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,12 @@ class Explanation:
     index: Nomination
     later_stages: tuple[str, ...] = ()
     """Stages that run on a document that matches so far; whether the alert fires depends on what they leave."""
+    tail: Ran | None = None
+    """What they did, where they were run: ``explain_tail.py``."""
+    look_up: LookedUp | None = None
+    """Of an alert that looks the document up: ``explain_look_up.py``."""
+    verdict: Weighed | None = None
+    """The alert's condition on the rows that the stages left."""
 
     def to_json(self) -> Json:
         """As the API gives it."""
@@ -116,6 +123,9 @@ class Explanation:
             "score_tests": [test.to_json() for test in self.score_tests],
             "index": self.index.to_json(),
             "later_stages": list(self.later_stages),
+            "tail": None if self.tail is None else self.tail.to_json(),
+            "look_up": None if self.look_up is None else self.look_up.to_json(),
+            "verdict": None if self.verdict is None else verdict_json(self.verdict),
         }
 
 
@@ -155,15 +165,6 @@ def _tested(node: Node, root: Mapping[str, Any]) -> Tested:
     if isinstance(node, And):
         return Tested("and", all(part.holds for part in parts), parts=parts)
     return Tested("or", any(part.holds for part in parts), parts=parts)
-
-
-def shorten(value: Any) -> str:
-    """A value as JSON, cut to :data:`MAX_SHOWN` characters."""
-    if type(value) is str:
-        # Before it is written: most of a long text would be thrown away.
-        value = value[: MAX_SHOWN + 1]
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
 def _searched(search: Search, found: float | None) -> Searched:

@@ -1,9 +1,10 @@
 """By which index the percolator finds an alert for a document, or leaves it out without evaluating it.
 
-An alert whose searches have thresholds is found by its vectors (or by its filter, where that is more selective
-among all the alerts that stand), any other by the conjunctions of its predicate's
-normal form (``percolate/normal.py``): every requirement of one of them must be met. Being found is necessary for a
-match, not sufficient.
+An alert whose searches have thresholds is found by its vectors, any other by the conjunctions of its predicate's
+normal form (``percolate/normal.py``): every requirement of one of them must be met. One that has both thresholds
+and a filter is found by the filter where few of the alerts that stood when it was added ask for the same
+(``Percolator``): one alert alone cannot tell, so both ways are told. Being found is necessary for a match, not
+sufficient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +34,9 @@ class Nomination:
     """Whether an index brings the alert up for a document."""
 
     kind: str
-    """``vector``, ``attribute``, or ``none`` for an alert that is evaluated for every document."""
+    """``vector``, ``attribute``, ``look_up``, or ``none`` for an alert that is evaluated for every document."""
     found: bool
+    """``False`` only where it is ruled out whatever other alerts there are."""
     words: str
     """By what it was found or ruled out."""
 
@@ -45,14 +47,18 @@ class Nomination:
 
 def nomination(plan: Plan, root: Mapping[str, Any], similarities: Sequence[float | None]) -> Nomination:
     """How the percolator comes to look at ``plan`` for a document with these root fields and similarities."""
-    if plan.bounds is not None:
-        by_vector = _by_vector(plan, plan.bounds, similarities)
-        if plan.predicate == ALWAYS:
-            return by_vector
-        by_filter = _by_filter(plan, root)
-        words = f"{by_vector.words}; or, where fewer alerts share its filter, {by_filter.words}"
-        return Nomination("vector", by_vector.found, words)
-    return _by_filter(plan, root)
+    if plan.bounds is None:
+        return _by_filter(plan, root)
+    by_vector = _by_vector(plan, plan.bounds, similarities)
+    conjunctions = normal_form(plan.predicate).conjunctions
+    if not conjunctions:
+        return _by_filter(plan, root)
+    if any(all(negated for _, negated in conjunction) for conjunction in conjunctions):
+        # Nothing that few documents have: its filter never finds it.
+        return by_vector
+    by_filter = _by_filter(plan, root)
+    words = f"{by_vector.words}; or, where few other alerts ask for the same by their filter, {by_filter.words}"
+    return Nomination("vector", by_vector.found or by_filter.found, words)
 
 
 def _by_filter(plan: Plan, root: Mapping[str, Any]) -> Nomination:

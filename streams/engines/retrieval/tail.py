@@ -8,9 +8,10 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.percolate.percolator import Hit
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.execute import execute_tail
+from streams.engines.retrieval.stages.execute import Watch, execute_tail
 from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.verdict import Fired, decide
 
 
@@ -27,11 +28,49 @@ async def run_tail(
 ) -> Fired | None:
     """Whether the alert fires once ``plan.tail`` has run on the document of a hit; ``alert`` is its body. The same
     document gives the same answer: what is drawn by chance follows from its key. Raises ``StageError``."""
-    row = row_of(document)
-    if plan.searches:
-        row.score, row.matched = hit.score, hit.matched_features or {}
     seed = document.key.decode()
-    rows = await execute_tail(
-        plan.tail, row, corpus, plan.inputs, now=now, clock=clock, definitions=definitions, seed=seed
+    rows = await tail_rows(
+        plan,
+        document,
+        hit.score,
+        hit.matched_features,
+        corpus,
+        now=now,
+        clock=clock,
+        definitions=definitions,
+        seed=seed,
     )
     return decide(alert, rows)
+
+
+async def tail_rows(
+    plan: Plan,
+    document: DocumentEvent,
+    score: float,
+    matched: Mapping[str, float] | None,
+    corpus: Corpus,
+    *,
+    now: datetime,
+    clock: Callable[[], float],
+    definitions: Definitions | None = None,
+    seed: str,
+    watch: Watch | None = None,
+    warnings: list[str] | None = None,
+) -> list[Row]:
+    """The rows that ``plan.tail`` makes of a document that matches with a score. As in an execution, the row has a
+    score where a search gave it. Raises ``StageError``."""
+    row = row_of(document)
+    if plan.searches:
+        row.score, row.matched = score, matched or {}
+    return await execute_tail(
+        plan.tail,
+        row,
+        corpus,
+        plan.inputs,
+        now=now,
+        clock=clock,
+        definitions=definitions,
+        seed=seed,
+        watch=watch,
+        warnings=warnings,
+    )

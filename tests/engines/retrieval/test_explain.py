@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.explain import MAX_SHOWN, MAX_VALUES, explain
+from streams.engines.retrieval.explain import explain
+from streams.engines.retrieval.explain_rows import MAX_SHOWN, MAX_VALUES
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.percolator import Percolator
@@ -204,3 +205,26 @@ def test_what_is_shown_of_a_value_is_bounded(value: Any) -> None:
     assert len(told.conditions.values) == MAX_VALUES
     assert told.conditions.more == 45
     assert all(len(shown) <= MAX_SHOWN for shown in told.conditions.values)
+
+
+def test_by_vector_or_by_filter_is_told_as_far_as_one_alert_can_tell() -> None:
+    asked = [{"feature_uri": URIS[0], "query": [1, 0], "min_score": 0.9}]
+
+    def told(conditions: Any, vector: list[float], **payload: Any) -> Any:
+        plan = compile_plan(retriever(conditions, asked, "max"), {})
+        features = {URIS[0]: np.array(vector, dtype=np.float32)}
+        document = DocumentEvent(UPSERTED, "ns", "col", "d", NOW, payload=payload, features=features)
+        return explain(plan, document).index
+
+    near, far = [1.0, 0.0], [0.0, 1.0]
+    english = {"lang": "en"}
+    for vector, lang, found in ((near, "en", True), (near, "de", True), (far, "en", True), (far, "de", False)):
+        index = told(english, vector, lang=lang)
+        assert (index.kind, index.found) == ("vector", found)
+        assert "similarity" in index.words
+        assert "few other alerts ask for the same by their filter, " in index.words
+    # Nothing few documents have: only the vector can find it.
+    negated = told({"NOT": [english]}, far, lang="de")
+    assert (negated.found, "filter" in negated.words) == (False, False)
+    never = told({"AND": [english, {"NOT": [english]}]}, near, lang="en")
+    assert (never.kind, never.found) == ("attribute", False)

@@ -9,7 +9,7 @@ from streams.engines.retrieval.errors import BudgetError, PlanError, StageError
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.stages.budget import Budget
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Scope
+from streams.engines.retrieval.stages.corpus import Corpus, Scope
 from streams.engines.retrieval.stages.filter_check import WrittenFilter
 from streams.engines.retrieval.stages.inputs import bind
 from streams.engines.retrieval.stages.prepare import Prepared, PreparedStage, prepare
@@ -106,10 +106,10 @@ async def execute(
 ) -> Execution:
     """Run a retriever's stages over a corpus.
 
-    ``filters`` is AND-ed with those of the first stage; ``collections`` (ids) stands in for the retriever's own;
-    ``clock`` gives seconds of a monotonic clock; random choices follow from ``seed``. What a stage cannot do is
-    the execution's error, as is a budget used up. Raises :class:`InputError` for inputs that do not fit
-    the schema and :class:`PlanError` for a retriever or a filter that cannot run.
+    ``filters``, as written or read already, is AND-ed with those of the first stage; ``collections`` (ids) stands
+    in for the retriever's own; ``clock`` gives seconds of a monotonic clock; random choices follow from ``seed``.
+    What a stage cannot do is the execution's error, as is a budget used up. Raises :class:`InputError` for inputs
+    that do not fit the schema and :class:`PlanError` for a retriever or a filter that cannot run.
     """
     prepared = retriever if isinstance(retriever, Prepared) else prepare(retriever, secrets=secrets or {})
     run = Run(
@@ -124,7 +124,8 @@ async def execute(
         secrets=secrets or {},
     )
     try:
-        run.where = EVERYTHING if filters is None else run.filter(filters)
+        if filters is not None:
+            run.where = filters if isinstance(filters, Filter) else run.filter(filters)
     except StageError as error:
         raise PlanError(f"filters: {error}") from error
     return await _stages(run, prepared.stages, None, watch)
@@ -140,9 +141,11 @@ async def execute_tail(
     clock: Callable[[], float],
     definitions: Definitions | None = None,
     seed: str = "",
+    watch: Watch | None = None,
+    warnings: list[str] | None = None,
 ) -> list[Row]:
     """The rows that the last stages of a standing alert make of one matching document (``Plan.tail``); ``inputs``
-    are the plan's constants. Raises :class:`StageError`."""
+    are the plan's constants. What is to be said of it goes to ``warnings``. Raises :class:`StageError`."""
     run = Run(
         corpus=corpus,
         inputs=inputs,
@@ -154,7 +157,9 @@ async def execute_tail(
         nesting=_nested,
         first=False,
     )
-    execution = await _stages(run, tail, [row])
+    execution = await _stages(run, tail, [row], watch)
+    if warnings is not None:
+        warnings += run.notes.warnings
     if execution.error is not None:
         raise StageError(execution.error)
     return execution.rows

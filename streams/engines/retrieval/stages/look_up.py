@@ -1,12 +1,15 @@
 """Look-up alerts: the document is the question, reference collections hold the answer (design section 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stages.execute import NoDefinitions
+from streams.engines.retrieval.filters.parse import Filter, parse_filter
+from streams.engines.retrieval.stages.corpus import Corpus
+from streams.engines.retrieval.stages.execute import Execution, NoDefinitions, Watch, execute
 from streams.engines.retrieval.stages.prepare import Prepared, prepare
 from streams.engines.retrieval.stages.reading import retriever_reads
 from streams.engines.retrieval.stages.rows import value_at
@@ -41,6 +44,37 @@ class LookUp:
     def inputs_for(self, event: DocumentEvent) -> dict[str, Any]:
         """The inputs a document gives; null where it has nothing at a path. Mapped inputs go before constants."""
         return {**self.constants, **{one.input_key: _found(one, event) for one in self.mapped}}
+
+    def sees(self, event: DocumentEvent) -> bool:
+        """Whether the collection a document arrives in is itself looked in, where it must not find itself."""
+        return event.collection_id in self.reference_collections
+
+    async def ask(
+        self,
+        event: DocumentEvent,
+        corpus: Corpus,
+        *,
+        now: datetime,
+        clock: Callable[[], float],
+        definitions: Definitions,
+        seed: str,
+        watch: Watch | None = None,
+    ) -> Execution:
+        """Look a document up; it never finds itself. ``now`` is the document's time: read again, it finds what it
+        found. Raises :class:`InputError` for what it has not, and :class:`PlanError`."""
+        return await execute(
+            self.retriever,
+            self.inputs_for(event),
+            corpus,
+            now=now,
+            clock=clock,
+            filters=_not_itself(event) if self.sees(event) else None,
+            # Never more than it names, whatever other alerts have at hand.
+            collections=self.retriever.collections or sorted(self.reference_collections),
+            definitions=definitions,
+            seed=seed,
+            watch=watch,
+        )
 
 
 def takes_from_document(application: Mapping[str, Any] | None) -> bool:
@@ -80,6 +114,15 @@ def prepare_look_up(
             "a look-up needs to know its reference collections: give the retriever collection_identifiers"
         )
     return LookUp(prepared, tuple(mapped), constants, references)
+
+
+def _not_itself(event: DocumentEvent) -> Filter:
+    """A filter that every document but this one fits. It is read here: nothing in an id is a template."""
+    itself = [
+        {"field": "collection_id", "operator": "eq", "value": event.collection_id},
+        {"field": "document_id", "operator": "eq", "value": event.document_id},
+    ]
+    return parse_filter({"NOT": [{"AND": itself}]}, case_sensitive_default=True)
 
 
 def _found(mapped: Mapped, event: DocumentEvent) -> Any:

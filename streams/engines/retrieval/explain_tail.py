@@ -1,0 +1,63 @@
+"""Why an alert whose last stages change the document fires on it, or not (``tail.py``)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.explain import Explanation, explain
+from streams.engines.retrieval.explain_rows import Ran
+from streams.engines.retrieval.percolate.plan import Plan, judge
+from streams.engines.retrieval.percolate.reference import cosine
+from streams.engines.retrieval.stages.corpus import Corpus
+from streams.engines.retrieval.stages.rows import row_of
+from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.tail import tail_rows
+from streams.engines.retrieval.verdict import weigh
+
+
+async def explain_tail(
+    plan: Plan,
+    alert: Mapping[str, Any],
+    document: DocumentEvent,
+    corpus: Corpus,
+    *,
+    now: datetime,
+    clock: Callable[[], float],
+    definitions: Definitions | None = None,
+) -> Explanation:
+    """As ``explain``, with ``plan.tail`` run on a document that matches so far; ``alert`` is its body. What is
+    drawn by chance follows from the document's key."""
+    told = explain(plan, document)
+    hit = judge(plan, [cosine(search, document) for search in plan.searches]) if told.matches else None
+    if hit is None or not plan.tail:
+        return told
+    ran = Ran(plan.tail, row_of(document).fields)
+    try:
+        rows = await tail_rows(
+            plan,
+            document,
+            hit.score,
+            hit.matched_features,
+            corpus,
+            now=now,
+            clock=clock,
+            definitions=definitions,
+            seed=document.key.decode(),
+            watch=ran,
+            warnings=ran.warnings,
+        )
+    except StageError as error:
+        ran.error = str(error)
+        return replace(told, matches=False, reason=failed(ran.error), tail=ran)
+    weighed = weigh(alert, rows)
+    if weighed.fired is None:
+        told = replace(told, matches=False, reason=f"its last stages leave {weighed.reason}")
+    return replace(told, tail=ran, verdict=weighed)
+
+
+def failed(error: str) -> str:
+    """Why stages that failed fire nothing."""
+    return f"its stages failed, which fires nothing: {error}"
