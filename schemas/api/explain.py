@@ -50,8 +50,8 @@ class ExplainResponse(ApiResponse):
     tail: JsonObject | None = None
     """What those did: ``{stages, error, warnings}``, a stage ``{stage_name, stage_id, executed}`` and, when it was
     executed, ``{input_count, output_count, duration_ms, efficiency, rows}`` with the first rows it left:
-    ``{document_id, collection_id, score, fields, more_fields, removed_fields}``, the fields only that are not as in
-    the document."""
+    ``{document_id, collection_id, score, fields, more_fields, removed_fields}``, of the fields those that are not
+    as in the document."""
     look_up: JsonObject | None = None
     """Of an alert that looks the document up: ``{inputs, collections, document_left_out, stages, error, warnings,
     position, limits, degraded}``, an input ``{input_key, source_type, path, found, value, dimensions}``, stages as

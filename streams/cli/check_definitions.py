@@ -21,9 +21,14 @@ from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Pl
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.stages.look_up import takes_from_document
 from streams.engines.retrieval.templates.filling import holds_template
 
 ON_INGEST: Final = "on_ingest"
+_ASK: Final = (
+    "ask a running system what it finds, by POST /v1/alerts/{alert}/explain with a document and the collection_id"
+    " of a collection it is attached to"
+)
 Refuse = Callable[[ManifestError], None]
 """Told of an alert that cannot be checked; raises to end the reading, or returns to go on without it."""
 
@@ -155,6 +160,10 @@ class _Reading:
         collections: Sequence[str],
     ) -> Iterator[CheckedAlert]:
         name = alert.body["name"]
+        if takes_from_document(application):
+            problem = f"alert {name!r} looks documents up in other collections, which are not in files: {_ASK}"
+            self._refuse(ManifestError(alert.place, problem))
+            return
         try:
             for collection in collections or (None,):
                 plan = compile_plan(retriever, alert.body, application, collection_id=collection)
@@ -164,9 +173,7 @@ class _Reading:
             return
         for stage in plan.tail:
             if stage.stage.reads is not None or stage.stage.asks is not None:
-                problem = (
-                    f"alert {name!r} cannot be checked on one document: {stage.place} reads other collections"
-                )
+                problem = f"alert {name!r}: {stage.place} reads other collections, which are not in files: {_ASK}"
                 self._refuse(ManifestError(alert.place, problem))
                 return
         covered = collections or retriever.get("collection_identifiers")

@@ -1,7 +1,9 @@
 """``tidewatch explain``: why one alert matches one document, or does not; from files, without a server."""
 
+import asyncio
 import io
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +22,10 @@ from streams.cli.explain_tree import tree
 from streams.cli.lines import line_batches, open_source
 from streams.cli.manifests import iter_manifest
 from streams.cli.process import CommandError, fail
+from streams.engines.retrieval.explain import Explanation
 from streams.engines.retrieval.explain import explain as explained
+from streams.engines.retrieval.explain_tail import explain_tail
+from streams.engines.retrieval.stages.memory import MemoryCorpus
 from streams.runtime.clock import utc_now
 
 
@@ -39,6 +44,9 @@ def explain(
     """Show why an alert matches a document: what each condition saw and gave, scores against thresholds, and by
     which index the alert was found or ruled out.
 
+    Last stages that change the document are run and shown, too; for alerts that look documents up in other
+    collections, ask a running system: POST /v1/alerts/{alert}/explain.
+
     An alert that is attached with several sets of inputs is explained once for each that covers the document's
     collection. Exits 0 whether it matches or not.
     """
@@ -46,13 +54,14 @@ def explain(
         fail("only one of DEFINITIONS and DOCUMENT can be standard input", 2)
     try:
         chosen = find_alerts(definitions, alert)
-        event = find_document(document, line, utc_now())
+        now = utc_now()
+        event = find_document(document, line, now)
         covering = [item for item in chosen if not event.collection_id or item.covers(event.collection_id)]
         if not covering:
             names = ", ".join(sorted({name for item in chosen for name in item.collections or ()}))
             raise CommandError(f"alert {alert!r} is for {names}, not for documents of {event.collection_id}")
         for item in covering:
-            found = explained(item.plan, event)
+            found = asyncio.run(_explained(item, event, now))
             if json:
                 told = {"alert": item.name, "document_id": event.document_id, **found.to_json()}
                 sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
@@ -61,6 +70,12 @@ def explain(
         sys.stdout.buffer.flush()
     except (CommandError, OSError) as error:
         fail(str(error))
+
+
+async def _explained(alert: CheckedAlert, event: DocumentEvent, now: datetime) -> Explanation:
+    if alert.body is None:
+        return explained(alert.plan, event)
+    return await explain_tail(alert.plan, alert.body, event, MemoryCorpus(), now=now, clock=time.monotonic)
 
 
 def find_alerts(definitions: str, name: str) -> list[CheckedAlert]:

@@ -1,5 +1,7 @@
 """An explanation as a tree on a terminal."""
 
+from typing import Any
+
 from rich.markup import escape
 from rich.tree import Tree
 
@@ -19,8 +21,12 @@ def tree(alert: str, document: str, found: Explanation) -> Tree:
     for test in found.score_tests:
         score = "there is no score" if found.score is None else f"score {found.score:g}"
         top.add(f"{_mark(test.holds)} {score} {escape(test.operator)} {test.value:g}")
-    if found.later_stages:
-        top.add(f"then {escape(', '.join(found.later_stages))} run on the document and decide by what they leave")
+    if found.tail is not None:
+        _add_stages(top, found.tail.to_json())
+    elif found.later_stages:
+        top.add(f"not run: {escape(', '.join(found.later_stages))}")
+    if found.verdict is not None:
+        top.add(f"{_mark(found.verdict.fired is not None)} {escape(found.verdict.reason)}")
     top.add(f"[dim]index: {escape(found.index.words)}[/]")
     return top
 
@@ -34,6 +40,22 @@ def _add(above: Tree, node: Tested) -> None:
     below = above.add(f"{_mark(node.holds)} {_NAMES[node.kind]}")
     for part in node.parts:
         _add(below, part)
+
+
+def _add_stages(above: Tree, ran: dict[str, Any]) -> None:
+    for stage in ran["stages"]:
+        if not stage["executed"]:
+            above.add(f"not run: {escape(stage['stage_name'])}")
+            continue
+        below = above.add(f"then {escape(stage['stage_name'])} left {stage['output_count']}")
+        for row in stage["rows"]:
+            changed = [f"{name}={text}" for name, text in row["fields"].items()]
+            changed += [f"without {name}" for name in row["removed_fields"]]
+            below.add(f"[dim]{escape(', '.join(changed) or 'as it came')}[/]")
+        if "error" in stage:
+            below.add(f"[bold red]{escape(stage['error'])}[/]")
+    for warning in ran["warnings"]:
+        above.add(escape(warning))
 
 
 def _mark(holds: bool) -> str:

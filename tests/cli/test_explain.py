@@ -21,6 +21,34 @@ kind: alert
 name: news only
 filter: {lang: en}
 collections: [news]
+---
+kind: alert
+name: tags
+retriever:
+  stages:
+  - {stage_name: english, config: {stage_id: attribute_filter, parameters: {conditions: {lang: en}}}}
+  - {stage_name: split, config: {stage_id: unwind, parameters: {field: tags}}}
+  - {stage_name: kept, config: {stage_id: attribute_filter, parameters: {conditions: {tags: "[b]"}}}}
+"""
+LOOK_UP = """
+kind: retriever
+retriever_name: faces
+collection_identifiers: [people]
+stages:
+- stage_name: alike
+  config:
+    stage_id: attribute_filter
+    parameters: {conditions: {field: name, operator: eq, value: "{{INPUT.name}}"}}
+---
+kind: alert
+name: wanted
+retriever_id: faces
+---
+kind: collection
+collection_name: photos
+alert_applications:
+- alert_id: wanted
+  input_mappings: [{input_key: name, source: {source_type: document_field, path: name}}]
 """
 
 
@@ -39,6 +67,37 @@ def test_it_explains_from_files_as_a_tree_and_as_json(tmp_path: Path) -> None:
     assert [part["holds"] for part in told["conditions"]["parts"]] == [True, True]
     one = tidewatch("explain", str(definitions), name, "-", "--json", stdin=b'{\n "lang": "en",\n "text": "x"}')
     assert orjson.loads(one.stdout)["matches"] is False
+
+
+def test_last_stages_are_run(tmp_path: Path) -> None:
+    definitions, document = tmp_path / "a.yaml", tmp_path / "d.json"
+    definitions.write_text(ALERTS)
+    document.write_text('{"lang": "en", "tags": ["[b]", "c"]}')
+    shown = tidewatch("explain", str(definitions), "tags", str(document)).stdout.decode()
+    assert 'tags matches 1: lang eq "en"' in shown
+    assert "then split left 2" in shown
+    assert 'tags="[b]"' in shown
+    assert "then kept left 1" in shown
+    assert "true  1 result" in shown
+    document.write_text('{"lang": "en", "tags": ["c"]}')
+    told = orjson.loads(tidewatch("explain", str(definitions), "tags", str(document), "--json").stdout)
+    assert (told["matches"], told["verdict"]["count"]) == (False, 0)
+    assert told["reason"] == "its last stages leave no results, at least 1 wanted"
+
+
+def test_a_look_up_is_for_a_running_system(tmp_path: Path) -> None:
+    definitions, document = tmp_path / "a.yaml", tmp_path / "d.json"
+    definitions.write_text(LOOK_UP)
+    document.write_text('{"name": "Ann"}')
+    for command in (
+        ("explain", str(definitions), "wanted", str(document)),
+        ("check", str(definitions), str(document)),
+    ):
+        answer = tidewatch(*command)
+        said = " ".join(answer.stderr.decode().split())
+        assert "alert 'wanted' looks documents up in other collections" in said
+        assert "POST /v1/alerts/{alert}/explain" in said
+        assert answer.returncode == 1
 
 
 def test_what_cannot_be_explained_is_said(tmp_path: Path) -> None:
