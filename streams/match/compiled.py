@@ -21,9 +21,9 @@ class Compiled:
         self._percolator: Percolator[StandingAlert] = Percolator((), plan_of)
         self._numbers: dict[int, int] = {}
         """Number of an alert → its number in the percolator."""
-        self._alerts: list[StandingAlert] = []
-        """By number in the percolator; also those that were removed."""
-        self._writers: list[ExecutionWriter] = []
+        self._alerts: list[StandingAlert | None] = []
+        """By number in the percolator; ``None`` for those that were removed."""
+        self._writers: list[ExecutionWriter | None] = []
         self._constant: NDArray[np.object_] = np.full(16, None, dtype=object)
         """By number in the percolator the execution that is the same for every document."""
         self._ordered = True
@@ -35,13 +35,17 @@ class Compiled:
     def add(self, alerts: Iterable[StandingAlert]) -> None:
         """Check these from now on."""
         for alert in alerts:
-            self._ordered = self._ordered and (not self._alerts or self._alerts[-1].order <= alert.order)
             number = self._numbers[alert.number] = self._percolator.add(alert)
             writer = ExecutionWriter(alert.number, alert.alert_id, alert.version, alert.retriever_id)
-            self._alerts.append(alert)
-            self._writers.append(writer)
-            if number == len(self._constant):
-                self._constant = np.concatenate([self._constant, np.full(number, None, dtype=object)])
+            if number < len(self._alerts):
+                self._ordered = False
+                self._alerts[number], self._writers[number] = alert, writer
+            else:
+                self._ordered = self._ordered and (not self._alerts or self._follows(self._alerts[-1], alert))
+                self._alerts.append(alert)
+                self._writers.append(writer)
+                if number == len(self._constant):
+                    self._constant = np.concatenate([self._constant, np.full(number, None, dtype=object)])
             hit = self._percolator.hit(number)
             if hit is not None:
                 self._constant[number] = writer.write(hit.score, hit.reason)
@@ -51,7 +55,7 @@ class Compiled:
         for alert in alerts:
             number = self._numbers.pop(alert.number)
             self._percolator.remove(number)
-            self._constant[number] = None
+            self._alerts[number] = self._writers[number] = self._constant[number] = None
 
     def hits(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
         """For each document its hits, whatever caused it, in the order their alerts are checked."""
@@ -67,6 +71,7 @@ class Compiled:
         pieces: list[bytes] = self._constant[found.numbers].tolist()
         for pair, hit in found.judged.items():
             writer = self._writers[found.numbers[pair]]
+            assert writer is not None
             pieces[pair] = writer.write(hit.score, hit.reason, hit.matched_features)
         fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
         for at, arrival in enumerate(arrivals):
@@ -77,9 +82,14 @@ class Compiled:
 
     def _arranged(self, numbers: list[int], pieces: list[bytes], causes: Sequence[str]) -> list[bytes]:
         """Executions in order, without those of alerts that caused the write."""
-        pairs = [(self._alerts[number], piece) for number, piece in zip(numbers, pieces, strict=True)]
+        found = [(self._alerts[number], piece) for number, piece in zip(numbers, pieces, strict=True)]
+        pairs = [(alert, piece) for alert, piece in found if alert is not None and alert.alert_id not in causes]
         pairs.sort(key=lambda pair: pair[0].order)
-        return [piece for alert, piece in pairs if alert.alert_id not in causes]
+        return [piece for _, piece in pairs]
+
+    @staticmethod
+    def _follows(before: StandingAlert | None, alert: StandingAlert) -> bool:
+        return before is not None and before.order <= alert.order
 
 
 def plan_of(alert: StandingAlert) -> Plan:

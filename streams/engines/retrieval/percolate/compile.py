@@ -1,7 +1,7 @@
 """A retriever and its alert as a percolation plan, or the reason why they cannot be one (design section 4)."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.filters.nodes import ALWAYS, Node, all_of, conditions, describe
@@ -9,7 +9,6 @@ from streams.engines.retrieval.percolate.constants import BY_ROW, constant_input
 from streams.engines.retrieval.percolate.draft import Draft
 from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
 from streams.engines.retrieval.stages.filter_check import read_filter
-from streams.engines.retrieval.stages.look_up import prepare_look_up, takes_from_document
 from streams.engines.retrieval.stages.prepare import PreparedStage, prepare
 
 MAX_REASON: Final = 300
@@ -49,37 +48,6 @@ def compile_plan(
             f"the retriever lets every document through: give it a filter{more}, or a min_score for every search"
         )
     return plan
-
-
-def refusal(
-    retriever: Mapping[str, Any],
-    alert: Mapping[str, Any],
-    application: Mapping[str, Any] | None = None,
-    *,
-    collection_id: str | None = None,
-) -> str | None:
-    """Why an alert cannot be attached on ingest, in words for the user; ``None`` when it can."""
-    try:
-        compile_plan(retriever, alert, application, collection_id=collection_id)
-    except PlanError as error:
-        return str(error)
-    return None
-
-
-def kind(
-    retriever: Mapping[str, Any],
-    alert: Mapping[str, Any],
-    application: Mapping[str, Any] | None = None,
-    *,
-    collection_id: str | None = None,
-) -> Literal["percolate", "look_up"]:
-    """How an alert attached on ingest runs: ``look_up`` when some input comes from the document. Raises
-    :class:`PlanError` with words for the user when it can run neither way."""
-    if takes_from_document(application):
-        prepare_look_up(retriever, alert, application)
-        return "look_up"
-    compile_plan(retriever, alert, application, collection_id=collection_id)
-    return "percolate"
 
 
 def _read_stages(draft: Draft, stages: tuple[PreparedStage, ...]) -> tuple[PreparedStage, ...]:
@@ -136,12 +104,13 @@ def _check_alert(alert: Mapping[str, Any]) -> None:
         raise PlanError("a system alert watches the system, not arriving documents")
     if alert.get("trigger_on") == "no_results":
         raise PlanError(
-            "trigger_on no_results cannot be told from one arriving document; run the alert by a trigger"
+            "trigger_on no_results cannot be told from one arriving document; "
+            "map an input from the document, so that it is looked up in the retriever's collections"
         )
     if (alert.get("min_count") or 1) > 1:
         raise PlanError(
-            f"min_count {alert['min_count']} needs other documents; on ingest each document is checked alone, "
-            "run the alert by a trigger"
+            f"min_count {alert['min_count']} needs other documents, and on ingest each document is checked alone; "
+            "map an input from the document, so that it is looked up in the retriever's collections"
         )
 
 

@@ -29,7 +29,9 @@ _FEW: Final = 4
 _SHARE: Final = 64
 """A filter that no more than this share of the alerts that search ask alike is looked at before the vectors."""
 _INT32: Final = 2**31
-_LEFT_OVER: Final = 1_024
+_STALE: Final = 1_024
+_STEP: Final = 64
+"""Alerts a batch that are indexed anew; about a millisecond."""
 _FIRST = np.zeros(1, dtype=np.intp)
 
 
@@ -62,7 +64,8 @@ class Matches(Generic[S]):
 
 
 class Percolator(Generic[S]):
-    """The alerts of one collection, compiled. Each is known by its number, in the order they were added."""
+    """The alerts of one collection, compiled. Each is known by its number: they count up, and numbers of removed
+    alerts are given again."""
 
     def __init__(self, alerts: Iterable[S], plan_of: Callable[[S], Plan]) -> None:
         self._plan_of = plan_of
@@ -73,30 +76,48 @@ class Percolator(Generic[S]):
         self._doubtful = np.zeros(16, dtype=np.bool_)
         """Per alert whether a nomination has to be judged."""
         self._predicates = PredicateIndex()
+        self._renewal: _Renewal | None = None
         self._vectors = VectorIndex()
         self._searching = 0
-        self._removed = 0
-        self._left_over = 0
-        """Removed alerts that the predicate index still holds."""
+        self._living = 0
+        self._free: list[int] = []
+        """Numbers that can be given again: nothing leads to them any more."""
+        self._stale: list[int] = []
+        """Numbers of removed alerts that the index of predicates still leads to."""
         self._embedder = HashingEmbedder()
         for alert in alerts:
             self.add(alert)
 
     def __len__(self) -> int:
-        return len(self._entries) - self._removed
+        return self._living
 
     def add(self, alert: S) -> int:
-        """Check an alert from the next batch on; returns its number."""
-        plan, number = self._plan_of(alert), len(self._entries)
+        """Check an alert from the next batch on; returns its number, which may be that of a removed one."""
+        plan = self._plan_of(alert)
+        number = self._free.pop() if self._free else self._new_number()
+        entry = _Entry(alert, plan, self._by_vector(plan))
+        self._entries[number] = entry
+        self._living += 1
+        self._searching += bool(plan.searches)
+        if not plan.searches and (verdict := judge(plan, ())) is not None:
+            self._hits[number] = Hit(alert, verdict.score, None, verdict.reason)
+        if entry.by_vector:
+            for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
+                self._vectors.add(search, bound, number)
+            entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
+        else:
+            entry.exactness = self._predicates.add(plan.predicate, number)
+            if self._renewal is not None:
+                self._renewal.index.add(plan.predicate, number)
+        self._doubtful[number] = entry.exactness is not Exactness.EXACT or self._hits[number] is None
+        return number
+
+    def _new_number(self) -> int:
+        number = len(self._entries)
+        self._entries.append(None)
         if number == len(self._hits):
             self._hits = np.concatenate([self._hits, np.full(number, None, dtype=object)])
             self._doubtful = np.concatenate([self._doubtful, np.zeros(number, dtype=np.bool_)])
-        self._searching += bool(plan.searches)
-        entry = _Entry(alert, plan, self._by_vector(plan))
-        self._entries.append(entry)
-        if not plan.searches and (verdict := judge(plan, ())) is not None:
-            self._hits[number] = Hit(alert, verdict.score, None, verdict.reason)
-        self._index(number, entry)
         return number
 
     def _by_vector(self, plan: Plan) -> bool:
@@ -105,35 +126,45 @@ class Percolator(Generic[S]):
             plan.predicate, max(_FEW, self._searching // _SHARE)
         )
 
-    def _index(self, number: int, entry: "_Entry[S]") -> None:
-        plan = entry.plan
-        if entry.by_vector:
-            for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
-                self._vectors.add(search, bound, number)
-            entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
-        else:
-            entry.exactness = self._predicates.add(plan.predicate, number)
-        self._doubtful[number] = entry.exactness is not Exactness.EXACT or self._hits[number] is None
-
     def remove(self, number: int) -> None:
         """Check an alert no longer. Raises ``KeyError`` when there is none of that number."""
         entry = self._entries[number] if 0 <= number < len(self._entries) else None
         if entry is None:
             raise KeyError(number)
+        self._living -= 1
         self._searching -= bool(entry.plan.searches)
         self._entries[number] = self._hits[number] = None
         self._doubtful[number] = True
-        self._removed += 1
         if entry.by_vector:
             for search, bound in zip(entry.plan.searches, entry.plan.bounds or (), strict=True):
                 self._vectors.remove(search, bound, number)
+            self._free.append(number)
             return
-        self._left_over += 1
-        if self._left_over > max(_LEFT_OVER, len(self)):
-            self._predicates, self._left_over = PredicateIndex(), 0
-            for kept, held in enumerate(self._entries):
-                if held is not None and not held.by_vector:
-                    self._index(kept, held)
+        if self._renewal is not None and number not in self._renewal.left:
+            # Both indexes lead to it.
+            self._renewal.stale.append(number)
+            return
+        self._stale.append(number)
+        if self._renewal is not None:
+            self._renewal.left.pop(number)
+        elif len(self._stale) > max(_STALE, self._living):
+            found_by_filter = (at for at, held in enumerate(self._entries) if held and not held.by_vector)
+            self._renewal = _Renewal(PredicateIndex(), dict.fromkeys(found_by_filter), [])
+
+    def _renew(self) -> None:
+        """A step towards an index of predicates that leads to living alerts only. Made in steps, so that no batch
+        waits for all of it."""
+        if self._renewal is None:
+            return
+        for _ in range(min(_STEP, len(self._renewal.left))):
+            number, _ = self._renewal.left.popitem()
+            entry = self._entries[number]
+            assert entry is not None
+            self._renewal.index.add(entry.plan.predicate, number)
+        if not self._renewal.left:
+            self._predicates = self._renewal.index
+            self._free += self._stale
+            self._stale, self._renewal = self._renewal.stale, None
 
     def hit(self, number: int) -> Hit[S] | None:
         """The hit an alert has for every document it matches; ``None`` for one that searches, or was removed."""
@@ -150,6 +181,7 @@ class Percolator(Generic[S]):
 
     def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
         """The same, leaving the hits of alerts that only filter to :meth:`hit`."""
+        self._renew()
         batch = _Batch(documents, self._embedder)
         width = max(1, len(self._entries))
         pairs = self._nominated(batch, width)
@@ -216,6 +248,17 @@ class _Entry(Generic[S]):
     plan: Plan
     by_vector: bool
     exactness: Exactness = Exactness.NECESSARY
+
+
+@dataclass(slots=True)
+class _Renewal:
+    """A new index of predicates on the way."""
+
+    index: PredicateIndex
+    left: dict[int, None]
+    """Numbers of alerts that are still to be added to it."""
+    stale: list[int]
+    """Numbers of alerts that were removed after they had been added to it."""
 
 
 class _Batch:

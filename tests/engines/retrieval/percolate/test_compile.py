@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from schemas.events.document import DocumentEvent
-from streams.engines.retrieval.percolate.compile import compile_plan, refusal
+from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.reference import check
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 
@@ -57,7 +58,7 @@ def document(payload: Any = None, text: str | None = None, **features: Any) -> D
         (retriever(search(min_score=None)), {}, "min_score"),
         (retriever(stage("feature_search", searches=[VECTOR, {**VECTOR, "min_score": None}])), {}, "min_score"),
         (retriever(stage("feature_search", searches=[])), {}, "pre_filters to scan by"),
-        (retriever(ATTRIBUTE), {"min_count": 2}, "min_count 2 needs other documents"),
+        (retriever(ATTRIBUTE), {"min_count": 2}, "so that it is looked up in the retriever's collections"),
         (retriever(ATTRIBUTE), {"trigger_on": "no_results"}, "no_results"),
         (retriever(ATTRIBUTE), {"source": "system"}, "system"),
         (retriever(ATTRIBUTE, stage("mmr")), {}, "mmr depends on other documents"),
@@ -133,9 +134,9 @@ def document(payload: Any = None, text: str | None = None, **features: Any) -> D
     ],
 )
 def test_refusals(body: dict[str, Any], alert: dict[str, Any], says: str) -> None:
-    reason = refusal(body, alert, collection_id="col_a")
-    assert reason is not None
-    assert says in reason
+    with pytest.raises(PlanError) as refused:
+        compile_plan(body, alert, collection_id="col_a")
+    assert says in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -311,9 +312,8 @@ def test_inputs_from_the_document_are_refused() -> None:
     application = {
         "input_mappings": [{"input_key": "x", "source": {"source_type": "document_field", "path": "a"}}]
     }
-    reason = refusal(retriever(ATTRIBUTE), {}, application)
-    assert reason is not None
-    assert "comes from the document" in reason
+    with pytest.raises(PlanError, match="comes from the document"):
+        compile_plan(retriever(ATTRIBUTE), {}, application)
 
 
 def test_the_reason_says_what_matched() -> None:

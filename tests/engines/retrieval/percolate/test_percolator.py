@@ -132,7 +132,7 @@ def plain(alerts: list[Plan], document: DocumentEvent) -> list[Hit[Plan]]:
     return [Hit(plan, v.score, v.matched_features, v.reason) for plan, v in verdicts if v is not None]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(plans(), max_size=8), st.lists(documents(), max_size=6))
 def test_equals_plain_evaluation(drawn: list[Plan | None], events: list[DocumentEvent]) -> None:
     alerts = [plan for plan in drawn if plan is not None]
