@@ -75,16 +75,19 @@ class DocumentEvent:
     _root: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
     _occurred: str | None = field(default=None, init=False, repr=False, compare=False)
     """``occurred_at`` as it came, where that is how it is written too."""
+    _key: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> bytes:
         """The record key of the document."""
-        return document_key(self.namespace_id, self.collection_id, self.document_id)
+        return self._key or document_key(self.namespace_id, self.collection_id, self.document_id)
 
-    def said(self, occurred: str) -> None:
-        """Keep the text of ``occurred_at`` as it came: most is what :func:`format_instant` would write."""
-        if is_plain_instant(occurred):
+    def said(self, occurred: str | None, key: bytes | None) -> None:
+        """Keep the text of ``occurred_at`` as it came, where it is what :func:`format_instant` would write, and
+        the record's key."""
+        if occurred is not None and is_plain_instant(occurred):
             self._occurred = occurred
+        self._key = key
 
     @property
     def occurred(self) -> str:
@@ -292,8 +295,7 @@ def decode_document_event(
         {name: decode_vector(name, vector) for name, vector in features.items()},
         {} if _KNOWN.issuperset(raw) else {name: item for name, item in raw.items() if name not in _KNOWN},
     )
-    if occurred is not None:
-        event.said(occurred)
+    event.said(occurred, None)
     return event
 
 

@@ -153,8 +153,7 @@ class _Reader:
             features or {},
             raw or {},
         )
-        if occurred is not None:
-            event.said(occurred)
+        event.said(occurred, key)
         return event
 
     def _enter(self, namespace: object, collection: object) -> bool:
@@ -170,20 +169,20 @@ class _Reader:
         """Note the vectors of a record that are in base64 and read the others; false when one is neither."""
         if type(features) is not dict:
             return False
-        found = []
+        before = len(self._texts)
         for name, vector in features.items():
             if type(vector) is dict and len(vector) == 1 and type(text := vector.get("f32")) is str:
-                found.append((name, text))
-            elif type(vector) is list:
+                self._texts.append(text)
+                self._places.append((at, features, name))
+                continue
+            if type(vector) is list:
                 try:
                     features[name] = decode_vector(name, vector)
+                    continue
                 except DecodeError:
-                    return False
-            else:
-                return False
-        for name, text in found:
-            self._texts.append(text)
-            self._places.append((at, features, name))
+                    pass
+            del self._texts[before:], self._places[before:]
+            return False
         return True
 
     def _decode(self) -> None:

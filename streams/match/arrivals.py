@@ -40,16 +40,16 @@ def read_arrivals(records: Sequence[ConsumerRecord]) -> tuple[list[Arrival], lis
     arrivals: list[Arrival] = []
     bad: list[Bad] = []
     for record, event in zip(records, read_document_events(records), strict=True):
-        try:
-            arrivals.append(_arrival(record, event))
-        except DecodeError as error:
-            bad.append((record, error))
+        if isinstance(event, DecodeError):
+            bad.append((record, event))
+            continue
+        causes: tuple[str, ...] = ()
+        if record.headers:
+            try:
+                causes = parse_causes(header(record.headers, CAUSED_BY))
+            except DecodeError as error:
+                bad.append((record, error))
+                continue
+        appended_at = _instant(record.timestamp)
+        arrivals.append(Arrival(record.topic, record.partition, record.offset, appended_at, event, causes))
     return arrivals, bad
-
-
-def _arrival(record: ConsumerRecord, event: DocumentEvent | DecodeError) -> Arrival:
-    if isinstance(event, DecodeError):
-        raise event
-    headers = record.headers
-    causes = parse_causes(header(headers, CAUSED_BY)) if headers else ()
-    return Arrival(record.topic, record.partition, record.offset, _instant(record.timestamp), event, causes)

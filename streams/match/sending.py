@@ -89,7 +89,11 @@ class ResultSender:
         """Take records in. Full batches are sent at once, the others by :meth:`acknowledged`, so that a batch of
         documents costs one round trip, not one for each of its chunks."""
         for result in results:
-            await self._add(result.source_partition % self._partitions, result.key, result.value)
+            partition, key, value = result.source_partition % self._partitions, result.key, result.value
+            filling = self._filling.get(partition)
+            # Nearly all fit: a coroutine for each would cost half as much as the record.
+            if filling is None or len(value) > self._limit or not filling.take(key, value):
+                await self._add(partition, key, value)
 
     async def _add(self, partition: int, key: bytes, value: bytes) -> None:
         for part in (value,) if len(value) <= self._limit else cut(value, self._limit):

@@ -153,12 +153,12 @@ def test_base64_is_as_strict_among_others(text: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [62, 63, 64, 65])
-@pytest.mark.parametrize("place", ["payload", "later"])
+@pytest.mark.parametrize("place", ["payload", "later", "features"])
 def test_as_deep_as_alone(place: str, depth: int) -> None:
     value: Any = 1
     for _ in range(depth):
         value = [value]
-    one = record(1, **{place: value})
+    one = record(1, **{place: {"f": {**floats(1, 2), "more": value}} if place == "features" else value})
     assert list(map(shown, read_document_events([one]))) == [shown(alone(one))]
 
 
