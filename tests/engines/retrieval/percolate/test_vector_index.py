@@ -7,43 +7,64 @@ import pytest
 
 from streams.engines.retrieval.percolate.plan import Search
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
-from streams.engines.retrieval.vectors.cosine import DIGITS, cosines, unit_rows
+from streams.engines.retrieval.vectors.cosine import DIGITS, ROUNDING, cosines, unit_rows
 from streams.engines.retrieval.vectors.feature_batch import Block
 
+DOCUMENTS, QUERIES, ENTRIES = 600, 530, 720
+"""More of each than one tile takes, and queries that several alerts share."""
 
-@pytest.mark.parametrize("dimensions", [1, 3, 384])
-@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
-def test_equals_every_pair_by_itself(dimensions: int, scale: float) -> None:
+
+@pytest.mark.parametrize(
+    ("dimensions", "scale", "noise", "level"),
+    [
+        (1, 1.0, 1.0, 2),
+        (3, 1e-25, 1.0, 2),
+        (3, 1.0, 1.0, 2),
+        (3, 1e25, 1.0, 2),
+        # The lower the bounds, the more dimensions it takes to rule a pair out.
+        (384, 1.0, 0.6, 0),
+        (384, 1.0, 2.0, 1),
+        (384, 1.0, 6.0, 2),
+    ],
+)
+def test_equals_every_pair_by_itself(dimensions: int, scale: float, noise: float, level: int) -> None:
     chance, choose = np.random.default_rng(dimensions), random.Random(dimensions)
-    vectors = (chance.normal(size=(700, dimensions)) * scale).astype(np.float32)
-    block = Block(np.arange(700) * 2, vectors)
-    unit = unit_rows(vectors)
-    queries = unit_rows(chance.normal(size=(1_100, dimensions)))
-    # Bounds that some document reaches to the last digit, and queries that several alerts share.
-    entries = []
-    for number in range(1_300):
-        query = queries[number % 1_100]
-        probe = float(cosines(unit[number % 700][None, :], query[None, :])[0])
-        entries.append((Search("f", query, None), round(probe, DIGITS), number))
+    queries = unit_rows(chance.normal(size=(QUERIES, dimensions)))
+    apart = noise * unit_rows(chance.normal(size=(DOCUMENTS, dimensions)))
+    vectors = ((queries[np.arange(DOCUMENTS) % QUERIES] + apart) * scale).astype(np.float32)
+    block, unit = Block(np.arange(DOCUMENTS) * 2, vectors), unit_rows(vectors)
+    exact = np.stack([cosines(unit, np.broadcast_to(query, unit.shape)) for query in queries])
+    exact = exact[np.arange(ENTRIES) % QUERIES]
+    # Bounds that some document reaches to the last digit.
+    bounds = [round(float(exact[number, number % QUERIES]), DIGITS) for number in range(ENTRIES)]
+    reached = exact > np.array(bounds)[:, None]
+    for number, row in np.argwhere(np.abs(exact - np.array(bounds)[:, None]) < 1e-5).tolist():
+        reached[number, row] = round(float(exact[number, row]), DIGITS) >= bounds[number]
+    assert reached.any(axis=1).all()
+    entries = [
+        (Search("f", queries[number % QUERIES], None), bound, number) for number, bound in enumerate(bounds)
+    ]
     index = VectorIndex()
     held: list[tuple[Search, float, int]] = []
     for step in range(3):
-        some = choose.sample(held, len(held) // 2)
-        for entry in some:
+        for entry in choose.sample(held, len(held) // 2):
             index.remove(*entry)
             held.remove(entry)
-        new = entries[step * 400 : step * 400 + 400]
+        new = entries[step * 240 : step * 240 + 240]
         for entry in new:
             index.add(*entry)
         held += new
-        found = {(document, number): cosine for document, number, cosine in index.search("f", {dimensions: block})}
-        numbers = {number for _, _, number in held}
-        assert {number for _, number in found} <= numbers
-        for search, bound, number in held:
-            exact = cosines(unit, np.broadcast_to(search.query, unit.shape))
-            for row in np.flatnonzero(exact > bound - 1e-5).tolist():
-                if round(float(exact[row]), DIGITS) >= bound:
-                    assert found[2 * row, number] == exact[row]
+        numbers = [number for _, _, number in held]
+        wanted = np.zeros_like(reached)
+        wanted[numbers] = reached[numbers]
+        nominated = np.array(index.search("f", {dimensions: block}))
+        documents, owners = nominated[:, 0].astype(int), nominated[:, 1].astype(int)
+        assert set(owners.tolist()) <= set(numbers)
+        found = np.full(exact.shape, np.nan)
+        found[owners, documents // 2] = nominated[:, 2]
+        assert np.array_equal(found[wanted], exact[wanted])
+        assert np.nanmin(found - np.array(bounds)[:, None]) > -2 * ROUNDING
+    assert index._matrices["f", dimensions]._share == level
     for entry in held:
         index.remove(*entry)
     assert index.features == []

@@ -269,6 +269,8 @@ REPEATED: Final = frozenset(("unwind", "taxonomy_enrich"))
 """May give several rows of one document; every other stage gives a document once."""
 MADE: Final = frozenset(("aggregate",))
 """Give rows that are no documents."""
+EXAMPLES: Final = {"cluster": 10, "json_transform": 20, "document_enrich": 20}
+"""How many random sets of documents the slow stages are tried on; the others on 40."""
 
 
 def parameters(stage_id: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -342,9 +344,17 @@ def test_of_nothing_comes_nothing(stage_id: str, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("stage_id", "more"), CASES, ids=NAMES)
-@given(rows=any_rows())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-def test_any_documents(stage_id: str, more: dict[str, Any], rows: list[Row]) -> None:
+def test_any_documents(stage_id: str, more: dict[str, Any]) -> None:
+    @given(rows=any_rows())
+    @settings(max_examples=EXAMPLES.get(stage_id, 40), suppress_health_check=[HealthCheck.too_slow])
+    def tried(rows: list[Row]) -> None:
+        behaves(stage_id, more, rows)
+
+    tried()
+
+
+def behaves(stage_id: str, more: dict[str, Any], rows: list[Row]) -> None:
+    """As every stage must, whatever the rows."""
     given_rows, before = list(rows), deepcopy(rows)
     try:
         found = outcome(stage_id, more, rows)
