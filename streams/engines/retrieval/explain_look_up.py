@@ -10,6 +10,7 @@ from streams.engines.retrieval.explain import Explanation
 from streams.engines.retrieval.explain_index import Nomination
 from streams.engines.retrieval.explain_rows import Given, LookedUp, Ran
 from streams.engines.retrieval.explain_tail import failed
+from streams.engines.retrieval.seed import seed_of
 from streams.engines.retrieval.stages.corpus import Corpus, Scope
 from streams.engines.retrieval.stages.execute import Execution, NoDefinitions
 from streams.engines.retrieval.stages.inputs import fields_of
@@ -33,7 +34,7 @@ async def explain_look_up(
     definitions: Definitions | None = None,
 ) -> Explanation:
     """Look ``document`` up as match does, over ``corpus``; ``alert`` is its body and ``now`` the document's time.
-    What is drawn by chance follows from the document's key."""
+    What is drawn by chance is what match draws."""
     ran = Ran(look_up.retriever.stages)
     counts: dict[str, int] = {}
     execution: Execution | None = None
@@ -46,7 +47,7 @@ async def explain_look_up(
             now=now,
             clock=clock,
             definitions=definitions or NoDefinitions(),
-            seed=document.key.decode(),
+            seed=seed_of(document, alert),
             watch=ran,
         )
         ran.error = execution.error

@@ -11,6 +11,7 @@ from streams.engines.retrieval.explain import Explanation, explain
 from streams.engines.retrieval.explain_rows import Ran
 from streams.engines.retrieval.percolate.plan import Plan, judge
 from streams.engines.retrieval.percolate.reference import cosine
+from streams.engines.retrieval.seed import seed_of
 from streams.engines.retrieval.stages.corpus import Corpus
 from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.run import Definitions
@@ -29,7 +30,7 @@ async def explain_tail(
     definitions: Definitions | None = None,
 ) -> Explanation:
     """As ``explain``, with ``plan.tail`` run on a document that matches so far; ``alert`` is its body. What is
-    drawn by chance follows from the document's key."""
+    drawn by chance is what match draws."""
     told = explain(plan, document)
     hit = judge(plan, [cosine(search, document) for search in plan.searches]) if told.matches else None
     if hit is None or not plan.tail:
@@ -45,7 +46,7 @@ async def explain_tail(
             now=now,
             clock=clock,
             definitions=definitions,
-            seed=document.key.decode(),
+            seed=seed_of(document, alert),
             watch=ran,
             warnings=ran.warnings,
         )

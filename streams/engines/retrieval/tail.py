@@ -7,11 +7,14 @@ from typing import Any
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.percolate.percolator import Hit
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.seed import seed_of
+from streams.engines.retrieval.stages.budget import least
 from streams.engines.retrieval.stages.corpus import Corpus
 from streams.engines.retrieval.stages.execute import Watch, execute_tail
 from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.run import Definitions
 from streams.engines.retrieval.stages.stage import Row
+from streams.engines.retrieval.stages.without import Without
 from streams.engines.retrieval.verdict import Fired, decide
 
 
@@ -27,8 +30,8 @@ async def run_tail(
     definitions: Definitions | None = None,
 ) -> Fired | None:
     """Whether the alert fires once ``plan.tail`` has run on the document of a hit; ``alert`` is its body. The same
-    document gives the same answer: what is drawn by chance follows from its key. Raises ``StageError``."""
-    seed = document.key.decode()
+    document gives the same answer: what is drawn by chance follows from its key and the alert. Raises
+    ``StageError``."""
     rows = await tail_rows(
         plan,
         document,
@@ -38,7 +41,7 @@ async def run_tail(
         now=now,
         clock=clock,
         definitions=definitions,
-        seed=seed,
+        seed=seed_of(document, alert),
     )
     return decide(alert, rows)
 
@@ -56,16 +59,18 @@ async def tail_rows(
     seed: str,
     watch: Watch | None = None,
     warnings: list[str] | None = None,
+    ceiling_ms: float | None = None,
 ) -> list[Row]:
     """The rows that ``plan.tail`` makes of a document that matches with a score. As in an execution, the row has a
-    score where a search gave it. Raises ``StageError``."""
+    score where a search gave it. What is stored of the document itself is not found by it. ``ceiling_ms`` is the
+    most it may take, whatever the retriever's budget allows. Raises ``StageError``."""
     row = row_of(document)
     if plan.searches:
         row.score, row.matched = score, matched or {}
     return await execute_tail(
         plan.tail,
         row,
-        corpus,
+        Without(corpus, document),
         plan.inputs,
         now=now,
         clock=clock,
@@ -73,4 +78,6 @@ async def tail_rows(
         seed=seed,
         watch=watch,
         warnings=warnings,
+        max_time_ms=least(plan.max_time_ms, ceiling_ms),
+        max_credits=plan.max_credits,
     )

@@ -33,7 +33,8 @@ def compile_plan(
     if collection_id is not None and collections and collection_id not in collections:
         raise PlanError(f"the retriever searches {', '.join(map(str, collections))}, not {collection_id}")
     draft = Draft(collection_id, renderer(inputs))
-    tail = _read_stages(draft, prepare(retriever).stages)
+    prepared = prepare(retriever)
+    tail = _read_stages(draft, prepared.stages)
     _check_fields(draft)
     _threshold(draft, alert.get("threshold"), bool(tail))
     searches = tuple(draft.searches or ())
@@ -41,7 +42,17 @@ def compile_plan(
         raise PlanError("a threshold on score needs fusion weighted or max: a rank means nothing for one document")
     predicate = all_of(draft.filters)
     tests = tuple(draft.score_tests)
-    plan = Plan(predicate, searches, draft.fusion, tests, _reason(predicate), tail, inputs if tail else NO_INPUTS)
+    plan = Plan(
+        predicate,
+        searches,
+        draft.fusion,
+        tests,
+        _reason(predicate),
+        tail,
+        inputs if tail else NO_INPUTS,
+        prepared.max_time_ms,
+        prepared.max_credits,
+    )
     if not draft.filters and plan.bounds is None:
         more = " that can be told before its templates are filled" if tail else ""
         raise PlanError(

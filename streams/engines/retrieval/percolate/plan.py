@@ -72,6 +72,9 @@ class Plan:
     row, or look at more of it than a predicate can. The alert's threshold is decided on the rows they leave."""
     inputs: Mapping[str, Any] = field(default_factory=lambda: NO_INPUTS)
     """The constants that fill the templates of ``tail``."""
+    max_time_ms: float | None = None
+    """The retriever's budget (contract 4.5): what ``tail`` may take of one document."""
+    max_credits: float | None = None
 
     @property
     def bounds(self) -> tuple[float, ...] | None:

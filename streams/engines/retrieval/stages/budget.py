@@ -16,6 +16,11 @@ Check: TypeAlias = Callable[[], None]
 """Called by long loops now and then; raises :class:`BudgetError` when it is time to stop."""
 
 
+def least(*limits: float | None) -> float | None:
+    """The strictest of some limits; ``None`` is none."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 @dataclass(slots=True)
 class Budget:
     """Spent so far, against limits; ``None`` is no limit. Nested executions share their caller's."""

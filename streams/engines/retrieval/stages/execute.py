@@ -143,14 +143,17 @@ async def execute_tail(
     seed: str = "",
     watch: Watch | None = None,
     warnings: list[str] | None = None,
+    max_time_ms: float | None = None,
+    max_credits: float | None = None,
 ) -> list[Row]:
     """The rows that the last stages of a standing alert make of one matching document (``Plan.tail``); ``inputs``
-    are the plan's constants. What is to be said of it goes to ``warnings``. Raises :class:`StageError`."""
+    are the plan's constants. What is to be said of it goes to ``warnings``. Raises :class:`StageError`, of a
+    budget used up too."""
     run = Run(
         corpus=corpus,
         inputs=inputs,
         now=now,
-        budget=Budget(clock),
+        budget=Budget(clock, max_time_ms, max_credits),
         definitions=definitions or NoDefinitions(),
         collections=None,
         seed=seed,

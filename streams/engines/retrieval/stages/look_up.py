@@ -1,19 +1,20 @@
 """Look-up alerts: the document is the question, reference collections hold the answer (design section 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.filters.parse import Filter, parse_filter
+from streams.engines.retrieval.stages.budget import least
 from streams.engines.retrieval.stages.corpus import Corpus
 from streams.engines.retrieval.stages.execute import Execution, NoDefinitions, Watch, execute
 from streams.engines.retrieval.stages.prepare import Prepared, prepare
 from streams.engines.retrieval.stages.reading import retriever_reads
 from streams.engines.retrieval.stages.rows import value_at
 from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.stages.without import Without
 
 DOCUMENT_FIELD: Final = "document_field"
 SOURCE_BLOB: Final = "source_blob"
@@ -59,16 +60,18 @@ class LookUp:
         definitions: Definitions,
         seed: str,
         watch: Watch | None = None,
+        ceiling_ms: float | None = None,
     ) -> Execution:
         """Look a document up; it never finds itself. ``now`` is the document's time: read again, it finds what it
-        found. Raises :class:`InputError` for what it has not, and :class:`PlanError`."""
+        found. ``ceiling_ms`` is the most it may take, whatever the retriever's budget allows. Raises
+        :class:`InputError` for what it has not, and :class:`PlanError`."""
+        limit = least(self.retriever.max_time_ms, ceiling_ms)
         return await execute(
-            self.retriever,
+            replace(self.retriever, max_time_ms=limit),
             self.inputs_for(event),
-            corpus,
+            Without(corpus, event) if self.sees(event) else corpus,
             now=now,
             clock=clock,
-            filters=_not_itself(event) if self.sees(event) else None,
             # Never more than it names, whatever other alerts have at hand.
             collections=self.retriever.collections or sorted(self.reference_collections),
             definitions=definitions,
@@ -114,15 +117,6 @@ def prepare_look_up(
             "a look-up needs to know its reference collections: give the retriever collection_identifiers"
         )
     return LookUp(prepared, tuple(mapped), constants, references)
-
-
-def _not_itself(event: DocumentEvent) -> Filter:
-    """A filter that every document but this one fits. It is read here: nothing in an id is a template."""
-    itself = [
-        {"field": "collection_id", "operator": "eq", "value": event.collection_id},
-        {"field": "document_id", "operator": "eq", "value": event.document_id},
-    ]
-    return parse_filter({"NOT": [{"AND": itself}]}, case_sensitive_default=True)
 
 
 def _found(mapped: Mapped, event: DocumentEvent) -> Any:
