@@ -10,7 +10,6 @@ from typing import Any
 from schemas.events.document import DocumentEvent
 from streams.api.retrieval.apart import Deadline, apart
 from streams.api.retrieval.corpus import PostgresCorpus
-from streams.api.retrieval.definitions import Named, read_named
 from streams.api.retrieval.running import TIME_LIMIT_MS, limit_statements
 from streams.engines.retrieval.explain import Explanation
 from streams.engines.retrieval.explain_look_up import explain_look_up
@@ -22,6 +21,7 @@ from streams.engines.retrieval.stages.look_up import LookUp, prepare_look_up, ta
 from streams.engines.retrieval.standing import reference_collections
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
+from streams.runtime.named import NamedDefinitions, named_definitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ async def explain_stored(context: Context, asked: Explained) -> Explanation:
 
 
 def _run(
-    asked: Explained, standing: Plan | LookUp, named: Named
+    asked: Explained, standing: Plan | LookUp, named: NamedDefinitions
 ) -> Callable[[Corpus], Coroutine[Any, Any, Explanation]]:
     async def run(corpus: Corpus) -> Explanation:
         now, clock, document = asked.now, time.monotonic, asked.document
@@ -85,9 +85,9 @@ def _run(
     return run
 
 
-async def _named(connection: Connection, asked: Explained, *inputs: Any) -> Named:
+async def _named(connection: Connection, asked: Explained, *inputs: Any) -> NamedDefinitions:
     """The definitions that stages may name, themselves or by inputs."""
     mappings = (asked.application or {}).get("input_mappings")
-    return await read_named(
+    return await named_definitions(
         connection, asked.namespace_id, asked.retriever["stages"], asked.alert.get("inputs"), mappings, *inputs
     )

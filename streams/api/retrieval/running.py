@@ -17,7 +17,6 @@ from schemas.topics import RETRIEVER_EXECUTIONS
 from streams.api.retrieval import wire
 from streams.api.retrieval.apart import Deadline, apart
 from streams.api.retrieval.corpus import PostgresCorpus
-from streams.api.retrieval.definitions import read_named
 from streams.api.retrieval.expand import expanded
 from streams.api.retrieval.pages import Place, cut, digest_of, place
 from streams.engines.retrieval.stages.corpus import Corpus
@@ -25,6 +24,7 @@ from streams.engines.retrieval.stages.execute import Execution, Watch, execute
 from streams.engines.retrieval.stages.prepare import Prepared
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
+from streams.runtime.named import named_definitions
 from streams.runtime.outbox import enqueue
 
 TIME_LIMIT_MS: Final = 60_000
@@ -86,7 +86,7 @@ async def answer(
     deadline = Deadline(time.monotonic, limit)
     async with context.database.transaction(snapshot=True) as connection:
         await limit_statements(connection, limit)
-        named = await read_named(
+        named = await named_definitions(
             connection, question.namespace_id, question.body.get("stages"), question.inputs, question.filters
         )
         corpus = await PostgresCorpus.open(connection, question.namespace_id, deadline)

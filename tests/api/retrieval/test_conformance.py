@@ -12,11 +12,11 @@ from mixpeek.models.execute_retriever_response import ExecuteRetrieverResponse
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.api.retrieval import wire
-from streams.api.retrieval.definitions import read_named
 from streams.engines.retrieval.stages.execute import Execution, execute
 from streams.engines.retrieval.stages.registry import STAGES
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition, put_definition
+from streams.runtime.named import named_definitions
 from tests.api.conftest import NOW
 from tests.api.make import collection
 from tests.api.retrieval.storing import in_memory, store
@@ -96,7 +96,7 @@ async def in_memory_too(here: Context, namespace_id: str, retriever: dict[str, A
             await in_memory(connection, namespace_id),
             now=NOW,
             clock=time.monotonic,
-            definitions=await read_named(connection, namespace_id, retriever["stages"]),
+            definitions=await named_definitions(connection, namespace_id, retriever["stages"]),
             seed=seed,
         )
 
