@@ -6,7 +6,7 @@ evaluation. The figure is check's own, with reading, decoding and writing the ma
 reads and decodes every line, writes one for each, and does nothing else: no engine in this language can pass it,
 so the ratio says which share of that is left with the alerts on.
 
-    python -m benchmarks.attributes [--data DIR] [--rounds N]
+    python -m benchmarks.attributes [--data DIR] [--rounds N] [--alerts N] [--documents N]
 
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
@@ -15,15 +15,13 @@ from benchmarks.checking import arguments, finish, measured, scratch
 from benchmarks.generated import attributes
 from benchmarks.sets import ruler
 
-ALERTS, DOCUMENTS = 10_000, 10_000
-
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "").parse_args()
+    given = arguments(__doc__ or "", alerts=10_000, documents=10_000).parse_args()
     with scratch() as folder:
         if given.data is None:
-            sets = [attributes(folder, ALERTS, DOCUMENTS)]
+            sets = [attributes(folder, given.alerts, given.documents)]
         else:
             sets = [ruler(given.data, which, folder) for which in ("cve", "tweets")]
         results = {found.name: measured(found, folder, given.rounds) for found in sets}

@@ -26,11 +26,17 @@ from streams.engines.retrieval.percolate.reference import check as plain
 SHOWN = 5
 
 
-def arguments(doc: str, *, rounds: int = 3) -> argparse.ArgumentParser:
-    """The options every one of them has."""
+def arguments(
+    doc: str, *, rounds: int = 3, alerts: int | None = None, documents: int | None = None
+) -> argparse.ArgumentParser:
+    """The options every one of them has; how many ``alerts`` and ``documents`` are generated, where that is asked
+    in the same way."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR", help="the real sets; generated ones when left out")
     parser.add_argument("--rounds", type=int, default=rounds, help="runs whose median counts")
+    for name, count in (("--alerts", alerts), ("--documents", documents)):
+        if count is not None:
+            parser.add_argument(name, type=int, default=count, metavar="N", help=f"of generated sets ({count:,})")
     return parser
 
 

@@ -6,7 +6,7 @@ less that of the same batch once more; its largest over many additions counts. D
 batches of 64 with one alert added before each; the baseline is the same batches without additions, so the ratio
 says what changes cost. Every added alert must match the document made for it, and none before.
 
-    python -m benchmarks.definitions [--data DIR] [--alerts N]
+    python -m benchmarks.definitions [--data DIR] [--alerts N] [--additions N]
 
 With ``--data`` the alerts are real text queries, else generated attribute alerts. The last line is one JSON
 object. Exits 1 when an answer is wrong.
@@ -30,7 +30,7 @@ from streams.cli.manifests import iter_manifest
 from streams.engines.retrieval.percolate.percolator import Percolator
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-BATCH, ADDITIONS = 64, 200
+BATCH = 64
 
 
 def fresh(number: int) -> CheckedAlert:
@@ -42,10 +42,10 @@ def fresh(number: int) -> CheckedAlert:
     return found
 
 
-def additions(found: Set) -> dict[str, Any]:
-    """One alert added before each batch."""
+def additions(found: Set, most: int) -> dict[str, Any]:
+    """One alert added before each of ``most`` batches."""
     percolator = Percolator(read_alerts(iter_manifest([found.definitions])), attrgetter("plan"))
-    lines = found.documents.read_bytes().splitlines()[: BATCH * ADDITIONS]
+    lines = found.documents.read_bytes().splitlines()[: BATCH * most]
     documents = [event for number, line in enumerate(lines, 1) if (event := read_document(line, number, NOW))]
     batches = [documents[start : start + BATCH] for start in range(0, len(documents), BATCH)]
     extra: list[float] = []
@@ -78,11 +78,11 @@ def additions(found: Set) -> dict[str, Any]:
 
 def main() -> None:
     """Read the arguments, print the result."""
-    parser = arguments(__doc__ or "", rounds=1)
-    parser.add_argument("--alerts", type=int, default=100_000, help="of the generated ones")
+    parser = arguments(__doc__ or "", rounds=1, alerts=100_000)
+    parser.add_argument("--additions", type=int, default=200, metavar="N", help="batches, each with a new alert")
     given = parser.parse_args()
     with scratch() as folder:
-        count = BATCH * ADDITIONS
+        count = BATCH * given.additions
         found = text(given.data, "agnews", folder) if given.data else attributes(folder, given.alerts, count)
         summary = check(found, folder / "out.jsonl")
         print(f"{found.name}: compiled in {summary['compile_seconds']:.1f} s", file=sys.stderr, flush=True)
@@ -90,7 +90,7 @@ def main() -> None:
             "alerts": summary["alerts"],
             "compile_seconds": summary["compile_seconds"],
             "peak_memory_bytes": summary["peak_memory_bytes"],
-            **additions(found),
+            **additions(found, given.additions),
         }
     finish({found.name: result}, found.name)
 

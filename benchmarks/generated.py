@@ -84,7 +84,10 @@ def attributes(folder: Path, alerts: int, documents: int) -> Set:
             yield {"field": "affected.vendor", "operator": "eq", "value": f"vendor {vendor}"}
 
     wanted = (
-        alert(f"a{number}", {"AND": [leaf for _ in range(chance.randint(1, 2)) for leaf in test()]})
+        alert(
+            f"a{number}",
+            {"case_sensitive": True, "AND": [leaf for _ in range(chance.randint(1, 2)) for leaf in test()]},
+        )
         for number in range(alerts)
     )
     return Set(
@@ -143,7 +146,7 @@ def logs(folder: Path, rules: int, documents: int) -> Set:
         parts: list[Json] = [{"field": "EventID", "operator": "eq", "value": chance.randint(1, 25)}, selection]
         if chance.random() < 0.3:
             parts.append({"NOT": [leaf(), leaf()]})
-        return alert(f"r{number}", {"AND": parts}, any_case=True)
+        return alert(f"r{number}", {"AND": parts})
 
     def event(number: int) -> Json:
         fields: Json = {field: path() for field in _FIELDS}

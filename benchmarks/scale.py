@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="stop at this many alerts")
     parser.add_argument("--documents", type=int, default=20_000)
     given = parser.parse_args()
-    sizes = tuple(size for size in SIZES if size <= given.largest)
+    sizes = tuple(size for size in SIZES if size <= max(given.largest, SIZES[0]))
     results = {name: measure(name, sizes, given.documents, given.rounds) for name in POPULATIONS}
     finish(results, min(results, key=lambda name: results[name]["ratio"]))
 

@@ -61,13 +61,9 @@ def write(path: Path, objects: Iterable[Json]) -> Path:
     return path
 
 
-def alert(name: str, conditions: Json, *, any_case: bool = False) -> Json:
+def alert(name: str, conditions: Json) -> Json:
     """An alert that asks a filter."""
-    if not any_case:
-        return {"kind": "alert", "name": name, "filter": conditions}
-    parameters = {"conditions": conditions, "case_insensitive": True}
-    config = {"stage_id": "attribute_filter", "parameters": parameters}
-    return {"kind": "alert", "name": name, "retriever": {"stages": [{"stage_name": "filter", "config": config}]}}
+    return {"kind": "alert", "name": name, "filter": conditions}
 
 
 def ruler(data: Path, which: str, folder: Path) -> Set:
@@ -81,7 +77,9 @@ def ruler(data: Path, which: str, folder: Path) -> Set:
             yield item
 
     filters = rows(find(data, f"ruler/filters_{which}.jsonl.gz"))
-    alerts = (alert(str(row["id"]), {"AND": list(conditions(row["filter"]))}) for row in filters)
+    alerts = (
+        alert(str(row["id"]), {"case_sensitive": True, "AND": list(conditions(row["filter"]))}) for row in filters
+    )
     documents = ({"document_id": str(row["id"]), **_filled(row)} for row in rows(find(data, source)))
     answers = rows(find(data, f"ruler/expected_{which}_dev.jsonl.gz"))
     return Set(
@@ -127,9 +125,9 @@ def text(data: Path, corpus: str, folder: Path) -> Set:
 def words_alert(name: str, terms: list[str], *, phrase: bool) -> Json:
     """An alert on a text with all of some words, or with them one after the other."""
     if phrase:
-        return alert(name, {"field": "text", "operator": "phrase", "value": " ".join(terms)}, any_case=True)
+        return alert(name, {"field": "text", "operator": "phrase", "value": " ".join(terms)})
     leaves = [{"field": "text", "operator": "phrase", "value": term} for term in terms]
-    return alert(name, {"AND": leaves}, any_case=True)
+    return alert(name, {"AND": leaves})
 
 
 def sigma(data: Path, folder: Path, *, extra: bool) -> Set:
@@ -143,9 +141,7 @@ def sigma(data: Path, folder: Path, *, extra: bool) -> Set:
     answers = rows(find(data, "sigma/expected_dev.jsonl.gz"))
     return Set(
         f"sigma-{len(filters)}",
-        write(
-            folder / "sigma.jsonl", (alert(str(row["rule_no"]), row["filter"], any_case=True) for row in filters)
-        ),
+        write(folder / "sigma.jsonl", (alert(str(row["rule_no"]), row["filter"]) for row in filters)),
         write(folder / "events.jsonl", (row["event"] for row in events)),
         {lines[row["id"]]: frozenset(map(str, row["match"])) for row in answers},
         known,

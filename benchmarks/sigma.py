@@ -4,7 +4,7 @@ With ``--data`` 3,638 Sigma rules, and 10,000 with altered copies, on real event
 is compared with the answers of RSigma. Without, generated rules and events are compared with plain evaluation.
 Figure and baseline are those of ``benchmarks.attributes``.
 
-    python -m benchmarks.sigma [--data DIR] [--rounds N]
+    python -m benchmarks.sigma [--data DIR] [--rounds N] [--alerts N] [--documents N]
 
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
@@ -13,16 +13,17 @@ from benchmarks.checking import arguments, finish, measured, scratch
 from benchmarks.generated import logs
 from benchmarks.sets import sigma
 
-RULES, DOCUMENTS = 3_600, 20_000
-
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "").parse_args()
+    given = arguments(__doc__ or "", alerts=3_600, documents=20_000).parse_args()
     results = {}
     for extra in (False, True) if given.data else (False,):
         with scratch() as folder:
-            found = sigma(given.data, folder, extra=extra) if given.data else logs(folder, RULES, DOCUMENTS)
+            if given.data:
+                found = sigma(given.data, folder, extra=extra)
+            else:
+                found = logs(folder, given.alerts, given.documents)
             results[found.name] = measured(found, folder, given.rounds)
     finish(results, next(iter(results)))
 

@@ -4,7 +4,7 @@ With ``--data`` the queries are real ones and the texts are Reuters stories, AG 
 compared with the answers of Lucene Monitor. Without, generated texts are compared with plain evaluation. Figure
 and baseline are those of ``benchmarks.attributes``.
 
-    python -m benchmarks.text [--data DIR] [--rounds N]
+    python -m benchmarks.text [--data DIR] [--rounds N] [--alerts N] [--documents N]
 
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
@@ -13,15 +13,13 @@ from benchmarks.checking import arguments, finish, measured, scratch
 from benchmarks.generated import texts
 from benchmarks.sets import TEXTS, text
 
-ALERTS, DOCUMENTS = 100_000, 5_000
-
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "").parse_args()
+    given = arguments(__doc__ or "", alerts=100_000, documents=5_000).parse_args()
     with scratch() as folder:
         if given.data is None:
-            sets = [texts(folder, ALERTS, DOCUMENTS)]
+            sets = [texts(folder, given.alerts, given.documents)]
         else:
             sets = [text(given.data, corpus, folder) for corpus in TEXTS]
         results = {found.name: measured(found, folder, given.rounds) for found in sets}

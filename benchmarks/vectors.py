@@ -5,7 +5,7 @@ documents in memory: the percolator (unit vectors, product, thresholds, exact sc
 same float32 arrays, ``documents @ alerts.T`` alone. Both in one thread and in turns; the ratio is the share of the
 bare product's documents per second. Every hit and score of a sample is compared with plain evaluation.
 
-    python -m benchmarks.vectors [--rounds N]
+    python -m benchmarks.vectors [--rounds N] [--largest N] [--documents N]
 
 ``--data`` is accepted and changes nothing: the vectors are generated. The last line is one JSON object. Exits 1
 when an answer is wrong.
@@ -34,6 +34,8 @@ from streams.engines.retrieval.percolate.plan import Plan
 from streams.engines.retrieval.percolate.reference import check
 
 DIMENSIONS, BATCH = 384, 512
+SIZES = {1_000: 40_960, 10_000: 10_240}
+"""Number of alerts → of documents."""
 URI = "mixpeek://passthrough_extractor@v1/embedding"
 MIN_SCORE = 0.7
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -117,10 +119,14 @@ def alert(number: int, query: NDArray[np.float64]) -> Alert:
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "", rounds=5).parse_args()
+    parser = arguments(__doc__ or "", rounds=5)
+    parser.add_argument("--largest", type=int, default=max(SIZES), help="stop at this many alerts")
+    parser.add_argument("--documents", type=int, default=max(SIZES.values()), help="no more than these")
+    given = parser.parse_args()
     results = {
-        f"{count:,} alerts": measure(count, documents, given.rounds)
-        for count, documents in ((1_000, 40_960), (10_000, 10_240))
+        f"{count:,} alerts": measure(count, min(documents, given.documents), given.rounds)
+        for count, documents in SIZES.items()
+        if count <= max(given.largest, min(SIZES))
     }
     finish(results, "1,000 alerts")
 
