@@ -118,7 +118,7 @@ def records(draw: st.DrawFn) -> Record:
     return Record(value, key, headers, draw(st.integers(0, 2**41)))
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.lists(records(), max_size=6))
 @example([Record(None, b"n/c/d"), Record(None), Record(b""), Record(b"null"), Record(b'{"features":{}}')])
 def test_the_same_events_and_refusals(drawn: list[Record]) -> None:
