@@ -103,8 +103,13 @@ def compose(
         for hit in hits
         if hit.alert.alert_id not in arrival.causes
     ]
-    if not fired:
-        return None
+    return record_of(arrival, fired, checked, hasher) if fired else None
+
+
+def record_of(
+    arrival: Arrival, hits: list[AlertHit], checked: Checked, hasher: ExecutionHasher
+) -> AlertResultRecord:
+    """The record of one document and what fired on it."""
     event = arrival.event
     return AlertResultRecord(
         base=hasher.base(event.namespace_id, event.event_id, arrival.topic, arrival.partition, arrival.offset),
@@ -119,7 +124,7 @@ def compose(
         executed_at=checked.executed_at,
         duration_ms=checked.duration_ms,
         definitions_version=checked.definitions_version,
-        hits=fired,
+        hits=hits,
         keyed=event.event_id is not None,
         asset_id=event.asset_id,
         caused_by=arrival.causes,

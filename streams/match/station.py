@@ -9,8 +9,10 @@ the log does not hold it. That row may be a batch behind the commit or ahead of 
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
@@ -18,14 +20,14 @@ import psycopg
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
-from schemas.events.alert_result import AlertResultRecord
 from schemas.events.definition import DefinitionRecord
 from schemas.headers import DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
 from schemas.topics import DOCUMENTS, MATCH_PROGRESS, RETRIEVER_EXECUTIONS, Topic
 from streams.match.arrivals import Arrival, read_arrivals
-from streams.match.lookups import LookUps
+from streams.match.lookups import Answers, LookUps
 from streams.match.matching import Matcher, Percolation, Undecided
+from streams.match.parts import divided, put_off
 from streams.match.progress import Progress
 from streams.match.references import References
 from streams.match.results import result_of
@@ -49,11 +51,25 @@ CHUNK = 512
 BATCHES = 4
 """Match takes so many times the records of other stations in a batch: it holds no transaction, and what a batch
 waits for at its end (acknowledgements, progress, commit) takes 20 ms however large it is."""
+LOOK_UP_SECONDS = 30.0
+"""After this a batch ends where its look-ups have got to: a tenth of what the group waits for its member."""
 
 
 def build(context: Context) -> StreamAgent:
     """The station, for the registry."""
     return Match(context)
+
+
+@dataclass(slots=True)
+class _Matching:
+    """A batch in hand."""
+
+    until: float
+    """When the monotonic clock shows this, no more documents are looked up."""
+    progress: Progress = field(default_factory=Progress)
+    executions: int = 0
+    left: dict[int, int] = field(default_factory=dict)
+    """Partition → first offset that was not done."""
 
 
 class DefinitionsTailError(RuntimeError):
@@ -91,6 +107,7 @@ class Match:
             stack.push_async_callback(self._tail.stop)
             stack.callback(self._matcher.close)
             stack.push_async_callback(self._references.stop)
+            stack.callback(self._look_ups.close)
             self._standings.prepare()
             self._hasher = ExecutionHasher(self._tail.catalog.epoch)
             producer = self._producer = broker.producer()
@@ -125,54 +142,63 @@ class Match:
         self._references.want(self._standings.references())
         await self._references.follow()
 
-    async def handle(self, batch: Batch) -> None:
-        """Match a batch. When this returns, its results and its progress are with the broker."""
+    async def handle(self, batch: Batch) -> Batch:
+        """Match a batch, or as much of it as look-ups leave time for. When this returns, results and progress of
+        what was matched are with the broker. Returns the rest; some results of it may be there already."""
         self._check_tail()
         await self._gate.reach(_versions(batch))
         version = self._tail.catalog.version
         self._sender.begin()
-        progress = Progress()
-        executions = 0
-        ahead: Percolation | None = None
+        matching = _Matching(time.monotonic() + LOOK_UP_SECONDS)
+        ahead: tuple[list[Arrival], Percolation] | None = None
         for chunk in _chunks(batch):
-            decoded = await self._read(chunk)
-            progress.add(decoded)
-            # While this chunk is percolated, the results of the one before are written and the next is decoded.
-            percolation = self._matcher.percolate(decoded)
-            if ahead is not None:
-                executions += await self._send(ahead)
-            ahead = percolation
+            if not matching.left:
+                decoded = await self._read(chunk)
+                # While a chunk is percolated, the results of the one before are written and the next is decoded.
+                percolation = self._matcher.percolate(decoded)
+                if ahead is not None:
+                    await self._send(*ahead, matching)
+                ahead = decoded, percolation
+            if matching.left:
+                if ahead is not None:
+                    await ahead[1].groups
+                    ahead = None
+                put_off(matching.left, chunk)
         if ahead is not None:
-            executions += await self._send(ahead)
+            await self._send(*ahead, matching)
         await self._sender.acknowledged()
         await fault("match:after-produce")
-        metrics.EXECUTIONS.inc(executions)
-        await asyncio.gather(self._tell_progress(batch, progress, version), self._note(batch))
+        metrics.EXECUTIONS.inc(matching.executions)
+        done, rest = divided(batch, matching.left)
+        await asyncio.gather(self._tell_progress(done, matching.progress, version), self._note(done))
+        return rest
 
-    async def _send(self, percolation: Percolation) -> int:
-        """Hand the results of a chunk to the producer; returns the number of executions."""
+    async def _send(self, arrivals: Sequence[Arrival], percolation: Percolation, matching: "_Matching") -> None:
+        """Hand the results of a chunk to the producer."""
         matched = await self._matcher.matched(percolation, self._hasher)
         results = matched.results
         if matched.undecided:
-            results = [*results, *map(result_of, await self._look_up(matched.undecided))]
+            answers = await self._look_up(matched.undecided, matching.until)
+            results = [*results, *map(result_of, answers.records)]
+            if left := answers.left:
+                matching.left = left
+                arrivals = [one for one in arrivals if one.offset < left.get(one.partition, one.offset + 1)]
+        matching.progress.add(arrivals)
         await self._sender.add(results)
         await asyncio.sleep(0)
-        return sum(result.executions for result in results)
+        matching.executions += sum(result.executions for result in results)
 
-    async def _look_up(self, undecided: Sequence[Undecided]) -> list[AlertResultRecord]:
+    async def _look_up(self, undecided: Sequence[Undecided], until: float) -> Answers:
         """The results of documents that need others. Executions of look-ups are with the broker when this
         returns, so that whoever has a result finds its execution."""
         self._references.want(self._standings.references())
         await self._references.catch_up()
+        answers = await self._look_ups.answer(undecided, self._hasher, until)
         sends = Sends(self._producer)
-        records: list[AlertResultRecord] = []
-        for part in undecided:
-            answers = await self._look_ups.answer(part.standing, part.arrivals, part.records, self._hasher)
-            records += answers.records
-            for run in answers.runs:
-                await sends.send(self._runs_topic, run.key, run.encode())
+        for run in answers.runs:
+            await sends.send(self._runs_topic, run.key, run.encode())
         await sends.acknowledged()
-        return records
+        return answers
 
     def _changed(self, record: DefinitionRecord) -> None:
         for collection, changes in self._standings.change(record):

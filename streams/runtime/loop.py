@@ -68,9 +68,10 @@ class BatchHandler(Protocol):
         begin at the group's committed offset. May raise :class:`LogMismatchError`."""
         ...
 
-    async def handle(self, batch: Batch) -> None:
-        """Do the batch completely. When this returns, its results are durable: produced and acknowledged, or
-        committed to PostgreSQL together with the position."""
+    async def handle(self, batch: Batch) -> Batch | None:
+        """Do the batch. When this returns, its results are durable: produced and acknowledged, or committed to
+        PostgreSQL together with the position. A handler that has no time for all of it returns the rest, of each
+        partition the last records: they come again. It always does some, or nothing would ever go on."""
         ...
 
 
@@ -265,14 +266,16 @@ class StationLoop:
                 return
             started = time.monotonic()
             try:
-                await self._handler.handle(batch)
-                await self._commit(batch)
+                left = await self._handler.handle(batch) or {}
+                done = _before(left, batch)
+                await self._commit(done)
+                self._seek_back(left)
             except Exception as error:
                 await self._failed(batch, error)
                 return
             self._failures = 0
             metrics.BATCH_SECONDS.labels(self._handler.name).observe(time.monotonic() - started)
-            for partition, records in batch.items():
+            for partition, records in done.items():
                 metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
 
     async def _idle(self, generation: int) -> None:
@@ -317,3 +320,11 @@ class StationLoop:
             self._seek_back(batch)
         # aiokafka's heartbeat runs apart from polling; only max_poll_interval bounds this wait.
         await pause(self._stopping, backoff_seconds(self._failures))
+
+
+def _before(left: Batch, batch: Batch) -> Batch:
+    """The records of a batch that come before those left."""
+    if not left:
+        return batch
+    counts = {partition: len(records) - len(left.get(partition, ())) for partition, records in batch.items()}
+    return {partition: batch[partition][:count] for partition, count in counts.items() if count}
