@@ -3,8 +3,9 @@
 Each object is the body of an API create plus ``kind``; references are names. Three conveniences:
 
 - an alert may carry its ``retriever`` inline (a retriever body without collections), or ask by the shorthand
-  ``filter`` (a filter tree) and/or ``query`` ({feature_uri, text or vector, min_score}); either makes a
-  retriever called ``<alert name> retriever``, over the whole namespace;
+  ``filter`` (a filter tree: strings compare in any case unless it says ``case_sensitive: true``) and/or
+  ``query`` ({feature_uri, text or vector, min_score}); either makes a retriever called ``<alert name>
+  retriever``, over the whole namespace;
 - an alert's ``collections`` attach it to those on ingest;
 - ``notification_config`` of an alert and ``source`` of a collection may be left out.
 """
@@ -268,7 +269,8 @@ def _inline(name: str, extras: Mapping[str, Any], place: Place) -> JsonObject:
     if "filter" in extras:
         if not isinstance(extras["filter"], dict) or not extras["filter"]:
             raise ManifestError(place, "must be a filter tree", ("filter",))
-        parameters = {"conditions": extras["filter"]}
+        # Of a filter tree any case is the default, of the stage it is not; case_sensitive in the tree wins.
+        parameters = {"conditions": extras["filter"], "case_insensitive": True}
         stages.append(_stage("filter", "attribute_filter", parameters))
     if "query" in extras:
         stages.append(_stage("search", "feature_search", {"searches": [_search(extras["query"], place)]}))

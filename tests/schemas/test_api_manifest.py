@@ -24,7 +24,7 @@ def stage(name: str, stage_id: str, parameters: dict[str, Any]) -> dict[str, Any
     }
 
 
-FILTER = stage("filter", "attribute_filter", {"conditions": LEAF})
+FILTER = stage("filter", "attribute_filter", {"conditions": LEAF, "case_insensitive": True})
 
 
 def search(mode: str, value: Any, **more: Any) -> dict[str, Any]:

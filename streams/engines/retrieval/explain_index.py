@@ -109,8 +109,7 @@ def _holds(requirement: Requirement, values: Sequence[Any]) -> bool:
         return any(value >= requirement.low for value in found) and any(
             value <= requirement.high for value in found
         )
-    sensitive = requirement.case_sensitive
-    return any(requirement.stem in stems(text, case_sensitive=sensitive) for text in strings(values))
+    return any(requirement.stem in stems(text) for text in strings(values))
 
 
 def _number(value: Any, kind: str) -> Any:

@@ -154,27 +154,27 @@ def _regex(values: Sequence[Any], pattern: Any, _: bool) -> bool:
     return any(pattern.found_in(text) for text in strings(values))
 
 
-def _read_phrase(value: Any, case_sensitive: bool) -> Hashable:
-    found = tuple(tokens(_string(value), case_sensitive=case_sensitive))
+def _read_phrase(value: Any, _: bool) -> Hashable:
+    found = tuple(tokens(_string(value)))
     if not found:
         raise OperandError("there is no word in it")
     return found
 
 
-def _phrase(values: Sequence[Any], words: Any, case_sensitive: bool) -> bool:
+def _phrase(values: Sequence[Any], words: Any, _: bool) -> bool:
     part = line(words)
-    return any(part in token_line(text, case_sensitive) for text in strings(values))
+    return any(part in token_line(text) for text in strings(values))
 
 
-def _read_words(value: Any, case_sensitive: bool) -> Hashable:
-    wanted = stems(_string(value), case_sensitive=case_sensitive)
+def _read_words(value: Any, _: bool) -> Hashable:
+    wanted = stems(_string(value))
     if not wanted:
         raise OperandError("there is no word in it")
     return wanted
 
 
-def _words(values: Sequence[Any], wanted: Any, case_sensitive: bool) -> bool:
-    return any(wanted <= token_stems(text, case_sensitive) for text in strings(values))
+def _words(values: Sequence[Any], wanted: Any, _: bool) -> bool:
+    return any(wanted <= token_stems(text) for text in strings(values))
 
 
 def _geo(accepts: str, read: Callable[[Any], Hashable], test: Callable[[Sequence[Any], Any], bool]) -> Operator:
@@ -197,8 +197,8 @@ OPERATORS: Final[dict[str, Operator]] = {
     "ends_with": _over_strings(str.endswith),
     "text": Operator("a string", lambda value, _: lower(_string(value)), _text, False),
     "regex": Operator(f"a pattern of RE2 of at most {MAX_PATTERN} characters", _read_regex, _regex),
-    "phrase": Operator(_WORDS, _read_phrase, _phrase),
-    "words": Operator(_WORDS, _read_words, _words),
+    "phrase": Operator(_WORDS, _read_phrase, _phrase, False),
+    "words": Operator(_WORDS, _read_words, _words, False),
     "exists": Operator(_SWITCH, lambda _, __: True, lambda values, _, __: len(values) > 0, False),
     "is_null": Operator(
         _SWITCH, lambda _, __: True, lambda values, _, __: all(value is None for value in values), False

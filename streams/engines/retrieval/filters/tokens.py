@@ -138,28 +138,18 @@ def line(words: Iterable[str]) -> str:
     return f" {' '.join(words)} "
 
 
-def stems(text: str, *, case_sensitive: bool = False) -> frozenset[str]:
-    """The English stems of the words of a text. With ``case_sensitive`` a stem keeps the capitals of its word."""
-    words = tokens(text, case_sensitive=case_sensitive)
-    return frozenset(map(_cased_stem if case_sensitive else stem, words))
-
-
-def _cased_stem(word: str) -> str:
-    small = lower(word)
-    short = stem(small)
-    kept = 0
-    while kept < min(len(short), len(small)) and short[kept] == small[kept]:
-        kept += 1
-    return word[:kept] + short[kept:]
+def stems(text: str) -> frozenset[str]:
+    """The English stems of the words of a text."""
+    return frozenset(map(stem, tokens(text)))
 
 
 @lru_cache(_TEXTS_KEPT)
-def token_line(text: str, case_sensitive: bool) -> str:
+def token_line(text: str) -> str:
     """The words of a text as :func:`line`; the last texts are remembered, as many conditions ask of one."""
-    return line(tokens(text, case_sensitive=case_sensitive))
+    return line(tokens(text))
 
 
 @lru_cache(_TEXTS_KEPT)
-def token_stems(text: str, case_sensitive: bool) -> frozenset[str]:
+def token_stems(text: str) -> frozenset[str]:
     """:func:`stems`, remembered likewise."""
-    return stems(text, case_sensitive=case_sensitive)
+    return stems(text)

@@ -68,7 +68,7 @@ class FieldIndex:
         elif isinstance(requirement, Present):
             self._present.append(number)
         elif isinstance(requirement, Stem):
-            self._texts.add_stem(requirement.stem, requirement.case_sensitive, number)
+            self._texts.add_stem(requirement.stem, number)
             self._find_by(self._texts.find)
         else:
             self._by_string_alone = False
@@ -111,7 +111,7 @@ class FieldIndex:
                 self._patterns.add(condition, number)
                 self._find_by(self._patterns.find)
             case "phrase":
-                self._texts.add_phrase(operand, sensitive, number)
+                self._texts.add_phrase(operand, number)
                 self._find_by(self._texts.find)
             case "exists":
                 self._existing.append(number)

@@ -37,7 +37,6 @@ class Stem:
 
     path: Path
     stem: str
-    case_sensitive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class _Form:
 
     def _words(self, condition: Condition, positive: bool) -> list[Conjunction]:
         assert isinstance(condition.operand, frozenset)
-        stems = [Stem(condition.path, stem, condition.case_sensitive) for stem in sorted(condition.operand)]
+        stems = [Stem(condition.path, stem) for stem in sorted(condition.operand)]
         if len(stems) == 1:
             return [((stems[0], not positive),)]
         if not positive:

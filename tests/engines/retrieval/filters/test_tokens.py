@@ -206,9 +206,8 @@ def test_other_words_are_their_own_stem() -> None:
     assert [stem(word) for word in words] == words
 
 
-def test_stems_keep_capitals_only_when_asked() -> None:
-    assert stems("Drinking DRINKS", case_sensitive=False) == {"drink"}
-    assert stems("Drinking Drinks drinks", case_sensitive=True) == {"Drink", "drink"}
+def test_stems_are_those_of_lower_case_words() -> None:
+    assert stems("Drinking DRINKS drinks") == {"drink"}
 
 
 def test_threads_may_stem_at_once() -> None:
