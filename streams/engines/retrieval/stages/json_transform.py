@@ -43,10 +43,11 @@ async def run(rows: list[Row], parameters: Parameters, run: Run) -> list[Row]:
         try:
             made.append(remade(row, run.render(parameters.template, row)))
         except (StageError, ValueError) as error:
+            words = str(error).removeprefix(f"{run.place}: ")
             if parameters.fail_on_error:
-                raise StageError(f"{run.place}: the template did not make a JSON object: {error}") from error
+                raise StageError(f"{run.place}: the template did not make a JSON object: {words}") from error
             failed += 1
-            reason = reason or str(error)
+            reason = reason or words
     if failed:
         run.warn(f"{failed} of {len(rows)} documents left out, the template did not make a JSON object: {reason}")
     return made

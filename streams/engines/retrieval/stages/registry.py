@@ -46,9 +46,15 @@ STAGES: Final[dict[str, Stage[Any]]] = {
     )
 }
 
-_MODEL: Final = "needs a hosted language model"
-_SCORES: Final = "needs a hosted model that scores documents"
-_OUTSIDE: Final = "needs an outside service"
+_NOT_HERE: Final = "which this server does not have"
+_MODEL: Final = f"needs a hosted language model, {_NOT_HERE}"
+_SCORES: Final = f"needs a hosted model that scores documents, {_NOT_HERE}"
+_UNPUBLISHED: Final = "does what no published document says, so this server does not have it"
+
+
+def _outside(what: str) -> str:
+    return f"needs {what} outside, {_NOT_HERE}"
+
 
 UNAVAILABLE: Final[dict[str, str]] = {
     "rerank": _SCORES,
@@ -60,15 +66,15 @@ UNAVAILABLE: Final[dict[str, str]] = {
     "agent_search": _MODEL,
     "agentic_enrich": _MODEL,
     "rag_prepare": _MODEL,
-    "api_call": _OUTSIDE,
-    "sql_lookup": f"{_OUTSIDE}: a database",
-    "web_scrape": f"{_OUTSIDE}: the web",
-    "external_web_search": f"{_OUTSIDE}: a web search",
-    "external_reverse_image": f"{_OUTSIDE}: an image search",
-    "code_execution": f"{_OUTSIDE}: a place to run code",
+    "api_call": _outside("a service"),
+    "sql_lookup": _outside("a database"),
+    "web_scrape": _outside("the web"),
+    "external_web_search": _outside("a web search"),
+    "external_reverse_image": _outside("an image search"),
+    "code_execution": _outside("a place to run code"),
     "cross_compare": _SCORES,
-    "moment_group": "is not published",
-    "temporal": "is not published",
+    "moment_group": _UNPUBLISHED,
+    "temporal": _UNPUBLISHED,
 }
 """Stages of the contract that cannot run here → why."""
 
@@ -76,4 +82,4 @@ UNAVAILABLE: Final[dict[str, str]] = {
 def unavailable(stage_id: str) -> str | None:
     """Why a stage of the contract cannot run here, naming it; ``None`` for one that can, or is unknown."""
     reason = UNAVAILABLE.get(stage_id)
-    return None if reason is None else f"{stage_id} {reason}, which this server does not have"
+    return None if reason is None else f"{stage_id} {reason}"

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-MAX_WORK: Final = 200_000
+MAX_WORK: Final = 50_000
 MAX_TEXT: Final = 1_000_000
 """Characters of one string, at most."""
 _BITS: Final = 256

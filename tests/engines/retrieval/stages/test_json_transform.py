@@ -25,6 +25,9 @@ def test_a_document_that_fails_is_left_out_with_a_warning() -> None:
     assert "1 of 2 documents left out" in notes[0]
     with pytest.raises(StageError, match="stage json_transform: the template did not make a JSON object"):
         applied("json_transform", {"template": '{"t": "{{ DOC.title }}"}', "fail_on_error": True}, ROWS)
+    with pytest.raises(StageError) as caught:
+        applied("json_transform", {"template": "{{ 1 / DOC.none }}", "fail_on_error": True}, ROWS)
+    assert str(caught.value).count("stage json_transform") == 1
     with pytest.raises(StageError, match="list, not to an object"):
         applied("json_transform", {"template": "[1]", "fail_on_error": True}, ROWS)
 
