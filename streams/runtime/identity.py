@@ -5,6 +5,8 @@ the log no longer holds what a stored position says was read there, results coul
 anybody noticing, so the station stops and says what to do.
 """
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -44,7 +46,8 @@ async def check_log(
     partitions: Sequence[TopicPartition],
     known: Mapping[TopicPartition, StoredPosition],
 ) -> None:
-    """Compare stored positions with the log. Raises :class:`LogMismatchError` with what to do."""
+    """Compare stored positions with the log. Raises :class:`LogMismatchError` with what to do, after having
+    looked for five seconds for records that the log does not seem to hold."""
     checked = [tp for tp in partitions if tp in known and known[tp].next_offset > 0]
     if not checked:
         return
@@ -52,25 +55,45 @@ async def check_log(
     await consumer.start()
     try:
         begins = await consumer.beginning_offsets(checked)
-        ends = await consumer.end_offsets(checked)
         for tp in checked:
-            position = known[tp]
-            if ends[tp] < position.next_offset:
-                raise LogMismatchError(
-                    f"station {station}: {tp.topic}/{tp.partition} ends at offset {ends[tp]} but records up to "
-                    f"{position.next_offset} were processed. {_ADVICE}"
-                )
-            last = position.next_offset - 1
-            if last < begins[tp]:
+            if known[tp].next_offset <= begins[tp]:
                 continue
             consumer.assign([tp])
-            consumer.seek(tp, last)
-            records = (await consumer.getmany(tp, timeout_ms=5_000, max_records=1)).get(tp, [])
-            if (problem := mismatch(tp, position, records[0] if records else None)) is not None:
+            if (problem := await _problem(consumer, tp, known[tp])) is not None:
                 raise LogMismatchError(f"station {station}: {problem}. {_ADVICE}")
     finally:
         await consumer.stop()
 
+
+async def _problem(consumer: AIOKafkaConsumer, tp: TopicPartition, known: StoredPosition) -> str | None:
+    """Why the partition cannot be the one ``known`` was read from.
+
+    The end that a broker names is not proof enough that a record is gone: Tansu's is the offset after the first
+    record of the last batch. What counts is whether the record can be read.
+    """
+    last = known.next_offset - 1
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        end = (await consumer.end_offsets([tp]))[tp]
+        consumer.seek(tp, last)
+        left = deadline - time.monotonic()
+        # Where the log ends before the record, nothing comes, or the log's beginning does.
+        wait = max(left, _LOOK_AGAIN_SECONDS) if end > last else _LOOK_AGAIN_SECONDS
+        records = (await consumer.getmany(tp, timeout_ms=int(wait * 1000), max_records=1)).get(tp, [])
+        found = records[0] if records else None
+        if end > last or (found is not None and found.offset == last):
+            return mismatch(tp, known, found)
+        if left < 0:
+            end = max(end, consumer.highwater(tp) or 0)
+            return (
+                f"{tp.topic}/{tp.partition} ends at offset {end} but records up to {known.next_offset} were "
+                "processed"
+            )
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+_LOOK_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 0.25
 
 _ADVICE = (
     "The topic was recreated or the database was restored from a backup. Restore the one that is older, or start "
