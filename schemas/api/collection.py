@@ -1,6 +1,7 @@
 """Collections and what is attached to them (contract 2.8, 4.3, 4.4)."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -10,6 +11,8 @@ from schemas.api.pages import Pagination
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
 SourceType = Literal["bucket", "collection", "taxonomy", "cluster", "direct_upsert", "signals", "none"]
 ExecutionMode = Literal["on_ingest", "scheduled", "on_demand"]
+ON_INGEST: Final = "on_ingest"
+"""The :data:`ExecutionMode` that runs an alert when a document arrives."""
 
 PASSTHROUGH = "passthrough_extractor"
 """The extractor of a collection that declares none: vectors come in the documents."""
@@ -63,10 +66,36 @@ class AlertApplication(ApiRequest):
     """An alert attached to a collection."""
 
     alert_id: str = Field(min_length=1)
-    execution_mode: ExecutionMode = "on_ingest"
+    execution_mode: ExecutionMode = ON_INGEST
     input_mappings: list[InputMapping] = Field(min_length=1)
     execution_phase: int = Field(3, ge=1, le=4)
     priority: int = Field(0, ge=0, le=1000)
+
+
+def vector_indexes(extractor: Mapping[str, Any]) -> list[JsonObject]:
+    """The vector indexes that a feature extractor declares."""
+    name, version = extractor["feature_extractor_name"], extractor["version"]
+    fields = (extractor.get("parameters") or {}).get("vector_fields") or ()
+    return [
+        {
+            "name": field["name"],
+            "feature_uri": f"mixpeek://{name}@{version}/{field['name']}",
+            "type": "single",
+            "index": {
+                "name": f"{name}_{version}_{field['name']}",
+                "dimensions": field.get("dimensions"),
+                "distance": field.get("distance", "cosine"),
+            },
+        }
+        for field in fields
+        if isinstance(field, dict) and isinstance(field.get("name"), str)
+    ]
+
+
+def dimensions(extractor: Mapping[str, Any]) -> dict[str, int]:
+    """By feature URI the dimensions that a feature extractor declares."""
+    sizes = {index["feature_uri"]: index["index"]["dimensions"] for index in vector_indexes(extractor)}
+    return {uri: size for uri, size in sizes.items() if type(size) is int}
 
 
 class CreateCollectionRequest(ApiRequest):

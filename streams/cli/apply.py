@@ -8,9 +8,8 @@ from rich.markup import escape
 
 from schemas.manifest import ManifestError, expand
 from streams.cli.client import ApiClient
-from streams.cli.manifests import read_manifest as read_manifest
+from streams.cli.manifests import read_manifest
 from streams.cli.process import CommandError, load_settings, run
-from streams.cli.reconcile import apply_manifest as apply_manifest
 from streams.cli.reconcile import apply_steps
 
 _COLOURS = {"created": "green", "changed": "yellow", "unchanged": "dim"}
@@ -33,9 +32,9 @@ def apply(
 ) -> None:
     """Create and change definitions from files.
 
-    Each object is the body of an API create plus [bold]kind[/]: namespace, collection, retriever, cluster, alert,
-    trigger or cluster_trigger; objects refer to each other by name. Applying the same files again changes
-    nothing; what a file leaves out is left as it is. Exits 1 at the first object that cannot be applied.
+    Each object is the body of an API create plus [bold]kind[/]: namespace, collection, retriever, taxonomy,
+    cluster, alert, trigger or cluster_trigger; objects refer to each other by name. Applying the same files again
+    changes nothing; what a file leaves out is left as it is. Exits 1 at the first object that cannot be applied.
     """
     settings = load_settings()
     console = Console(soft_wrap=True, highlight=False)

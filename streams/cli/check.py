@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
+from streams.cli.bar import progress_bar
 from streams.cli.check_run import CheckRun, Summary
 from streams.cli.process import CommandError, fail
 from streams.runtime.clock import utc_now
@@ -56,7 +55,7 @@ def check(
             fail(f"{path}: no such file", 2)
     work = CheckRun(definitions, documents, utc_now(), skip_bad)
     try:
-        with _output(out, json) as put, _bar(work):
+        with _output(out, json) as put, progress_bar(work, documents, "check", lambda: _counts(work)):
             summary = work.run(put)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
@@ -96,38 +95,8 @@ def _words(summary: Summary) -> str:
     return text + (f"; {summary.skipped_lines:,} lines skipped" if summary.skipped_lines else "")
 
 
-@contextlib.contextmanager
-def _bar(work: CheckRun) -> Iterator[None]:
-    """A bar with the rate on a terminal, nothing elsewhere; warnings on standard error."""
-    console = Console(stderr=True, highlight=False)
-    work.warn = lambda line: console.print(line, soft_wrap=True)
-    if not console.is_terminal:
-        yield
-        return
-    columns: tuple[ProgressColumn, ...] = (
-        SpinnerColumn(),
-        TextColumn("[bold]check"),
-        BarColumn(),
-        _Counts(work),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        size = None if work.documents == "-" else Path(work.documents).stat().st_size
-        task = bar.add_task("check", total=size)
-        work.advanced = lambda: bar.update(task, completed=work.position())
-        yield
-
-
-class _Counts(ProgressColumn):
+def _counts(work: CheckRun) -> str:
     """Documents checked, the rate and the matches."""
-
-    def __init__(self, work: CheckRun) -> None:
-        super().__init__()
-        self._work = work
-
-    def render(self, task: Task) -> Text:
-        """The column."""
-        work = self._work
-        if not work.checked:
-            return Text(f"compiling {work.alerts:,} alerts" if work.alerts else "reading alerts", style="cyan")
-        return Text(f"{work.checked:>9,} documents {work.rate:>9,.0f}/s  {work.matches:,} matches", style="cyan")
+    if not work.checked:
+        return f"compiling {work.alerts:,} alerts" if work.alerts else "reading alerts"
+    return f"{work.checked:>9,} documents {work.rate:>9,.0f}/s  {work.matches:,} matches"

@@ -14,17 +14,18 @@ from pydantic import ValidationError
 
 from schemas.api.alert import CreateAlertRequest
 from schemas.api.base import JsonObject, first_problem
-from schemas.api.collection import AlertApplication
+from schemas.api.collection import ON_INGEST, AlertApplication, CreateCollectionRequest, dimensions
 from schemas.api.retriever import CreateRetrieverRequest, input_fields
 from schemas.api.stages import normalised
 from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Place, Step, read_body, steps_of
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
+from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.sizes import QuerySize, check_sizes, query_sizes
 from streams.engines.retrieval.stages.look_up import takes_from_document
 from streams.engines.retrieval.templates.filling import holds_template
 
-ON_INGEST: Final = "on_ingest"
 _ASK: Final = (
     "ask a running system what it finds, by POST /v1/alerts/{alert}/explain with a document and the collection_id"
     " of a collection it is attached to"
@@ -88,6 +89,11 @@ class _Reading:
         self._attached: dict[str, list[tuple[str, JsonObject]]] = {}
         """Alert → collections that name it, with the attachment."""
         self._sets: dict[tuple[str, ...], frozenset[str]] = {}
+        self._declared: dict[str, dict[str, int]] = {}
+        """Collection → feature URI → dimensions."""
+        self._queries: dict[str, tuple[Place, list[QuerySize]]] = {}
+        """Alert → where it was written, and its query vectors."""
+        self._sizes: dict[QuerySize, QuerySize] = {}
 
     def take(self, item: ManifestObject) -> None:
         """Note what one object asks for. Raises :class:`ManifestError`."""
@@ -110,6 +116,8 @@ class _Reading:
                     self._retrievers[step.name] = retriever
             elif type(request) is CreateAlertRequest:
                 alert = request
+            elif type(request) is CreateCollectionRequest and request.feature_extractor is not None:
+                self._declared[step.name] = dimensions(request.feature_extractor.filled())
             elif type(request) is AlertApplication and request.execution_mode == ON_INGEST:
                 collections.append(step.name)
                 if not own:
@@ -134,7 +142,21 @@ class _Reading:
                 found.append(replace(alert, collections=self._set(names)))
             else:
                 found.append(alert)
-        return found
+        return [alert for alert in found if self._fits(alert)] if self._declared else found
+
+    def _fits(self, alert: CheckedAlert) -> bool:
+        """Whether its query vectors are as long as those of the collections it covers."""
+        if not alert.plan.searches:
+            return True
+        place, queries = self._queries[alert.name]
+        named = None if alert.collections is None else tuple(sorted(alert.collections))
+        try:
+            check_sizes((query._replace(collections=named) for query in queries), self._declared)
+        except PlanError as error:
+            problem = f"alert {alert.name!r} cannot be checked on one document: {error}"
+            self._refuse(ManifestError(place, problem))
+            return False
+        return True
 
     def _waited(self, alert: _Waiting) -> Iterator[CheckedAlert]:
         name = alert.body["retriever_id"]
@@ -176,6 +198,10 @@ class _Reading:
                 problem = f"alert {name!r}: {stage.place} reads other collections, which are not in files: {_ASK}"
                 self._refuse(ManifestError(alert.place, problem))
                 return
+        if plan.searches:
+            inputs = constant_inputs(retriever, alert.body, application)
+            sizes = [self._sizes.setdefault(size, size) for size in query_sizes(retriever, inputs)]
+            self._queries.setdefault(name, (alert.place, []))[1].extend(sizes)
         covered = collections or retriever.get("collection_identifiers")
         yield CheckedAlert(
             name, plan, self._set(covered) if covered else None, _entry(name), alert.body if plan.tail else None

@@ -16,10 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from schemas.ids import execution_id
-from streams.cli.apply import apply_manifest, read_manifest
 from streams.cli.client import ApiClient
 from streams.cli.demo_report import Facts, gather_actions, gather_alerts, gather_triggers, render
+from streams.cli.manifests import read_manifest
 from streams.cli.process import CommandError, load_settings, run
+from streams.cli.reconcile import apply_manifest
 from streams.cli.settling import documents_open, effects_open
 from streams.cli.stack import TWO_WORKERS, Stack, run_stack
 from streams.cli.tweets import DatasetError, Tweet, download, read_tweets

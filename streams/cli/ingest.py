@@ -9,7 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.headers import DefinitionsVersion
-from streams.cli.bar import progress_bar, say
+from streams.cli.bar import progress_bar, say, sent
 from streams.cli.client import ApiClient, server_url
 from streams.cli.documents import Target
 from streams.cli.ingest_run import IngestRun
@@ -60,7 +60,7 @@ def ingest(
         span = timedelta(seconds=settings.allowed_lateness_seconds if lateness is None else lateness)
         broker = Broker(settings)
         work = IngestRun(source, target, skip_bad, rate)
-        with stop_event() as stopping, progress_bar(work):
+        with stop_event() as stopping, progress_bar(work, work.source, work.name, lambda: sent(work)):
             publishing = asyncio.create_task(work.publish(broker, version, span))
             signalled = asyncio.create_task(stopping.wait())
             await asyncio.wait({publishing, signalled}, return_when=asyncio.FIRST_COMPLETED)

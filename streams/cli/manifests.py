@@ -80,12 +80,8 @@ def _plain(file: str) -> str:
     return file.removesuffix(".gz")
 
 
-def parse_manifest(text: str, file: str) -> list[ManifestObject]:
-    """The objects of one text, each with its place. A document that is a list stands for its items."""
-    return list(_objects(io.BytesIO(text.encode()), file))
-
-
 def _objects(stream: IO[bytes], file: str) -> Iterator[ManifestObject]:
+    """The objects of one text, each with its place. A document that is a list stands for its items."""
     before, first = 0, b""
     for first in stream:
         if first.strip():

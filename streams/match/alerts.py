@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
+from schemas.api.collection import ON_INGEST
 from schemas.events.definition import DefinitionRecord
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.plan import Plan
@@ -18,7 +19,6 @@ from streams.engines.retrieval.standing import read_standing, reference_collecti
 from streams.runtime.catalog import Catalog
 from streams.runtime.named import NamedDefinitions
 
-ON_INGEST = "on_ingest"
 ALERT_PHASE = 3
 
 Order: TypeAlias = tuple[int, int, int]

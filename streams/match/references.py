@@ -24,13 +24,12 @@ from schemas.times import from_millis
 from schemas.topics import REFERENCES
 from streams.engines.retrieval.stages.corpus import Corpus
 from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.match.standings import CollectionKey
 from streams.runtime import metrics
 from streams.runtime.broker import Broker, end_offsets
 
 log = structlog.get_logger(__name__)
 
-CollectionKey: TypeAlias = tuple[str, str]
-"""Namespace and collection."""
 DocumentKey: TypeAlias = tuple[str, str, str]
 
 _READ: Final = 1_000

@@ -1,6 +1,7 @@
 """The standing alerts of every collection that documents came to, kept as definitions change."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import structlog
 
@@ -11,7 +12,7 @@ from streams.runtime.catalog import Catalog
 
 log = structlog.get_logger(__name__)
 
-CollectionKey = tuple[str, str]
+CollectionKey: TypeAlias = tuple[str, str]
 """Namespace and collection."""
 
 

@@ -15,9 +15,10 @@ from schemas.manifest import GENERATED, ManifestError
 from streams.cli.check_definitions import CheckedAlert, read_alerts
 from streams.cli.check_documents import read_document
 from streams.cli.check_run import CheckRun, Summary
-from streams.cli.manifests import parse_manifest, read_manifest
+from streams.cli.manifests import read_manifest
 from streams.cli.process import CommandError
 from streams.engines.retrieval.percolate.reference import check as plain
+from tests.cli.manifest import parse_manifest
 from tests.cli.processes import tidewatch
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -308,3 +309,37 @@ def test_the_command_writes_matches_and_one_line_of_json(tmp_path: Path) -> None
         failed = tidewatch("check", *arguments)
         assert failed.returncode in (1, 2)
         assert failed.stderr.startswith(b"error: ")
+
+
+@pytest.mark.parametrize("declared_first", [True, False])
+@pytest.mark.parametrize("form", ["query", "retriever"])
+def test_a_query_of_the_wrong_size_is_refused(declared_first: bool, form: str) -> None:
+    fields = [{"field": "v", "name": "embedding", "dimensions": 3, "distance": "cosine"}]
+    extractor = {
+        "feature_extractor_name": "passthrough_extractor",
+        "version": "v1",
+        "parameters": {"vector_fields": fields},
+    }
+    collection = {"kind": "collection", "collection_name": "news", "feature_extractor": extractor}
+
+    def read(vector: list[int], collections: list[str]) -> list[CheckedAlert]:
+        search = {"feature_uri": URI, "query": vector, "min_score": 0.5}
+        stage = {
+            "stage_name": "s",
+            "config": {"stage_id": "feature_search", "parameters": {"searches": [search]}},
+        }
+        asked: dict[str, Any] = {"query": {"feature_uri": URI, "vector": vector, "min_score": 0.5}}
+        if form == "retriever":
+            asked = {"retriever": {"stages": [stage]}}
+        alert = {"kind": "alert", "name": "a", "collections": collections, **asked}
+        objects = [collection, alert] if declared_first else [alert, collection]
+        return read_alerts(parse_manifest("\n".join(orjson.dumps(item).decode() for item in objects), "a.jsonl"))
+
+    assert len(read([1, 0, 0], ["news"])) == 1
+    assert len(read([1, 0], ["other"])) == 1
+    with pytest.raises(
+        ManifestError, match=r"stages\[0\]\.config\.parameters\.searches\[0\]\.query.*3 dimensions"
+    ):
+        read([1, 0], ["news"])
+    with pytest.raises(ManifestError, match="not 2"):
+        read([1, 0], [])

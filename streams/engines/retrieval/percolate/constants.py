@@ -47,7 +47,7 @@ def renderer(inputs: Mapping[str, Any]) -> Callable[[Any], Any]:
         needed = {reference.namespace for reference in references(value)} & (BY_ROW | _OUTCOMES)
         if needed:
             raise PlanError(f"a template of {', '.join(sorted(needed))} cannot be filled with constants")
-        names = Names(inputs, None, {}, {}, {}, _NEVER)
+        names = Names(inputs, None, {}, {}, _NEVER)
         for name in missing_inputs(value, names):
             raise PlanError(f"the retriever needs the input {name!r}; give it a constant in the alert's inputs")
         try:

@@ -5,7 +5,7 @@ is given, and for each document looked up. Credits are counted by :meth:`Budget.
 same execution over the same documents always costs the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -67,9 +67,3 @@ class Budget:
             "credits_limit": self.max_credits,
             "time_limit_ms": self.max_time_ms,
         }
-
-
-def budget_of(retriever: Mapping[str, Any], clock: Callable[[], float]) -> Budget:
-    """The budget a retriever's ``budget_limits`` give one execution, begun now."""
-    limits = retriever.get("budget_limits") or {}
-    return Budget(clock, limits.get("max_time_ms"), limits.get("max_credits"))

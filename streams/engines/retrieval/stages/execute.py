@@ -1,7 +1,7 @@
 """Runs the stages of a retriever in order (contract 4.5 and 4.6, design section 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -75,11 +75,9 @@ class Watch(Protocol):
 class NoDefinitions:
     """Nothing else is defined."""
 
-    retrievers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
     def retriever(self, identifier: str) -> Mapping[str, Any] | None:
-        """None but those given."""
-        return self.retrievers.get(identifier)
+        """None."""
+        return None
 
     def taxonomy(self, identifier: str) -> Mapping[str, Any] | None:
         """None."""
@@ -100,7 +98,6 @@ async def execute(
     filters: Any = None,
     collections: Sequence[str] | None = None,
     definitions: Definitions | None = None,
-    secrets: Mapping[str, str] | None = None,
     seed: str = "",
     watch: Watch | None = None,
 ) -> Execution:
@@ -111,7 +108,7 @@ async def execute(
     What a stage cannot do is the execution's error, as is a budget used up. Raises :class:`InputError` for inputs
     that do not fit the schema and :class:`PlanError` for a retriever or a filter that cannot run.
     """
-    prepared = retriever if isinstance(retriever, Prepared) else prepare(retriever, secrets=secrets or {})
+    prepared = retriever if isinstance(retriever, Prepared) else prepare(retriever)
     run = Run(
         corpus=corpus,
         inputs=bind(prepared.input_schema, inputs),
@@ -121,7 +118,6 @@ async def execute(
         collections=prepared.collections if collections is None else tuple(collections),
         seed=seed,
         nesting=_nested,
-        secrets=secrets or {},
     )
     try:
         if filters is not None:
@@ -185,7 +181,6 @@ async def _nested(outer: Run, retriever: Mapping[str, Any], inputs: Mapping[str,
         collections=prepared.collections,
         seed=f"{outer.seed}/{outer.stage_name}",
         nesting=_nested,
-        secrets=outer.secrets,
         depth=outer.depth + 1,
         preparations=outer.preparations,
     )
@@ -203,7 +198,7 @@ def _prepared(run: Run, retriever: Mapping[str, Any]) -> Prepared:
     stages = retriever.get("stages")
     known = run.preparations.get(id(stages))
     if known is None:
-        known = run.preparations[id(stages)] = (stages, prepare(retriever, secrets=run.secrets))
+        known = run.preparations[id(stages)] = (stages, prepare(retriever))
     return replace(known[1], collections=tuple(retriever.get("collection_identifiers") or ()) or None)
 
 

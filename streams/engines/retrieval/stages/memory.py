@@ -21,7 +21,6 @@ class MemoryCorpus:
 
     def __init__(self) -> None:
         self._collections: dict[str, Documents] = {}
-        self._position: Mapping[str, Any] | None = None
 
     def apply(self, event: DocumentEvent) -> None:
         """Take in what happened to one document; watermarks change nothing."""
@@ -34,10 +33,6 @@ class MemoryCorpus:
     def drop(self, collection_id: str) -> None:
         """Forget a collection."""
         self._collections.pop(collection_id, None)
-
-    def advance(self, position: Mapping[str, Any]) -> None:
-        """Say how far the documents have been read."""
-        self._position = position
 
     def __len__(self) -> int:
         return sum(map(len, self._collections.values()))
@@ -128,8 +123,8 @@ class MemoryCorpus:
         return tuple(sorted(self._collections))
 
     def position(self) -> Mapping[str, Any] | None:
-        """As :class:`~.corpus.Corpus` says: what :meth:`advance` was last told."""
-        return self._position
+        """As :class:`~.corpus.Corpus` says: whoever feeds it knows."""
+        return None
 
     def _within(self, scope: Scope) -> Iterator[Documents]:
         named: Iterable[str] = self._collections if scope.collections is None else set(scope.collections)

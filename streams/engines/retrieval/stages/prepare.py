@@ -1,6 +1,6 @@
 """Retriever bodies read once: every stage looked up, its parameters, filters and templates checked."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -73,12 +73,12 @@ class Prepared:
     max_credits: float | None = None
 
 
-def prepare(retriever: Mapping[str, Any], *, secrets: Collection[str] = ()) -> Prepared:
+def prepare(retriever: Mapping[str, Any]) -> Prepared:
     """Read a retriever body. Raises :class:`PlanError` naming the stage and the parameter."""
     raw = retriever.get("stages") or []
     if not isinstance(raw, Sequence) or len(raw) > MAX_STAGES:
         raise PlanError(f"stages must be a list of at most {MAX_STAGES}")
-    stages = tuple(prepare_stage(stage, secrets=secrets) for stage in _named(raw))
+    stages = tuple(prepare_stage(stage) for stage in _named(raw))
     check_references(stages)
     limits = retriever.get("budget_limits") or {}
     collections = retriever.get("collection_identifiers") or None
@@ -91,7 +91,7 @@ def prepare(retriever: Mapping[str, Any], *, secrets: Collection[str] = ()) -> P
     )
 
 
-def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) -> PreparedStage:
+def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
     """Read one stage, in the SDK's form or the flat form of the guides. Raises :class:`PlanError`."""
     config = stage.get("config")
     if not isinstance(config, Mapping):
@@ -113,7 +113,7 @@ def prepare_stage(stage: Mapping[str, Any], *, secrets: Collection[str] = ()) ->
     named, waits = _NOTHING, False
     if holds_template([raw, before, after]) or _template_key(raw):
         written = {**raw, "pre_filters": before, "post_filters": after}
-        named, waits = _check_templates(found, written, place, secrets)
+        named, waits = _check_templates(found, written, place)
     ready = None
     try:
         pre = None if before is None else read_filter(before, "pre_filters")
@@ -161,7 +161,7 @@ def _field(stage: Stage[Any], key: str) -> str:
 
 
 def _check_templates(
-    stage: Stage[Any], written: Mapping[str, Any], place: str, secrets: Collection[str]
+    stage: Stage[Any], written: Mapping[str, Any], place: str
 ) -> tuple[frozenset[Reference], bool]:
     """Check the templates of a stage: what they name, and whether some must be filled before its parameters can be
     read."""
@@ -182,8 +182,6 @@ def _check_templates(
             if reference.namespace == "DOC" and not by_row:
                 rows = ", ".join(sorted({*stage.per_row, *_FILTERS}))
                 raise PlanError(f"{place}: {key}: DOC is known row by row; here only {rows} can use it")
-            if reference.namespace == "SECRET" and reference.key not in secrets:
-                raise PlanError(f"{place}: {key}: no secret {reference.key!r} is available on this server")
         waits = waits or not by_row
         found |= named
     return found, waits

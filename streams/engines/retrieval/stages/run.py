@@ -66,7 +66,6 @@ class Run:
     """``output_alias`` → the roots of the rows a stage left."""
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
     """Names of the stages before → ``input_count`` and ``output_count``."""
-    secrets: Mapping[str, str] = field(default_factory=dict)
     preparations: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     """Stages of other retrievers, by identity, and what they were read to."""
     depth: int = 0
@@ -87,7 +86,7 @@ class Run:
     def render(self, value: Any, row: Row | None = None) -> Any:
         """``value`` with every template in it filled; ``row`` is ``DOC``. Raises :class:`StageError`."""
         document = None if row is None else row.root()
-        names = Names(self.inputs, document, self.context, self.stages, self.secrets, self.now)
+        names = Names(self.inputs, document, self.context, self.stages, self.now)
         return fill(value, names, self.place)
 
     def fits(self, condition: Any, row: Row) -> bool:

@@ -72,7 +72,12 @@ async def _nearest(
     dimensions = await _dimensions(search, rows, scope, place, run)
     if dimensions is None:
         if search.optional:
-            run.warn(f"the search of {search.feature_uri} was skipped: no document has that feature yet")
+            run.degrade(
+                "feature",
+                "the search was skipped: no document has that feature yet",
+                "add documents that have it",
+                search.feature_uri,
+            )
             return None
         return []
     if empty:

@@ -39,7 +39,6 @@ class Names:
     """``DOC``: the row's root; ``None`` where there is no row."""
     context: Mapping[str, Any]
     stages: Mapping[str, Any]
-    secrets: Mapping[str, str]
     now: datetime
 
     def namespace(self, name: str) -> Mapping[str, Any]:
@@ -48,9 +47,7 @@ class Names:
             return self.inputs
         if name == "DOC":
             return self.document or {}
-        if name == "CONTEXT":
-            return self.context
-        return self.stages if name == "STAGE" else self.secrets
+        return self.context if name == "CONTEXT" else self.stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +197,11 @@ def _references(tree: nodes.Template, stored: frozenset[str]) -> frozenset[Refer
         if node.ctx == "store" or id(node) in keyed or node.name in stored or node.name in (*FUNCTIONS, "loop"):
             continue
         name = NAMESPACES.get(node.name.lower())
+        if name is None and node.name.lower() == "secret":
+            raise TemplateSyntaxError("no secret is available on this server", node.lineno)
         if name is None:
             raise TemplateSyntaxError(
-                f"unknown name {node.name!r}; there are INPUT, DOC, CONTEXT, STAGE and SECRET", node.lineno
+                f"unknown name {node.name!r}; there are INPUT, DOC, CONTEXT and STAGE", node.lineno
             )
         found.add(Reference(name, None))
     return frozenset(found)

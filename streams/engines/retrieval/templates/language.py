@@ -23,7 +23,6 @@ NAMESPACES: Final[dict[str, str]] = {
     "doc": "DOC",
     "context": "CONTEXT",
     "stage": "STAGE",
-    "secret": "SECRET",
 }
 """Lower-case spelling → namespace."""
 

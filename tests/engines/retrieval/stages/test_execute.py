@@ -128,7 +128,7 @@ def test_results_of_stages_have_names() -> None:
         ({"limit": "{{CONTEXT.later[0].n}}"}, "CONTEXT.later is not an output_alias of a stage before"),
         ({"limit": "{{STAGE.second.output_count}}"}, "STAGE.second is not the name of a stage before"),
         ({"limit": "{{DOC.n}}"}, "DOC is known row by row"),
-        ({"limit": "{{SECRET.key}}"}, "no secret 'key'"),
+        ({"limit": "{{SECRET.key}}"}, "no secret is available"),
         ({"limit": "{{INPUT.n"}, "cannot be read"),
         ({"limit": 0}, "limit: "),
         ({"limit": "x"}, "limit: "),

@@ -140,7 +140,10 @@ def test_an_empty_index() -> None:
     both = [search(optional=True), search("y", optional=True)]
     optional = executed([stage("feature_search", {"searches": both})], nothing)
     assert "every search was skipped" in str(optional.error)
-    assert any("no document has that feature yet" in warning for warning in optional.notes.warnings)
+    assert [(entry["resource"], entry["id"], entry["stage"]) for entry in optional.notes.degraded] == [
+        ("feature", "x", "feature_search"),
+        ("feature", "y", "feature_search"),
+    ]
 
 
 def test_lexical_search_ranks_by_words() -> None:

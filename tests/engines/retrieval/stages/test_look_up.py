@@ -7,7 +7,6 @@ import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.percolate.compile import kind
 from streams.engines.retrieval.stages.look_up import prepare_look_up, takes_from_document
 from tests.engines.retrieval.stages.running import NOW, Defined, stage
 
@@ -114,12 +113,3 @@ def test_refusals(retriever: Any, alert: Any, application: Any, says: str) -> No
     with pytest.raises(PlanError) as caught:
         prepare_look_up(retriever, alert, application)
     assert says in str(caught.value)
-
-
-def test_kinds() -> None:
-    percolating = {"stages": [stage("attribute_filter", {"field": "a", "operator": "eq", "value": "{{INPUT.x}}"})]}
-    assert kind(percolating, {"inputs": {"x": 1}}) == "percolate"
-    looking = {**RETRIEVER, "stages": [*percolating["stages"], stage("mmr")]}
-    assert kind(looking, {"trigger_on": "no_results"}, mapping("a")) == "look_up"
-    with pytest.raises(PlanError, match="other documents"):
-        kind(looking, {"inputs": {"x": 1}})

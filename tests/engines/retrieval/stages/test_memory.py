@@ -216,8 +216,6 @@ async def test_what_rows_get_does_not_touch_the_corpus() -> None:
     (again,) = await corpus.get("a", ["d00001", "none"])
     assert again.fields["title"] == "t"
     assert await corpus.get("none", ["d"]) == []
-    corpus.advance({"a": 7})
-    assert corpus.position() == {"a": 7}
     assert await corpus.collections() == ("a",)
     assert await corpus.features(None) == {"x": 3}
     corpus.drop("a")

@@ -33,7 +33,6 @@ NAMES = Names(
     },
     context={"top": [{"a": 1}]},
     stages={"find": {"output_count": 3}},
-    secrets={"key": "s3"},
     now=NOW,
 )
 
@@ -108,7 +107,6 @@ def filled(value: Any) -> Any:
         ("{{CONTEXT.top[0].a}}", 1),
         ("{{context.top | first}}", {"a": 1}),
         ("{{STAGE.find.output_count}}", 3),
-        ("{{SECRET.key}}", "s3"),
         ("{{utc_now()}}", "2026-03-02T12:30:00.000Z"),
         ("{{time_ago(minutes=5)}}", "2026-03-02T12:25:00.000Z"),
         ("{{time_ago(hours=1, days=1, seconds=30)}}", "2026-03-01T11:29:30.000Z"),
@@ -130,6 +128,7 @@ def test_values(template: Any, expected: Any) -> None:
         ("{{ }}", "cannot be read"),
         ("{{ FOO.x }}", "unknown name 'FOO'"),
         ("{{ now }}", "unknown name 'now'"),
+        ("{{ SECRET.key }}", "no secret is available"),
         ("{{ self }}", "unknown name"),
         ("{{ cycler }}", "unknown name"),
         ("{{ _meter }}", "unknown name"),
@@ -219,14 +218,14 @@ def test_any_text_is_filled_or_refused(text: str) -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=8))
 def test_a_value_is_given_as_it_is_and_never_read_as_a_template(value: Any) -> None:
-    names = Names({"x": value}, None, {}, {}, {}, NOW)
+    names = Names({"x": value}, None, {}, {}, NOW)
     assert fill("{{INPUT.x}}", names, "here") == value
     assert fill("{{INPUT['x'] | default(none)}}", names, "here") == value
 
 
 @given(st.text())
 def test_document_text_is_never_evaluated(text: str) -> None:
-    names = Names({}, {"x": text + "{{ 1 + 1 }}"}, {}, {}, {}, NOW)
+    names = Names({}, {"x": text + "{{ 1 + 1 }}"}, {}, {}, NOW)
     assert fill("<{{DOC.x}}>", names, "here") == f"<{text}{{{{ 1 + 1 }}}}>"
 
 
