@@ -40,8 +40,3 @@ def format_instant(moment: datetime) -> str:
 def from_millis(millis: int) -> datetime:
     """An instant from milliseconds since 1970, exact (no float in between)."""
     return _EPOCH + timedelta(milliseconds=millis)
-
-
-def to_millis(moment: datetime) -> int:
-    """Milliseconds since 1970, rounded down."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
