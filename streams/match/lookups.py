@@ -4,8 +4,8 @@ reference collections, and those that go on with a matching document in stages o
 A document is never found by its own look-up: where the collection it arrives in is looked in as well, it is left
 out, however soon it gets there. A look-up that fails (an input is missing, a budget is used up) fires nothing.
 
-Look-ups run in a thread of their own, so that the event loop lives (heartbeats, the worker's other agents), and only
-for some time: a batch that takes longer than the group waits for its member would come again for ever.
+Look-ups run in a thread of their own, so that the event loop lives (heartbeats, the worker's other agents), and
+only for some time: a batch that takes longer than the group waits for its member would come again for ever.
 """
 
 import asyncio
