@@ -9,27 +9,28 @@ is attached, and so is a later change of its alert or retriever that would break
 from collections.abc import Sequence
 
 from schemas.api.base import JsonObject
-from schemas.api.collection import AlertApplication
+from schemas.api.collection import ON_INGEST, AlertApplication, dimensions
 from streams.api.collections import application_body, without_alert
 from streams.api.naming import retrievers_asking
+from streams.api.sizes import declared_sizes
 from streams.api.store import require, save
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.percolate.compile import compile_plan
-from streams.engines.retrieval.stages.look_up import takes_from_document
+from streams.engines.retrieval.percolate.constants import constant_inputs
+from streams.engines.retrieval.sizes import check_sizes, query_sizes
+from streams.engines.retrieval.stages.look_up import LookUp, takes_from_document
 from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid
 from streams.runtime.named import named_definitions
 
-ON_INGEST = "on_ingest"
-
 
 async def attach(
-    connection: Connection, namespace_id: str, collection_id: str, applications: Sequence[AlertApplication]
+    connection: Connection, namespace_id: str, collection: JsonObject, applications: Sequence[AlertApplication]
 ) -> list[JsonObject]:
-    """Attachments as stored. Raises 404 for an unknown alert, 422 for one attached twice or that cannot be
-    checked on ingest."""
+    """Attachments to a collection, given as its body, as they are stored. Raises 404 for an unknown alert, 422 for
+    one attached twice or that cannot be checked on ingest."""
     bodies: list[JsonObject] = []
     for index, application in enumerate(applications):
         alert = await require(connection, "alert", namespace_id, application.alert_id)
@@ -39,7 +40,7 @@ async def attach(
         body = application_body(application, alert.record.id)
         if body["execution_mode"] == ON_INGEST:
             retriever = await require(connection, "retriever", namespace_id, alert.body["retriever_id"])
-            reason = await _refusal(connection, namespace_id, collection_id, retriever.body, alert.body, body)
+            reason = await _refusal(connection, namespace_id, collection, retriever.body, alert.body, body)
             if reason is not None:
                 raise invalid(f"Alert {alert.body['name']!r} cannot be attached on ingest: {reason}", *where)
         bodies.append(body)
@@ -49,15 +50,19 @@ async def attach(
 async def _refusal(
     connection: Connection,
     namespace_id: str,
-    collection_id: str,
+    collection: JsonObject,
     retriever: JsonObject,
     alert: JsonObject,
     application: JsonObject,
 ) -> str | None:
     """Why an alert cannot be checked when a document arrives, in words for the user; ``None`` when it can."""
+    collection_id = collection["collection_id"]
     try:
         if not takes_from_document(application):
             plan = compile_plan(retriever, alert, application, collection_id=collection_id)
+            here = {**retriever, "collection_identifiers": [collection_id]}
+            inputs = constant_inputs(retriever, alert, application)
+            check_sizes(query_sizes(here, inputs), {collection_id: dimensions(collection["feature_extractor"])})
             if not plan.tail:
                 return None
         definitions = await named_definitions(
@@ -65,6 +70,9 @@ async def _refusal(
         )
         standing = read_standing(retriever, alert, application, definitions, collection_id=collection_id)
         reference_collections(standing, definitions)
+        if isinstance(standing, LookUp):
+            queries = list(query_sizes(retriever, standing.constants))
+            check_sizes(queries, await declared_sizes(connection, namespace_id, queries))
     except PlanError as error:
         return str(error)
     return None
@@ -90,7 +98,7 @@ async def check_change(
     for collection, application in await collections_of_alert(connection, namespace_id, alert_id):
         if application["execution_mode"] != ON_INGEST:
             continue
-        reason = await _refusal(connection, namespace_id, collection.record.id, retriever, alert, application)
+        reason = await _refusal(connection, namespace_id, collection.body, retriever, alert, application)
         if reason is not None:
             raise invalid(
                 f"Alert {alert['name']!r} is attached on ingest to collection"

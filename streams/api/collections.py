@@ -10,6 +10,7 @@ from schemas.api.collection import (
     CreateCollectionRequest,
     PatchCollectionRequest,
 )
+from schemas.api.collection import vector_indexes as indexes_of
 from streams.api.names import not_enabled
 from streams.runtime.definitions import StoredDefinition
 
@@ -49,10 +50,8 @@ def _extractor(request: CreateCollectionRequest) -> JsonObject:
     return {**given, "feature_extractor_id": f"{name}_{version}"}
 
 
-def new_body(
-    request: CreateCollectionRequest, collection_id: str, applications: Sequence[JsonObject] | None
-) -> JsonObject:
-    """The body of a new collection."""
+def new_body(request: CreateCollectionRequest, collection_id: str) -> JsonObject:
+    """The body of a new collection, without what is attached to it."""
     return {
         "collection_id": collection_id,
         "collection_name": request.collection_name,
@@ -62,7 +61,7 @@ def new_body(
         "input_schema": request.input_schema,
         "enabled": request.enabled,
         "metadata": request.metadata or {},
-        "alert_applications": list(applications) if applications else None,
+        "alert_applications": None,
     }
 
 
@@ -86,23 +85,7 @@ def without_alert(body: JsonObject, alert_id: str) -> JsonObject:
 
 def vector_indexes(body: JsonObject) -> list[JsonObject]:
     """The vector indexes that the collection's extractor declares."""
-    extractor = body["feature_extractor"]
-    name, version = extractor["feature_extractor_name"], extractor["version"]
-    fields = (extractor.get("parameters") or {}).get("vector_fields") or ()
-    return [
-        {
-            "name": field["name"],
-            "feature_uri": f"mixpeek://{name}@{version}/{field['name']}",
-            "type": "single",
-            "index": {
-                "name": f"{name}_{version}_{field['name']}",
-                "dimensions": field.get("dimensions"),
-                "distance": field.get("distance", "cosine"),
-            },
-        }
-        for field in fields
-        if isinstance(field, dict) and isinstance(field.get("name"), str)
-    ]
+    return indexes_of(body["feature_extractor"])
 
 
 def response(stored: StoredDefinition, document_count: int) -> CollectionResponse:

@@ -181,3 +181,41 @@ async def test_rename_list_delete(api: httpx.AsyncClient, here: Context) -> None
         for table in ("documents", "collection_counters", "drift_sketches", "drift_seeds"):
             cursor = await connection.execute(f"SELECT count(*) FROM {table}".encode())
             assert await cursor.fetchone() == (0,), table
+
+
+async def test_an_alert_whose_query_has_another_size_is_not_attached(api: httpx.AsyncClient) -> None:
+    fields = [{"field": "v", "name": "embedding", "dimensions": 3, "distance": "cosine"}]
+    extractor = {
+        "feature_extractor_name": "passthrough_extractor",
+        "version": "v1",
+        "parameters": {"vector_fields": fields},
+    }
+    search = {
+        "feature_uri": "mixpeek://passthrough_extractor@v1/embedding",
+        "query": {"input_mode": "vector", "value": "{{INPUT.v}}"},
+        "min_score": 0.5,
+    }
+    stage = {"stage_name": "s", "config": {"stage_id": "feature_search", "parameters": {"searches": [search]}}}
+    await make.retriever(api, stages=[stage])
+    await make.alert(api, "ebola", inputs={"v": [1, 0]})
+    applications = [{"alert_id": "Ebola", "input_mappings": CONSTANT}]
+    body = {
+        "collection_name": "news",
+        "source": {"type": "direct_upsert"},
+        "feature_extractor": extractor,
+        "alert_applications": applications,
+    }
+    place = [("value_error", ["body", "alert_applications", 0])]
+    where = "stages[0].config.parameters.searches[0].query.value: vectors of mixpeek://"
+    error = refused(await api.post("/v1/collections", json=body), 422, "ValidationError")
+    assert places(error) == place
+    assert where in error["message"]
+    assert "have 3 dimensions" in error["message"]
+    await make.collection(api, feature_extractor=extractor)
+    patch = {"alert_applications": applications}
+    error = refused(await api.patch("/v1/collections/news", json=patch), 422, "ValidationError")
+    assert where in error["message"]
+    assert (await api.patch("/v1/alerts/Ebola", json={"inputs": {"v": [1, 0, 0]}})).status_code == 200
+    assert (await api.patch("/v1/collections/news", json=patch)).status_code == 200
+    error = refused(await api.patch("/v1/alerts/Ebola", json={"inputs": {"v": [1]}}), 422, "ValidationError")
+    assert where in error["message"]

@@ -196,3 +196,60 @@ async def test_a_reserved_name_is_refused_in_words(api: httpx.AsyncClient) -> No
     made = await make.retriever(api)
     body = {"name": "list", "retriever_id": made["retriever_id"], "notification_config": make.UNCONFIGURED}
     assert "cannot name an alert" in (await api.post("/v1/alerts", json=body)).text
+
+
+EXTRACTOR = {
+    "feature_extractor_name": "passthrough_extractor",
+    "version": "v1",
+    "parameters": {"vector_fields": [{"field": "v", "name": "embedding", "dimensions": 3, "distance": "cosine"}]},
+}
+INDEX = "mixpeek://passthrough_extractor@v1/embedding"
+FITS, LONG = [1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]
+AT = ["config", "parameters", "searches", 0, "query"]
+
+
+@pytest.mark.parametrize(
+    ("query", "below"),
+    [
+        ({"input_mode": "vector", "value": LONG}, ["value"]),
+        (LONG, []),
+        ([FITS, FITS[:2]], None),
+        ([LONG, LONG], [0]),
+    ],
+)
+@pytest.mark.parametrize("named", [["news"], []])
+async def test_a_query_of_the_wrong_size_is_refused_with_its_place(
+    api: httpx.AsyncClient, query: Any, below: list[Any] | None, named: list[str]
+) -> None:
+    await make.collection(api, feature_extractor=EXTRACTOR)
+    await make.collection(api, "undeclared")
+    body = {"collection_identifiers": named, "stages": [search_stage(feature_uri=INDEX, query=query)]}
+    await make.retriever(api, "r", **{**body, "stages": [search_stage(feature_uri=INDEX, query=FITS)]})
+    for answer in (
+        await api.post("/v1/retrievers", json={"retriever_name": "wrong", **body}),
+        await api.patch("/v1/retrievers/r", json={"stages": body["stages"]}),
+    ):
+        error = refused(answer, 422, "ValidationError")
+        if below is not None:
+            assert make.places(error) == [("value_error", ["body", "stages", 0, *AT, *below])]
+            assert "3 dimensions" in error["message"]
+            assert "not 4" in error["message"]
+            assert "stages[0].config.parameters.searches[0].query" in error["message"]
+    if below is not None:
+        await make.retriever(api, "elsewhere", **{**body, "collection_identifiers": ["undeclared"]})
+
+
+@pytest.mark.parametrize("at", ["input_schema", "stages"])
+async def test_unknown_types_and_operators_are_refused_with_their_place(api: httpx.AsyncClient, at: str) -> None:
+    bodies: dict[str, dict[str, Any]] = {
+        "input_schema": {"input_schema": {"q": {"type": "vector"}}, "stages": [make.filter_stage(make.EBOLA)]},
+        "stages": {"stages": [make.filter_stage({"field": "a", "operator": "is", "value": 1})]},
+    }
+    wrong = bodies[at]
+    place = {"input_schema": ["body", "input_schema", "q", "type"], "stages": ["body", "stages", 0, "config"]}[at]
+    await make.retriever(api)
+    for answer in (
+        await api.post("/v1/retrievers", json={"retriever_name": "r", **wrong}),
+        await api.patch("/v1/retrievers/ebola", json=wrong),
+    ):
+        assert make.places(refused(answer, 422, "ValidationError"))[0][1][: len(place)] == place

@@ -47,8 +47,9 @@ async def _created(
     async with change(context, answer) as connection:
         await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
         collection_id = new_id("collection")
-        applications = await attach(connection, namespace_id, collection_id, body.alert_applications or ())
-        fields = new_body(body, collection_id, applications)
+        fields = new_body(body, collection_id)
+        if body.alert_applications:
+            fields["alert_applications"] = await attach(connection, namespace_id, fields, body.alert_applications)
         stored = await save(connection, "collection", namespace_id, collection_id, body.collection_name, fields)
         await follow(connection, namespace_id)
     return response(stored, 0)
@@ -92,7 +93,7 @@ async def _patched(
             await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
         applications = None
         if body.alert_applications is not None:
-            applications = await attach(connection, namespace_id, collection_id, body.alert_applications)
+            applications = await attach(connection, namespace_id, stored.body, body.alert_applications)
         changed = patched_body(stored.body, body, applications)
         name = changed["collection_name"]
         stored = await save(connection, "collection", namespace_id, collection_id, name, changed)

@@ -22,6 +22,7 @@ from streams.api.listing import list_page, page_of
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed, follow, with_references
 from streams.api.retrievers import new_body, patched_body, response
+from streams.api.sizes import refuse_wrong_sizes
 from streams.api.stages import stored_stages
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
@@ -60,6 +61,7 @@ async def create_retriever(
         retriever_id = new_id("retriever")
         fields = new_body(body, retriever_id, collection_ids)
         fields["stages"] = await _with_ids(connection, namespace_id, fields["stages"])
+        await refuse_wrong_sizes(connection, namespace_id, fields)
         stored = await save(connection, "retriever", namespace_id, retriever_id, body.retriever_name, fields)
     return response(stored)
 
@@ -95,6 +97,7 @@ async def _patched(
         if body.stages is not None:
             stages = await _with_ids(connection, namespace_id, stored_stages(body.stages))
         changed = patched_body(stored.body, body, collection_ids, stages)
+        await refuse_wrong_sizes(connection, namespace_id, changed)
         name = changed["retriever_name"]
         stored = await save(connection, "retriever", namespace_id, stored.record.id, name, changed)
         await check_retriever_change(connection, stored)
