@@ -1,6 +1,8 @@
 """What a stage of a retriever is: one interface for every stage, in percolation, look-up and ad-hoc execution.
 
-Each module beside this one holds one stage as a :class:`Stage` named ``STAGE``; ``registry.py`` lists them.
+A module that holds a stage has it as ``STAGE``; ``registry.py`` lists them. Beside them are what runs them
+(``prepare.py``, ``execute.py``, ``run.py``, ``budget.py``), where documents come from (``corpus.py``,
+``memory.py``), look-ups of one arriving document (``look_up.py``), and what several stages share.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
