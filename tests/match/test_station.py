@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION
 from schemas.ids import ExecutionHasher
 from schemas.topics import ALERT_RESULTS, DEAD_LETTERS, DOCUMENTS, TOPICS
+from streams.match import station
 from streams.match.station import Match
 from streams.runtime import metrics
 from streams.runtime.agent import Context
@@ -446,3 +447,34 @@ async def test_nothing_is_committed_when_results_are_refused(settings: Settings,
         assert sum((await committed(context)).values()) == 0
         assert await results(context) == []
         assert await progress_records(context) == []
+
+
+async def test_a_batch_that_look_ups_have_no_time_for_is_done_in_parts(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no time at all each batch does one document: all are matched, each once, and counted once."""
+    monkeypatch.setattr(station, "LOOK_UP_SECONDS", 0.0)
+    definitions = Definitions(context)
+    await definitions.put("collection", "col_people", {"collection_id": "col_people", "enabled": True})
+    retriever = {"collection_identifiers": ["col_people"], "stages": [attribute_filter(role="{{INPUT.role}}")]}
+    await definitions.put("retriever", "ret", retriever)
+    alert = {"alert_id": "alt", "retriever_id": "ret", "enabled": True, "trigger_on": "no_results"}
+    await definitions.put("alert", "alt", alert)
+    source = {"source_type": "document_field", "path": "role"}
+    application = {"alert_id": "alt", "input_mappings": [{"input_key": "role", "source": source}]}
+    await definitions.collection(COLLECTION, [application])
+    count = 9
+    await publish(
+        context, *(sent(upsert(f"d{at}", payload={"role": "x"}), partition=at % 3) for at in range(count))
+    )
+    async with matching(context):
+        await settled(context)
+    found = await results(context)
+    assert {record.document_id for record in found} == {f"d{at}" for at in range(count)}
+    assert len(found) == count
+    told = await progress_records(context)
+    assert sum(record.documents for record in told) == count
+    ends = await document_ends(context)
+    assert {partition: one.next_offset for (partition, _), one in latest(told).items()} == {
+        partition: end for partition, end in ends.items() if end
+    }
