@@ -21,6 +21,7 @@ from streams.collect.store import stored_features
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.database import Connection, Database, fetch_value
 from streams.runtime.failure import Disposition, classify
+from streams.runtime.faults import fault
 from streams.runtime.feeds import feeds_of
 from streams.runtime.outbox import Outgoing, enqueue_all
 
@@ -100,11 +101,14 @@ class Feeder:
             row = await cursor.fetchone()
             if row is not None:
                 await _step(connection, _Feed(*row))
-                return 0.0
-            waiting = await fetch_value(
-                connection, "SELECT EXISTS (SELECT FROM reference_feeds WHERE state <> 'following')"
-            )
-            return _STEP_SECONDS if waiting else _IDLE_SECONDS
+                await fault("collect:before-feed")
+            else:
+                waiting = await fetch_value(
+                    connection, "SELECT EXISTS (SELECT FROM reference_feeds WHERE state <> 'following')"
+                )
+                return _STEP_SECONDS if waiting else _IDLE_SECONDS
+        await fault("collect:after-feed")
+        return 0.0
 
 
 async def _step(connection: Connection, feed: _Feed) -> None:
