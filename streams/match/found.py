@@ -1,6 +1,7 @@
 """What a look-up found, as it travels: in the alert's result and as an execution of its retriever. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,8 +9,8 @@ import orjson
 
 from schemas.events.alert_result import Found
 from schemas.events.retriever_execution import RetrieverExecutionRecord
+from streams.engines.retrieval.detail import kept, outcome
 from streams.engines.retrieval.stages.execute import Execution
-from streams.engines.retrieval.stages.rows import shown
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.verdict import unit_score
 
@@ -17,8 +18,6 @@ MAX_MATCHES: Final = 100
 """Documents found that a result carries; all are counted."""
 MATCHES_BYTES: Final = 200_000
 """Above this the matches of a result are carried without the documents' fields."""
-RUN_BYTES: Final = 800_000
-"""Above this an execution keeps its documents without their fields."""
 
 
 def found_rows(rows: Sequence[Row], position: Mapping[str, int]) -> Found:
@@ -52,28 +51,8 @@ def run_record(
     position: Mapping[str, int],
 ) -> RetrieverExecutionRecord:
     """An execution of a retriever for an alert, in the words of the contract (4.6)."""
-    notes = execution.notes
-    detail: dict[str, Any] = {
-        "documents": [_document(row) for row in execution.rows],
-        "total_returned": len(execution.rows),
-        "stage_statistics": execution.statistics(),
-        "budget": dict(execution.budget),
-        "stages_completed": execution.stages_completed,
-        "total_stages": execution.total_stages,
-        "warnings": list(notes.warnings),
-        "limits": list(notes.limits),
-        "degraded": list(notes.degraded),
-        "facets": notes.facets or None,
-        "alert_id": alert_id,
-        "reason": reason,
-        "reference_position": dict(position),
-    }
-    if len(_json(detail)) > RUN_BYTES:
-        detail["documents"] = [
-            {"document_id": row.document_id, "collection_id": row.collection_id, "score": unit_score(row.score)}
-            for row in execution.rows
-        ]
-        detail["warnings"].append("the documents are without their fields: they were too large for one record")
+    rows = [replace(row, score=unit_score(row.score)) for row in execution.rows]
+    found = {**outcome(execution), "position": dict(position)}
     return RetrieverExecutionRecord(
         execution_id=execution_id,
         namespace_id=namespace_id,
@@ -81,12 +60,8 @@ def run_record(
         status="completed",
         created_at=created_at,
         completed_at=completed_at,
-        detail=detail,
+        detail=kept(execution, rows, found, alert_id=alert_id, reason=reason),
     )
-
-
-def _document(row: Row) -> dict[str, Any]:
-    return {**shown(row), "score": unit_score(row.score), "matched_features": dict(row.matched) or None}
 
 
 def _json(value: Any) -> bytes:

@@ -8,9 +8,9 @@ import orjson
 import structlog
 
 from schemas.api.base import JsonObject
-from streams.api.retrieval import wire
 from streams.api.retrieval.apart import Deadline
 from streams.api.retrieval.running import Answer, Question
+from streams.engines.retrieval.detail import document
 from streams.engines.retrieval.stages.execute import Watch
 from streams.engines.retrieval.stages.prepare import PreparedStage
 from streams.engines.retrieval.stages.stage import Row
@@ -46,7 +46,7 @@ class Events:
     ) -> None:
         """As ``Watch`` says; of its rows as many are shown as a page holds."""
         kind = "stage_complete" if stat.error is None else "stage_error"
-        shown = [wire.document(row) for row in rows[: self._question.page.size]]
+        shown = [document(row) for row in rows[: self._question.page.size]]
         more = {"documents": shown, "statistics": stat.wire(), "budget_used": dict(budget), "error": stat.error}
         self._put({**self._event(kind, stage, index), **more})
 

@@ -14,11 +14,12 @@ from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.ids import new_id
 from schemas.times import format_instant
 from schemas.topics import RETRIEVER_EXECUTIONS
-from streams.api.retrieval import wire
 from streams.api.retrieval.apart import Deadline, apart
 from streams.api.retrieval.corpus import PostgresCorpus
 from streams.api.retrieval.expand import expanded
 from streams.api.retrieval.pages import Place, cut, digest_of, place
+from streams.api.retrieval.wire import explain_plan
+from streams.engines.retrieval.detail import document, kept, outcome
 from streams.engines.retrieval.stages.corpus import Corpus
 from streams.engines.retrieval.stages.execute import Execution, Watch, execute
 from streams.engines.retrieval.stages.prepare import Prepared
@@ -106,11 +107,11 @@ async def answer(
 
         execution = await apart(run, corpus, deadline)
         rows, pagination = cut(execution.rows, question.page, at, context.clock())
-        documents = [wire.document(row, vectors=question.return_vectors) for row in rows]
+        documents = [document(row, vectors=question.return_vectors) for row in rows]
         warnings = list(question.warnings)
         if question.expand and execution.error is None:
             warnings += await expanded(documents, question.expand, corpus)
-    found = wire.outcome(execution, corpus.limits, warnings)
+    found = outcome(execution, corpus.limits, warnings)
     shared = {"documents": documents, "pagination": pagination, **found}
     response = {
         "retriever_id": question.retriever_id,
@@ -120,17 +121,7 @@ async def answer(
         "consistency_mode": "eventual",
     }
     if question.explain:
-        response["explain_plan"] = wire.explain_plan(execution, retriever.stages, retriever.collections)
-    detail = {
-        **shared,
-        "documents": [wire.document(row) for row in rows],
-        "stages_completed": execution.stages_completed,
-        "total_stages": execution.total_stages,
-        "current_stage": execution.failed_stage,
-        "total_returned": len(rows),
-        "inputs_hash": at.digest,
-    }
-    del detail["status"]
+        response["explain_plan"] = explain_plan(execution, retriever.stages, retriever.collections)
     record = RetrieverExecutionRecord(
         execution_id=question.execution_id,
         namespace_id=question.namespace_id,
@@ -138,7 +129,7 @@ async def answer(
         status="completed" if execution.error is None else "failed",
         created_at=created_at,
         completed_at=context.clock(),
-        detail=wire.kept(detail),
+        detail=kept(execution, rows, found, pagination=pagination, inputs_hash=at.digest),
     )
     await _record(context, record)
     response["created_at"] = format_instant(record.created_at)

@@ -11,7 +11,7 @@ import pytest
 from mixpeek.models.execute_retriever_response import ExecuteRetrieverResponse
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.api.retrieval import wire
+from streams.engines.retrieval.detail import document
 from streams.engines.retrieval.stages.execute import Execution, execute
 from streams.engines.retrieval.stages.registry import STAGES
 from streams.runtime.agent import Context
@@ -104,7 +104,7 @@ async def in_memory_too(here: Context, namespace_id: str, retriever: dict[str, A
 def compared(found: dict[str, Any], expected: Execution) -> None:
     assert found["status"] == expected.status
     assert found.get("error") == expected.error
-    assert found["documents"] == orjson.loads(orjson.dumps([wire.document(row) for row in expected.rows]))
+    assert found["documents"] == orjson.loads(orjson.dumps([document(row) for row in expected.rows]))
     assert found["facets"] == expected.notes.facets
     counts = {name: (stat.input_count, stat.output_count) for name, stat in expected.stages.items()}
     shown = found["stage_statistics"]["stages"]
