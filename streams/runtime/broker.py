@@ -153,7 +153,11 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
 
 
 async def end_offsets(consumer: AIOKafkaConsumer, topic: str) -> dict[int, int]:
-    """The offset after the last record of each partition of a topic, asked of the broker now."""
+    """The offset after the last record of each partition of a topic, asked of the broker now.
+
+    Tansu names the offset after the first record of the last batch: more than any position before that batch, so
+    "is there more" is answered right except from within it.
+    """
     partitions = await partitions_of(consumer, topic)
     ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {tp.partition: offset for tp, offset in ends.items()}
