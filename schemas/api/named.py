@@ -40,10 +40,15 @@ def named_by_stages(stages: Iterable[Any]) -> Iterator[NamedIn]:
         if not isinstance(parameters, dict):
             continue
         yield from _at(parameters, "collection_identifiers", "collection")
-        searches = parameters.get("searches")
-        for search in searches if isinstance(searches, list) else ():
-            if isinstance(search, dict):
-                yield from _at(search, "collection_identifiers", "collection")
+        for key, asked in (("searches", "query"), ("feature_uris", "input")):
+            searches = parameters.get(key)
+            for search in searches if isinstance(searches, list) else ():
+                if isinstance(search, dict):
+                    yield from _at(search, "collection_identifiers", "collection")
+                    query = search.get(asked)
+                    document = query.get("document_ref") if isinstance(query, dict) else None
+                    if isinstance(document, dict):
+                        yield from _at(document, "collection_id", "collection")
         if config.get("stage_id") == "taxonomy_enrich":
             yield from _at(parameters, "taxonomy_id", "taxonomy")
         if config.get("stage_id") == "document_enrich":

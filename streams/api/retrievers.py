@@ -10,7 +10,7 @@ from schemas.api.retriever import (
     StageOutput,
     input_fields,
 )
-from streams.api.stages import feature_address, feature_uris, fusion, stored_stages
+from streams.api.stages import check_runnable, feature_address, feature_uris, fusion, stored_stages
 from streams.engines.retrieval.errors import InputError
 from streams.engines.retrieval.stages.inputs import check_schema
 from streams.runtime.definitions import StoredDefinition
@@ -28,7 +28,8 @@ _KEPT = (
 
 
 def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids: Sequence[str]) -> JsonObject:
-    """The body of a new retriever; ``collection_ids`` are the resolved ones."""
+    """The body of a new retriever; ``collection_ids`` are the resolved ones. Raises 422 for one that could never
+    run."""
     body: JsonObject = {
         "retriever_id": retriever_id,
         "retriever_name": request.retriever_name,
@@ -38,6 +39,7 @@ def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids:
         "budget_limits": None if request.budget_limits is None else request.budget_limits.filled(),
         "version": 1,
     }
+    check_runnable(body)
     body.update({name: getattr(request, name) for name in _KEPT})
     return body
 
@@ -77,7 +79,7 @@ def patched_body(
     stages: list[JsonObject] | None,
 ) -> JsonObject:
     """``body`` with what the request changes; its ``version`` rises when anything did. ``collection_ids`` and
-    ``stages`` are the request's, resolved."""
+    ``stages`` are the request's, resolved. Raises 422 for what could never run."""
     changed = dict(body)
     for name in request.model_fields_set & {"retriever_name", *_KEPT}:
         changed[name] = getattr(request, name)
@@ -89,6 +91,8 @@ def patched_body(
         changed["input_schema"] = checked_schema(
             grown(body["input_schema"], input_fields(request.input_schema) or {})
         )
+    if any(changed[name] != body[name] for name in ("stages", "input_schema")):
+        check_runnable(changed)
     if changed != body:
         changed["version"] = body["version"] + 1
     return changed

@@ -1,6 +1,6 @@
 """Retriever stages of a request: what this server refuses, and what it reads out of them (contract 6). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,20 +8,23 @@ from pydantic import ValidationError
 from schemas.api.base import JsonObject, first_problem
 from schemas.api.retriever import Stage
 from schemas.api.stages import CATEGORIES, normalised
-from streams.api.names import not_enabled
-from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.errors import PlanError, RefusedError
+from streams.engines.retrieval.stages.definition_check import check_definition, check_hosted
 from streams.engines.retrieval.stages.prepare import PreparedStage, check_references, prepare_stage
-from streams.engines.retrieval.stages.registry import unavailable
-from streams.runtime.http.errors import invalid
+from streams.engines.retrieval.templates.filling import holds_template
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
+from streams.engines.retrieval.vectors.features import resolve_feature
+from streams.runtime.http.errors import ApiError, invalid
 
 
 def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
-    """Stages as they are stored. Raises 403 for a stage that needs what this server has not, 422 for an unknown
-    stage, a name used twice, or parameters, filters, searches and templates that can never run."""
-    for stage in stages:
-        stage_id = stage.stage_id if stage.config is None else stage.config["stage_id"]
-        if (reason := unavailable(str(stage_id))) is not None:
-            raise not_enabled(f"Stage {stage_id!r} ({reason})", ", ".join(CATEGORIES))
+    """Stages as they are stored. Raises 422 for a stage that needs what this server has not (``NotEnabledError``),
+    an unknown stage, a name used twice, or parameters, filters, searches and templates that can never run."""
+    try:
+        for index, stage in enumerate(stages):
+            check_hosted(dict(stage), ("stages", index))
+    except RefusedError as error:
+        raise _refused(error) from error
     try:
         result = normalised(stages)
     except ValidationError as error:
@@ -35,6 +38,46 @@ def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
         except PlanError as error:
             raise invalid(str(error), "body", "stages", index, "config") from error
     return result
+
+
+def check_runnable(retriever: JsonObject) -> None:
+    """Refuse (422) a retriever body, its stages as stored, that could never run: see
+    :func:`~streams.engines.retrieval.stages.definition_check.check_definition`."""
+    try:
+        check_definition(retriever)
+    except RefusedError as error:
+        raise _refused(error) from error
+
+
+def check_features(retriever: JsonObject, indexes: Mapping[str, Collection[str]]) -> None:
+    """Refuse (422) a search of a feature that no collection it searches can have. ``indexes``: collection id → the
+    feature URIs it declares; one that declares none may have any."""
+    for index, stage in enumerate(retriever["stages"]):
+        if stage["config"]["stage_id"] != "feature_search":
+            continue
+        parameters = stage["config"]["parameters"]
+        searches = parameters.get("searches")
+        for at, search in enumerate(searches if isinstance(searches, list) else ()):
+            uri = search["feature_uri"]
+            named = search.get("collection_identifiers") or parameters.get("collection_identifiers")
+            searched = named or retriever["collection_identifiers"]
+            declared = [indexes.get(one) for one in searched] if isinstance(searched, list) else []
+            if holds_template(uri) or uri == HashingEmbedder.URI or not declared or not all(declared):
+                continue
+            known = sorted({name for names in declared for name in names or ()})
+            if not any(resolve_feature(uri, (name,)) for name in known):
+                raise invalid(
+                    f"stage {stage['stage_name']}: searches[{at}]: its collections have no feature {uri!r};"
+                    f" there are {', '.join((*known, HashingEmbedder.URI))}",
+                    *("body", "stages", index, "config", "parameters", "searches", at, "feature_uri"),
+                )
+
+
+def _refused(error: RefusedError) -> ApiError:
+    if not error.hosted:
+        return invalid(str(error), "body", *error.where)
+    refusal = invalid(f"{error}. Available: {', '.join(CATEGORIES)}", "body", *error.where, kind="not_enabled")
+    return ApiError(422, refusal.message, details=refusal.details, type="NotEnabledError")
 
 
 def _searches(stages: Sequence[JsonObject]) -> list[JsonObject]:

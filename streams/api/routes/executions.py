@@ -19,7 +19,7 @@ from streams.api.retrieval import events
 from streams.api.retrieval.gate import Gate, GateDep
 from streams.api.retrieval.running import Answer, Question, answer
 from streams.api.retrievers import checked_schema
-from streams.api.stages import stored_stages
+from streams.api.stages import check_runnable, stored_stages
 from streams.api.store import require
 from streams.engines.retrieval.errors import InputError, PlanError
 from streams.engines.retrieval.stages.inputs import bind
@@ -73,6 +73,7 @@ async def execute_adhoc(
         "input_schema": checked_schema(input_fields(body.input_schema)),
         "budget_limits": None if body.budget_limits is None else body.budget_limits.filled(),
     }
+    check_runnable(retriever)
     filters = body.filters if body.filters is not None else body.pre_filters
     question = _question(namespace_id, "", retriever, _prepared(retriever, "body", "stages"), body, flags)
     return await _answered(context, gate, replace(question, filters=filters), body.stream, flags)

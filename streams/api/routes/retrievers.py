@@ -17,6 +17,7 @@ from schemas.api.retriever import (
     RetrieverResponse,
 )
 from schemas.ids import new_id
+from streams.api.asking import refuse_circle, refuse_unknown_features
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.listing import list_page, page_of
 from streams.api.naming import refuse_used, with_ids
@@ -61,6 +62,7 @@ async def create_retriever(
         retriever_id = new_id("retriever")
         fields = new_body(body, retriever_id, collection_ids)
         fields["stages"] = await _with_ids(connection, namespace_id, fields["stages"])
+        await refuse_unknown_features(connection, namespace_id, fields)
         await refuse_wrong_sizes(connection, namespace_id, fields)
         stored = await save(connection, "retriever", namespace_id, retriever_id, body.retriever_name, fields)
     return response(stored)
@@ -98,6 +100,10 @@ async def _patched(
             stages = await _with_ids(connection, namespace_id, stored_stages(body.stages))
         changed = patched_body(stored.body, body, collection_ids, stages)
         await refuse_wrong_sizes(connection, namespace_id, changed)
+        if stages is not None:
+            await refuse_circle(connection, stored.record, stages)
+        if stages is not None or collection_ids is not None:
+            await refuse_unknown_features(connection, namespace_id, changed)
         name = changed["retriever_name"]
         stored = await save(connection, "retriever", namespace_id, stored.record.id, name, changed)
         await check_retriever_change(connection, stored)

@@ -17,6 +17,16 @@ class PlanError(ValueError):
     """A retriever or alert that cannot be checked against one arriving document. The message is for users."""
 
 
+class RefusedError(PlanError):
+    """A part of a retriever that no execution could run. ``where`` is its place in the retriever's body;
+    ``hosted`` says that it needs what only other servers have."""
+
+    def __init__(self, message: str, where: Sequence[str | int], *, hosted: bool = False) -> None:
+        super().__init__(message)
+        self.where = tuple(where)
+        self.hosted = hosted
+
+
 class StageError(ValueError):
     """A stage that cannot do its work on the rows it was given. The message is for users and names no document's
     contents."""

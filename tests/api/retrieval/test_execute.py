@@ -387,7 +387,7 @@ async def test_retrievers_that_are_not_stored(here: Context, http: httpx.AsyncCl
     missing = {**body, "collection_identifiers": ["nowhere"]}
     refused(await http.post("/v1/retrievers/execute", json=missing), 404, "NotFoundError")
     rerank = {"stages": [{"stage_id": "rerank", "parameters": {}}]}
-    refused(await http.post("/v1/retrievers/execute", json=rerank), 403, "NotEnabledError")
+    refused(await http.post("/v1/retrievers/execute", json=rerank), 422, "NotEnabledError")
 
 
 async def test_batches(here: Context, http: httpx.AsyncClient) -> None:

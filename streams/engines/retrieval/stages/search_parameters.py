@@ -131,7 +131,7 @@ class Parameters(StageParameters):
                 BAD_FORM, "write feature_uris as searches: [{{feature_uri, query, min_score}}]"
             )
         rest = {key: value for key, value in raw.items() if key != "feature_uris"}
-        return {**rest, "searches": [_from_guide(one) for one in listed]}
+        return {**rest, "searches": [from_guide(one) for one in listed]}
 
     @model_validator(mode="after")
     def _fusable(self) -> "Parameters":
@@ -145,7 +145,8 @@ class Parameters(StageParameters):
         return self
 
 
-def _from_guide(one: Mapping[str, Any]) -> dict[str, Any]:
+def from_guide(one: Mapping[str, Any]) -> dict[str, Any]:
+    """One of the guides' ``feature_uris`` as a search."""
     rest = {key: value for key, value in one.items() if key not in ("uri", "input")}
     given = one.get("input")
     if isinstance(given, Mapping) and "vector" in given:

@@ -10,7 +10,7 @@ from streams.engines.retrieval.templates.compiled import FAILURES, Names, Refere
 _PLAIN: Final = (int, float, bool, type(None))
 _OPENING: Final = re.compile(r"(?<!\{)\{\{(?!\{)|\{%")
 
-__all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "references"]
+__all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "placed", "references"]
 
 
 def has_braces(text: str) -> bool:
@@ -51,14 +51,14 @@ def references(value: Any) -> frozenset[Reference]:
     """What all templates in ``value`` take out of namespaces. Raises :class:`PlanError` for one that cannot be
     read."""
     found: frozenset[Reference] = frozenset()
-    for text in _templates(value):
+    for _, text in placed(value):
         found |= compiled(text).references
     return found
 
 
 def missing_inputs(value: Any, names: Names) -> Iterator[str]:
     """Dotted paths of inputs that a template in ``value`` consists of and that have no value."""
-    for text in _templates(value):
+    for _, text in placed(value):
         path = compiled(text).path
         if path is not None and path[0] == "INPUT" and compiled(text).fill(names) is None:
             yield ".".join(path[1:])
@@ -93,19 +93,20 @@ def _dynamic(value: Mapping[str, Any]) -> str:
     return "{{ INPUT" + "".join(f"[{key!r}]" for key in keys.split(".")) + " }}"
 
 
-def _templates(value: Any) -> Iterator[str]:
+def placed(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every template in ``value`` with its place, which begins with ``place``."""
     if isinstance(value, str):
         if is_template(value):
-            yield value
+            yield place, value
     elif isinstance(value, Mapping):
         if is_template(value):
-            yield _dynamic(value)
+            yield place, _dynamic(value)
         else:
-            for item in value.values():
-                yield from _templates(item)
+            for key, item in value.items():
+                yield from placed(item, (*place, key))
     elif isinstance(value, list) and not _numbers(value):
-        for item in value:
-            yield from _templates(item)
+        for index, item in enumerate(value):
+            yield from placed(item, (*place, index))
 
 
 def _numbers(value: list[Any]) -> bool:

@@ -31,13 +31,13 @@ Query: TypeAlias = NDArray[np.float64] | StoredDocument
 def read_query(raw: Any, uri: str, place: str) -> Query:
     """A query without templates. Raises :class:`PlanError` for one that only a hosted model could embed, and for
     one that is no query."""
-    value, mode = _taken_apart(raw, place)
+    value, mode = taken_apart(raw, place)
     if mode == "vector":
         return vector_queries(value, uri, place)
     if mode == "text":
         return _embedded(value, uri, place)
     if mode == "document":
-        return _stored(value, place)
+        return stored_document(value, place)
     raise PlanError(
         f"{place}: input_mode {mode!r} needs a hosted model; use vector, or text over {HashingEmbedder.URI}"
     )
@@ -45,7 +45,7 @@ def read_query(raw: Any, uri: str, place: str) -> Query:
 
 def text_query(raw: Any, place: str) -> str:
     """The words of a ``lexical`` search. Raises :class:`PlanError`."""
-    value, mode = _taken_apart(raw, place)
+    value, mode = taken_apart(raw, place)
     if mode != "text" or type(value) is not str:
         raise PlanError(f"{place}: a lexical search takes a text: {{input_mode: text, value}}")
     return value
@@ -53,14 +53,14 @@ def text_query(raw: Any, place: str) -> str:
 
 def is_empty(raw: Any, place: str) -> bool:
     """Whether nothing is asked, as when an input was not given: ``on_empty`` decides what happens then."""
-    value, mode = _taken_apart(raw, place)
+    value, mode = taken_apart(raw, place)
     if mode == "document":
         return not isinstance(value, Mapping) or not value.get("document_id")
     return value is None or value in ("", []) or (isinstance(value, str) and not value.strip())
 
 
-def _taken_apart(raw: Any, place: str) -> tuple[Any, str]:
-    """The value of a query and its mode."""
+def taken_apart(raw: Any, place: str) -> tuple[Any, str]:
+    """The value of a query and its mode. Raises :class:`PlanError`."""
     if raw is None or isinstance(raw, str):
         return raw, "text"
     if isinstance(raw, list):
@@ -76,7 +76,8 @@ def _taken_apart(raw: Any, place: str) -> tuple[Any, str]:
     return (raw.get("values") if mode == "multi_content" else value), str(mode)
 
 
-def _stored(raw: Any, place: str) -> StoredDocument:
+def stored_document(raw: Any, place: str) -> StoredDocument:
+    """The document that a ``document_ref`` names. Raises :class:`PlanError`."""
     if not isinstance(raw, Mapping) or type(raw.get("document_id")) is not str:
         raise PlanError(f"{place}: document_ref needs document_id")
     collection = raw.get("collection_id")
