@@ -125,6 +125,8 @@ class Step:
     place: Place = field(compare=False)
     shorthand: bool = field(default=False, compare=False)
     """It was made from an alert's ``filter`` or ``query``, so that :func:`read_body` finds nothing wrong."""
+    alert: str | None = field(default=None, compare=False)
+    """Of a retriever that is written within an alert, the alert's name."""
 
 
 def expand(objects: Iterable[ManifestObject]) -> list[Step]:
@@ -193,7 +195,10 @@ class Names:
             return
         place = self._places.setdefault((step.kind, step.name), step.place)
         if place is not step.place:
-            raise ManifestError(step.place, f"{step.kind} {step.name!r} is defined already in {place}")
+            what: _Key = (step.kind, step.name)
+            if step.alert is not None and ("alert", step.alert) in self._places:
+                what = ("alert", step.alert)
+            raise ManifestError(step.place, f"{what[0]} {what[1]!r} is defined already in {self._places[what]}")
 
 
 def steps_of(item: ManifestObject) -> list[Step]:
@@ -242,7 +247,7 @@ def _alert(name: str, body: JsonObject, place: Place) -> list[Step]:
         body["retriever_id"] = retriever["retriever_name"]
         given: str = retriever["retriever_name"]
         shorthand = "retriever" not in extras and len(given) <= _LONGEST_NAME
-        steps.append(Step("retriever", given, retriever, place, shorthand))
+        steps.append(Step("retriever", given, retriever, place, shorthand, name))
     steps.append(Step("alert", name, body, place))
     collections = extras.get("collections", [])
     if not isinstance(collections, list) or not all(isinstance(item, str) and item for item in collections):
@@ -268,7 +273,10 @@ def _inline(name: str, extras: Mapping[str, Any], place: Place) -> JsonObject:
     stages: list[JsonObject] = []
     if "filter" in extras:
         if not isinstance(extras["filter"], dict) or not extras["filter"]:
-            raise ManifestError(place, "must be a filter tree", ("filter",))
+            problem = "must be a filter tree"
+            if extras["filter"] == {}:
+                problem = "an empty filter lets every document through; write what it asks for"
+            raise ManifestError(place, problem, ("filter",))
         # Of a filter tree any case is the default, of the stage it is not; case_sensitive in the tree wins.
         parameters = {"conditions": extras["filter"], "case_insensitive": True}
         stages.append(_stage("filter", "attribute_filter", parameters))

@@ -4,6 +4,8 @@
 stored, published and answered by every station alike.
 """
 
+import contextlib
+import json
 from typing import Any, Final
 
 import orjson
@@ -39,7 +41,8 @@ _NUL: Final = "text must not contain a NUL character"
 
 
 def read_object(data: bytes, what: str) -> dict[str, Any]:
-    """Decode one JSON object. Raises :class:`DecodeError`; ``what`` names the thing in its message."""
+    """Decode one JSON object; where a key is there twice, the last counts. Raises :class:`DecodeError`; ``what``
+    names the thing in its message."""
     try:
         raw = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -52,6 +55,25 @@ def read_object(data: bytes, what: str) -> dict[str, Any]:
     if suspicious and (problem := problem_in(raw)) is not None:
         raise DecodeError(f"{what} cannot be stored: {problem}")
     return raw
+
+
+def repeated_key(data: bytes, value: Any) -> str | None:
+    """A key that is twice in one object of the JSON ``data``, whose decoded ``value`` has lost the first."""
+    if b"\\" not in data:
+        # Without escapes, text has the same colons in both, and each member one more.
+        with contextlib.suppress(orjson.JSONEncodeError):
+            if data.count(b":") == orjson.dumps(value).count(b":"):
+                return None
+    found: list[str] = []
+
+    def look(members: list[tuple[str, Any]]) -> None:
+        keys = {key for key, _ in members}
+        if len(keys) < len(members):
+            found.extend(key for key in keys if sum(other == key for other, _ in members) > 1)
+
+    with contextlib.suppress(RecursionError):  # nested deeper than anything that is accepted further on
+        json.loads(data, object_pairs_hook=look)
+    return min(found, default=None)
 
 
 def openings(data: bytes) -> int:

@@ -1,9 +1,8 @@
 """``tidewatch check``: alerts against documents, both from files, by the engine that match runs."""
 
 import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,9 @@ from rich.console import Console
 
 from streams.cli.bar import progress_bar
 from streams.cli.check_run import CheckRun, Summary
+from streams.cli.lines import STDIN
+from streams.cli.manifests import files_of
+from streams.cli.output import Put, give_up_output, refuse_overwriting, replaced, standard_output
 from streams.cli.process import CommandError, fail
 from streams.runtime.clock import utc_now
 
@@ -46,7 +48,7 @@ def check(
     In DOCUMENTS every field of an object is payload, and [bold]document_id[/] (or the line's number) names it; an
     object whose [bold]type[/] is document.upserted is a document event. Each document that matched is one line
     {"document_id", "matches": [{"alert", "score"}]}, in the order of the input. Exits 1 at the first alert or line
-    that cannot be checked.
+    that cannot be checked; the files named by options are then as they were.
     """
     if definitions == "-" and documents == "-":
         fail("only one of DEFINITIONS and DOCUMENTS can be standard input", 2)
@@ -55,33 +57,43 @@ def check(
             fail(f"{path}: no such file", 2)
     work = CheckRun(definitions, documents, utc_now(), skip_bad)
     try:
+        refuse_overwriting((out, skip_bad), _inputs(definitions, documents))
+        tell = standard_output() if json else None
         with _output(out, json) as put, progress_bar(work, documents, "check", lambda: _counts(work)):
             summary = work.run(put)
+        if tell is not None:
+            tell(summary.line() + b"\n")
+        else:
+            Console(stderr=out is None, highlight=False, soft_wrap=True).print(_words(summary))
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        give_up_output()
+        fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads has seen enough; nothing may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads has seen enough.
+        give_up_output()
         raise typer.Exit(1) from None
     except (CommandError, OSError) as error:
+        give_up_output()
         fail(str(error))
-    if json:
-        sys.stdout.buffer.write(summary.line() + b"\n")
-        sys.stdout.buffer.flush()
-    else:
-        Console(stderr=out is None, highlight=False, soft_wrap=True).print(_words(summary))
+
+
+def _inputs(definitions: str, documents: str) -> Iterator[Path | int]:
+    for path in (definitions, documents):
+        if path != "-":
+            yield from files_of(Path(path))
+        elif sys.stdin is not None:
+            yield STDIN
 
 
 @contextlib.contextmanager
-def _output(out: Path | None, json: bool) -> Iterator[Callable[[bytes], object]]:
+def _output(out: Path | None, json: bool) -> Iterator[Put]:
     if out is not None:
-        with out.open("wb") as file:
-            yield file.write
+        with replaced(out) as put:
+            yield put
     elif json:
         yield lambda _: None
     else:
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
+        yield standard_output()
 
 
 def _words(summary: Summary) -> str:

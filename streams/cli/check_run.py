@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 import orjson
@@ -27,6 +27,7 @@ from streams.cli.check_definitions import CheckedAlert, read_alerts
 from streams.cli.check_documents import read_document
 from streams.cli.lines import LineTooLongError, line_batches, open_source
 from streams.cli.manifests import iter_manifest
+from streams.cli.output import Put, replaced
 from streams.cli.process import CommandError
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.percolate.percolator import Hit, Percolator
@@ -157,7 +158,7 @@ class CheckRun:
     def _bad_lines(self) -> Iterator[PutBad]:
         """What is done with a line that is no document: the run ends, or it is counted and kept."""
         with contextlib.ExitStack() as files:
-            output: IO[bytes] | None = None
+            output: Put | None = None
 
             def put(number: int, line: bytes, error: DecodeError) -> None:
                 nonlocal output
@@ -166,8 +167,8 @@ class CheckRun:
                     raise CommandError(message)
                 self.skipped_lines += 1
                 if output is None:
-                    output = files.enter_context(self.skip_bad.open("wb"))
-                output.write(line + b"\n")
+                    output = files.enter_context(replaced(self.skip_bad))
+                output(line + b"\n")
                 self._warn(message, self.skipped_lines, "lines")
 
             yield put

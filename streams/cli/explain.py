@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -21,6 +20,7 @@ from streams.cli.check_documents import read_document
 from streams.cli.explain_tree import tree
 from streams.cli.lines import line_batches, open_source
 from streams.cli.manifests import iter_manifest
+from streams.cli.output import give_up_output, standard_output
 from streams.cli.process import CommandError, fail
 from streams.engines.retrieval.explain import Explanation
 from streams.engines.retrieval.explain import explain as explained
@@ -64,11 +64,17 @@ def explain(
             found = asyncio.run(_explained(item, event, now))
             if json:
                 told = {"alert": item.name, "document_id": event.document_id, **found.to_json()}
-                sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
+                standard_output()(orjson.dumps(told) + b"\n")
             else:
                 Console(highlight=False, soft_wrap=True).print(tree(item.name, event.document_id, found))
-        sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        give_up_output()
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        give_up_output()
+        raise typer.Exit(1) from None
     except (CommandError, OSError) as error:
+        give_up_output()
         fail(str(error))
 
 

@@ -1,10 +1,13 @@
 """Lines of a file or of standard input, read in a thread so that a slow source does not stop the sends."""
 
 import asyncio
+import codecs
 import contextlib
 import gzip
 import io
+import sys
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -32,16 +35,37 @@ class Source:
 
 @contextlib.contextmanager
 def open_source(name: str) -> Iterator[Source]:
-    """A file, decompressed when its name ends in ``.gz``, or standard input for ``-``. Raises ``OSError``."""
+    """A file, decompressed when its name ends in ``.gz``, or standard input for ``-``; without the byte order mark
+    it may begin with. Raises ``OSError``, as reading does, which names the file."""
+    if name == "-" and sys.stdin is None:
+        raise OSError("standard input is closed")
     # Unbuffered: a buffered stream's lock, held by a thread that waits for input, is fatal at exit.
     with io.FileIO(STDIN if name == "-" else name, closefd=name != "-") as file:
         if name == "-":
-            yield Source(lambda size: file.read(size) or b"")
+            yield Source(_reader(lambda size: file.read(size) or b"", "standard input"))
         elif name.endswith(".gz"):
             with gzip.GzipFile(fileobj=file, mode="rb") as archive:
-                yield Source(archive.read1, file.tell)
+                yield Source(_reader(archive.read1, name), file.tell)
         else:
-            yield Source(lambda size: file.read(size) or b"", file.tell)
+            yield Source(_reader(lambda size: file.read(size) or b"", name), file.tell)
+
+
+def _reader(read: Callable[[int], bytes], name: str) -> Callable[[int], bytes]:
+    begun = False
+
+    def named(size: int) -> bytes:
+        nonlocal begun
+        try:
+            found = read(size)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise OSError(f"{name}: {error}") from error
+        if not begun and found:
+            begun = True
+            # An archive's first read, and a file's, is never so short that it cuts the mark.
+            return found.removeprefix(codecs.BOM_UTF8) or read(size)
+        return found
+
+    return named
 
 
 async def numbered_lines(source: Source) -> AsyncIterator[list[tuple[int, bytes]]]:
@@ -76,7 +100,7 @@ async def numbered_lines(source: Source) -> AsyncIterator[list[tuple[int, bytes]
             chunk = await chunks.get()
             free.release()
             if isinstance(chunk, Exception):
-                raise OSError(f"after line {number}: {chunk}") from chunk
+                raise OSError(f"{chunk} (after line {number})") from chunk
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop() if chunk else b""
             if len(rest) > MAX_LINE_BYTES:
@@ -100,7 +124,7 @@ def line_batches(source: Source, size: int) -> Iterator[list[tuple[int, bytes]]]
         try:
             chunk = source.read(BLOCK_BYTES)
         except (OSError, EOFError, ValueError) as error:
-            raise OSError(f"after line {number}: {error}") from error
+            raise OSError(f"{error} (after line {number})") from error
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop() if chunk else b""
         if len(rest) > MAX_LINE_BYTES:
