@@ -121,9 +121,9 @@ async def execute(
     )
     try:
         if filters is not None:
-            run.where = filters if isinstance(filters, Filter) else run.filter(filters)
+            run.where = filters if isinstance(filters, Filter) else replace(run, place="filters").filter(filters)
     except StageError as error:
-        raise PlanError(f"filters: {error}") from error
+        raise PlanError(str(error)) from error
     return await _stages(run, prepared.stages, None, watch)
 
 
