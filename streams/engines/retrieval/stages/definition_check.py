@@ -1,4 +1,4 @@
-"""What of a retriever can be told wrong when it is defined, beyond the form of its parameters, and so that it fails
+"""What of a retriever can be told wrong when it is defined, beyond the form of its parameters: what would fail
 whenever it runs (contract section 6)."""
 
 from collections.abc import Iterator, Mapping
