@@ -58,10 +58,13 @@ def check_features(retriever: JsonObject, indexes: Mapping[str, Collection[str]]
         parameters = stage["config"]["parameters"]
         searches = parameters.get("searches")
         for at, search in enumerate(searches if isinstance(searches, list) else ()):
+            if not isinstance(search, dict):
+                continue
             uri = search["feature_uri"]
             named = search.get("collection_identifiers") or parameters.get("collection_identifiers")
             searched = named or retriever["collection_identifiers"]
-            declared = [indexes.get(one) for one in searched] if isinstance(searched, list) else []
+            plain = isinstance(searched, list) and not holds_template(searched)
+            declared = [indexes.get(one) for one in searched] if plain else []
             if holds_template(uri) or uri == HashingEmbedder.URI or not declared or not all(declared):
                 continue
             known = sorted({name for names in declared for name in names or ()})

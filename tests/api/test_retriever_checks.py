@@ -84,6 +84,8 @@ async def test_what_only_inputs_decide_is_accepted(api: httpx.AsyncClient) -> No
         search({"value": "{{INPUT.q}}"}),
         given("document", document_ref="{{INPUT.q}}"),
         search({"input_mode": "text", "value": "flu"}, lexical=True),
+        stage("feature_search", searches=["{{INPUT.search}}"]),
+        search("{{INPUT.q}}", collection_identifiers=[{"type": "dynamic", "field": "inputs.c"}]),
         stage("limit", limit="{{ 2 * 5 }}"),
         stage("json_transform", template='{"a": {{ DOC.a | tojson }}}'),
         stage("json_transform", template="{{ {'a': DOC.a} }}"),
