@@ -233,14 +233,15 @@ class Timed(Match):
         self._started = 0.0
         self.rate = 0.0
 
-    async def handle(self, batch: Any) -> None:
-        await super().handle(batch)
+    async def handle(self, batch: Any) -> Any:
+        rest = await super().handle(batch)
         self._seen += sum(len(records) for records in batch.values())
         if not self._first:
             self._first, self._started = self._seen, time.perf_counter()
         if self._seen >= self._count:
             self.rate = (self._seen - self._first) / (time.perf_counter() - self._started)
             self.stop()
+        return rest
 
 
 async def match(settings: Settings, count: int) -> float:

@@ -245,7 +245,11 @@ async def test_unknown_types_and_operators_are_refused_with_their_place(api: htt
         "stages": {"stages": [make.filter_stage({"field": "a", "operator": "is", "value": 1})]},
     }
     wrong = bodies[at]
-    place = {"input_schema": ["body", "input_schema", "q", "type"], "stages": ["body", "stages", 0, "config"]}[at]
+    places: dict[str, list[object]] = {
+        "input_schema": ["body", "input_schema", "q", "type"],
+        "stages": ["body", "stages", 0, "config"],
+    }
+    place = places[at]
     await make.retriever(api)
     for answer in (
         await api.post("/v1/retrievers", json={"retriever_name": "r", **wrong}),

@@ -16,6 +16,7 @@ from streams.match.alerts import standing_alerts
 from streams.match.arrivals import Arrival
 from streams.match.compiled import Compiled
 from streams.match.lookups import LookUps
+from streams.match.matching import Undecided
 from streams.match.references import References
 from streams.match.results import Checked, compose
 from streams.runtime.agent import Context
@@ -398,7 +399,12 @@ async def test_it_is_what_match_decides(here: Context, http: httpx.AsyncClient) 
         for arrival, hits in zip(arrivals, compiled.hits(arrivals), strict=True)
         if (record := compose(arrival, hits, checked, hasher)) is not None
     ]
-    answers = await LookUps(references, lambda: catalog, here.clock).answer(standing, arrivals, records_of, hasher)
+    look_ups = LookUps(references, lambda: catalog, here.clock)
+    try:
+        undecided = [Undecided(standing, arrivals, records_of)]
+        answers = await look_ups.answer(undecided, hasher, math.inf)
+    finally:
+        look_ups.close()
     decided = {
         (record.source_offset, hit.alert_id): (hit.score, hit.reason)
         for record in answers.records

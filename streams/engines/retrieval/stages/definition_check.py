@@ -53,8 +53,8 @@ def check_hosted(stage: Mapping[str, Any], where: Where) -> None:
 def check_definition(retriever: Mapping[str, Any], where: Where = (), depth: int = 0) -> None:
     """Raises :class:`RefusedError` for a retriever body whose stages are read already: queries and constant
     templates that always fail, templates of inputs that its schema has not, inner retrievers that cannot run."""
-    schema = retriever.get("input_schema")
-    declared = None if schema is None else frozenset(fields_of(schema))
+    # Without a schema, or with one that declares nothing, inputs are free.
+    declared = frozenset(fields_of(retriever.get("input_schema") or {})) or None
     for index, stage in enumerate(retriever.get("stages") or ()):
         config, at = _config(stage, (*where, "stages", index))
         _check_stage(stage, config, declared, at)
@@ -94,9 +94,9 @@ def _check_stage(
         waits = waits or bool(references)
         for reference in references:
             if declared is not None and reference.namespace == "INPUT" and reference.key not in (None, *declared):
-                there = f"; there are {', '.join(sorted(declared))}" if declared else ", which is empty"
+                there = ", ".join(sorted(declared))
                 raise RefusedError(
-                    f"{shown}: INPUT.{reference.key} is not in the input_schema{there}", (*where, *at)
+                    f"{shown}: INPUT.{reference.key} is not in the input_schema; there are {there}", (*where, *at)
                 )
         if not references:
             try:
