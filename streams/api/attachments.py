@@ -15,11 +15,11 @@ from streams.api.naming import retrievers_asking
 from streams.api.sizes import declared_sizes
 from streams.api.store import require, save
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.look_up import LookUp, takes_from_document
+from streams.engines.retrieval.execution.sizes import check_sizes, query_sizes
+from streams.engines.retrieval.execution.standing import read_standing, reference_collections
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
-from streams.engines.retrieval.sizes import check_sizes, query_sizes
-from streams.engines.retrieval.stages.look_up import LookUp, takes_from_document
-from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 from streams.api.names import resource
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.standing import read_standing, reference_collections
 from streams.engines.retrieval.stages.registry import STAGES
-from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition

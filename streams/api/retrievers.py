@@ -12,7 +12,7 @@ from schemas.api.retriever import (
 )
 from streams.api.stages import check_runnable, feature_address, feature_uris, fusion, stored_stages
 from streams.engines.retrieval.errors import InputError
-from streams.engines.retrieval.stages.inputs import check_schema
+from streams.engines.retrieval.execution.inputs import check_schema
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 

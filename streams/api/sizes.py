@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.api.base import JsonObject
 from schemas.api.collection import dimensions
-from streams.engines.retrieval.sizes import QuerySize, SizeError, check_sizes, query_sizes
+from streams.engines.retrieval.execution.sizes import QuerySize, SizeError, check_sizes, query_sizes
 from streams.runtime.database import Connection
 from streams.runtime.definitions import select_definitions
 from streams.runtime.http.errors import invalid

@@ -9,8 +9,8 @@ from schemas.api.base import JsonObject, first_problem
 from schemas.api.retriever import Stage
 from schemas.api.stages import CATEGORIES, normalised
 from streams.engines.retrieval.errors import PlanError, RefusedError
-from streams.engines.retrieval.stages.definition_check import check_definition, check_hosted
-from streams.engines.retrieval.stages.prepare import PreparedStage, check_references, prepare_stage
+from streams.engines.retrieval.execution.definition_check import check_definition, check_hosted
+from streams.engines.retrieval.execution.prepare import PreparedStage, check_references, prepare_stage
 from streams.engines.retrieval.templates.filling import holds_template
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.retrieval.vectors.features import resolve_feature
@@ -42,7 +42,7 @@ def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
 
 def check_runnable(retriever: JsonObject) -> None:
     """Refuse (422) a retriever body, its stages as stored, that could never run: see
-    :func:`~streams.engines.retrieval.stages.definition_check.check_definition`."""
+    :func:`~streams.engines.retrieval.execution.definition_check.check_definition`."""
     try:
         check_definition(retriever)
     except RefusedError as error:

@@ -19,11 +19,11 @@ from schemas.api.retriever import CreateRetrieverRequest, input_fields
 from schemas.api.stages import normalised
 from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Place, Step, read_body, steps_of
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.look_up import takes_from_document
+from streams.engines.retrieval.execution.sizes import QuerySize, check_sizes, query_sizes
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.sizes import QuerySize, check_sizes, query_sizes
-from streams.engines.retrieval.stages.look_up import takes_from_document
 from streams.engines.retrieval.templates.filling import holds_template
 
 _ASK: Final = (

@@ -30,9 +30,9 @@ from streams.cli.manifests import iter_manifest
 from streams.cli.output import Put, replaced
 from streams.cli.process import CommandError
 from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.tail import run_tail
 from streams.engines.retrieval.percolate.percolator import Hit, Percolator
-from streams.engines.retrieval.stages.memory import MemoryCorpus
-from streams.engines.retrieval.tail import run_tail
 
 BATCH: Final = 512
 SHOWN_ERRORS: Final = 3

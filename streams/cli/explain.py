@@ -22,10 +22,10 @@ from streams.cli.lines import line_batches, open_source
 from streams.cli.manifests import iter_manifest
 from streams.cli.output import give_up_output, standard_output
 from streams.cli.process import CommandError, fail
-from streams.engines.retrieval.explain import Explanation
-from streams.engines.retrieval.explain import explain as explained
-from streams.engines.retrieval.explain_tail import explain_tail
-from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.explain.explanation import Explanation
+from streams.engines.retrieval.explain.explanation import explain as explained
+from streams.engines.retrieval.explain.tail import explain_tail
 from streams.runtime.clock import utc_now
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from streams.engines.retrieval.explain import Explanation, Tested
+from streams.engines.retrieval.explain.explanation import Explanation, Tested
 
 _NAMES = {"and": "all of", "or": "any of", "not": "not"}
 

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 from schemas.api.collection import ON_INGEST
 from schemas.events.definition import DefinitionRecord
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.look_up import LookUp
+from streams.engines.retrieval.execution.standing import read_standing, reference_collections
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.stages.look_up import LookUp
-from streams.engines.retrieval.standing import read_standing, reference_collections
 from streams.runtime.catalog import Catalog
 from streams.runtime.named import NamedDefinitions
 

@@ -9,10 +9,10 @@ import orjson
 
 from schemas.events.alert_result import Found
 from schemas.events.retriever_execution import RetrieverExecutionRecord
-from streams.engines.retrieval.detail import kept, outcome
-from streams.engines.retrieval.stages.execute import Execution
+from streams.engines.retrieval.execution.detail import kept, outcome
+from streams.engines.retrieval.execution.execute import Execution
+from streams.engines.retrieval.execution.verdict import unit_score
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.verdict import unit_score
 
 MAX_MATCHES: Final = 100
 """Documents found that a result carries; all are counted."""

@@ -22,11 +22,11 @@ from schemas.events.alert_result import AlertHit, AlertResultRecord
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.ids import ExecutionHasher, execution_id
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
+from streams.engines.retrieval.execution.look_up import LookUp
+from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.tail import tail_rows
+from streams.engines.retrieval.execution.verdict import decide
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.seed import seed_of
-from streams.engines.retrieval.stages.look_up import LookUp
-from streams.engines.retrieval.tail import tail_rows
-from streams.engines.retrieval.verdict import decide
 from streams.match.alerts import Standing, StandingAlert
 from streams.match.arrivals import Arrival
 from streams.match.found import found_rows, run_record

@@ -22,8 +22,8 @@ from schemas.events.document import UPSERTED, decode_document_event
 from schemas.headers import SOURCE_POSITION, SourcePosition, header
 from schemas.times import from_millis
 from schemas.topics import REFERENCES
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.match.standings import CollectionKey
 from streams.runtime import metrics
 from streams.runtime.broker import Broker, end_offsets

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import structlog
 
 from schemas.events.definition import DefinitionRecord
-from streams.engines.retrieval.stages.look_up import takes_from_document
+from streams.engines.retrieval.execution.look_up import takes_from_document
 from streams.match.alerts import Changes, Standing, after, standing_alerts
 from streams.runtime.catalog import Catalog
 

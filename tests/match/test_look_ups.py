@@ -17,8 +17,8 @@ from schemas.events.definition import DefinitionRecord, Kind
 from schemas.events.document import UPSERTED, DocumentEvent
 from schemas.headers import DefinitionsVersion
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.explain_look_up import explain_look_up
-from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.explain.look_up import explain_look_up
 from streams.match.alerts import Standing, standing_alerts
 from streams.match.arrivals import Arrival
 from streams.match.lookups import LookUps

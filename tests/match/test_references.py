@@ -8,7 +8,7 @@ import pytest
 from schemas.events.document import encode_document_event
 from schemas.headers import SOURCE_POSITION
 from schemas.topics import REFERENCES
-from streams.engines.retrieval.stages.corpus import Scope
+from streams.engines.retrieval.execution.corpus import Scope
 from streams.match.references import References
 from streams.runtime.agent import Context
 from tests.match.support import NS, upsert

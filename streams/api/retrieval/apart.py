@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from psycopg.errors import QueryCanceled
 
 from streams.engines.retrieval.errors import BudgetError
-from streams.engines.retrieval.stages.corpus import Corpus, Nearest, Scope
+from streams.engines.retrieval.execution.corpus import Corpus, Nearest, Scope
 from streams.engines.retrieval.stages.stage import Row, Vector
 
 T = TypeVar("T")

@@ -9,12 +9,12 @@ from schemas.events.document import DocumentEvent, Vector
 from streams.api.retrieval.lexical import ranked
 from streams.api.retrieval.nearest import nearest
 from streams.api.retrieval.reading import PAGE, Stored
+from streams.engines.retrieval.execution.budget import Check
+from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
+from streams.engines.retrieval.execution.documents import field_keys
+from streams.engines.retrieval.execution.rows import row_of
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.filters.values import fold
-from streams.engines.retrieval.stages.budget import Check
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Nearest, Scope
-from streams.engines.retrieval.stages.documents import field_keys
-from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.stage import Vector as RowVector
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text

@@ -10,11 +10,11 @@ import structlog
 from schemas.api.base import JsonObject
 from streams.api.retrieval.apart import Deadline
 from streams.api.retrieval.running import Answer, Question
-from streams.engines.retrieval.detail import document
-from streams.engines.retrieval.stages.execute import Watch
-from streams.engines.retrieval.stages.prepare import PreparedStage
+from streams.engines.retrieval.execution.detail import document
+from streams.engines.retrieval.execution.execute import Watch
+from streams.engines.retrieval.execution.prepare import PreparedStage
+from streams.engines.retrieval.execution.statistics import Stat
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.statistics import Stat
 
 log = structlog.get_logger(__name__)
 

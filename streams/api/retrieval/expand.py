@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from schemas.api.base import JsonObject
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.rows import shown
 from streams.engines.retrieval.filters.paths import parse_path, resolve
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.rows import shown
 
 MAX_REFERENCES: Final = 50
 

@@ -19,10 +19,10 @@ from streams.api.retrieval.corpus import PostgresCorpus
 from streams.api.retrieval.expand import expanded
 from streams.api.retrieval.pages import Place, cut, digest_of, place
 from streams.api.retrieval.wire import explain_plan
-from streams.engines.retrieval.detail import document, kept, outcome
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.execute import Execution, Watch, execute
-from streams.engines.retrieval.stages.prepare import Prepared
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.detail import document, kept, outcome
+from streams.engines.retrieval.execution.execute import Execution, Watch, execute
+from streams.engines.retrieval.execution.prepare import Prepared
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.named import named_definitions

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from schemas.api.base import JsonObject
-from streams.engines.retrieval.stages.execute import Execution
-from streams.engines.retrieval.stages.prepare import PreparedStage
+from streams.engines.retrieval.execution.execute import Execution
+from streams.engines.retrieval.execution.prepare import PreparedStage
 
 
 def explain_plan(

@@ -22,8 +22,8 @@ from streams.api.retrievers import checked_schema
 from streams.api.stages import check_runnable, stored_stages
 from streams.api.store import require
 from streams.engines.retrieval.errors import InputError, PlanError
-from streams.engines.retrieval.stages.inputs import bind
-from streams.engines.retrieval.stages.prepare import Prepared, prepare
+from streams.engines.retrieval.execution.inputs import bind
+from streams.engines.retrieval.execution.prepare import Prepared, prepare
 from streams.runtime.agent import Context
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid

@@ -17,7 +17,7 @@ from streams.api.retrieval.gate import GateDep
 from streams.api.store import require
 from streams.api.stored import stored_document
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.explain import explain
+from streams.engines.retrieval.explain.explanation import explain
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import invalid

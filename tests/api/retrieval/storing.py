@@ -8,7 +8,7 @@ from streams.api.retrieval.reading import Stored
 from streams.collect.arrivals import Arrival
 from streams.collect.fold import Folded, Tally, Version
 from streams.collect.store import write_documents, write_tallies
-from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.runtime.database import Connection, Database
 
 NS = "ns_store"

@@ -11,7 +11,7 @@ from streams.api.retrieval.apart import Deadline, apart
 from streams.api.retrieval.corpus import PostgresCorpus
 from streams.api.retrieval.reading import Stored
 from streams.engines.retrieval.errors import BudgetError
-from streams.engines.retrieval.stages.corpus import Corpus, Scope
+from streams.engines.retrieval.execution.corpus import Corpus, Scope
 from streams.runtime.agent import Context
 from tests.api.retrieval.storing import AT, NS, store
 

@@ -11,8 +11,8 @@ import pytest
 from mixpeek.models.execute_retriever_response import ExecuteRetrieverResponse
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.engines.retrieval.detail import document
-from streams.engines.retrieval.stages.execute import Execution, execute
+from streams.engines.retrieval.execution.detail import document
+from streams.engines.retrieval.execution.execute import Execution, execute
 from streams.engines.retrieval.stages.registry import STAGES
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition, put_definition

@@ -13,9 +13,9 @@ from streams.api.retrieval import nearest as searching
 from streams.api.retrieval import reading
 from streams.api.retrieval.corpus import PostgresCorpus
 from streams.engines.retrieval.errors import BudgetError
+from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
+from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.engines.retrieval.filters.parse import Filter, parse_filter
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Nearest, Scope
-from streams.engines.retrieval.stages.memory import MemoryCorpus
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.vectors.cosine import unit_rows
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.explain_rows import MAX_FIELDS, MAX_ROWS, MAX_SHOWN
-from streams.engines.retrieval.stages.memory import MemoryCorpus
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.explain.rows import MAX_FIELDS, MAX_ROWS, MAX_SHOWN
 from streams.match.alerts import standing_alerts
 from streams.match.arrivals import Arrival
 from streams.match.compiled import Compiled

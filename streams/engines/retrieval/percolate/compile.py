@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
+from streams.engines.retrieval.execution.filter_check import read_filter
+from streams.engines.retrieval.execution.prepare import PreparedStage, prepare
 from streams.engines.retrieval.filters.nodes import ALWAYS, Node, all_of, conditions, describe
 from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
 from streams.engines.retrieval.percolate.draft import Draft
 from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
-from streams.engines.retrieval.stages.filter_check import read_filter
-from streams.engines.retrieval.stages.prepare import PreparedStage, prepare
 
 MAX_REASON: Final = 300
 

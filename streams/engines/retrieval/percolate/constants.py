@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
-from streams.engines.retrieval.stages.inputs import bind
+from streams.engines.retrieval.execution.inputs import bind
 from streams.engines.retrieval.templates.filling import Names, fill, holds_template, missing_inputs, references
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)

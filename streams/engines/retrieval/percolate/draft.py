@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streams.engines.retrieval.errors import FilterError, PlanError
+from streams.engines.retrieval.execution.filter_check import WrittenFilter
 from streams.engines.retrieval.filters.nodes import ALWAYS, Node
 from streams.engines.retrieval.filters.parse import parse_filter
 from streams.engines.retrieval.percolate.plan import ScoreTest, Search
-from streams.engines.retrieval.stages.filter_check import WrittenFilter
 
 
 @dataclass(slots=True)

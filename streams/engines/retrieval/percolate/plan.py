@@ -17,7 +17,7 @@ from streams.engines.retrieval.filters.nodes import ALWAYS, Node
 from streams.engines.retrieval.vectors.cosine import DIGITS
 
 if TYPE_CHECKING:
-    from streams.engines.retrieval.stages.prepare import PreparedStage
+    from streams.engines.retrieval.execution.prepare import PreparedStage
 
 NO_INPUTS: Final[Mapping[str, Any]] = MappingProxyType({})
 """One for all plans that need none."""

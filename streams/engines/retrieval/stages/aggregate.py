@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from schemas.api.base import problem
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.aggregation import FUNCTIONS
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import identity, order, value
 

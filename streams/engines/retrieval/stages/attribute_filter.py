@@ -7,11 +7,11 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from streams.engines.retrieval.errors import FilterError
+from streams.engines.retrieval.execution.filter_check import BAD_FORM, WrittenFilter, read_filter
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
-from streams.engines.retrieval.stages.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.parameters import NULL, StageParameters
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 
 if TYPE_CHECKING:

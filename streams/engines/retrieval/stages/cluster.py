@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.clustering import Algorithm, labelled
 from streams.engines.retrieval.stages.feature_choice import only_feature
 from streams.engines.retrieval.stages.parameters import StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number
 from streams.engines.retrieval.vectors.cosine import DIGITS, unit_rows

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.tokens import tokens
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import identity, value
 

@@ -11,17 +11,17 @@ from pydantic import Field, model_validator
 
 from schemas.api.base import problem
 from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.execution.filter_check import FilterTree
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.values import scalars
-from streams.engines.retrieval.stages.filter_check import FilterTree
 from streams.engines.retrieval.stages.joining import appended, joined, picked
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import on_the_row
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import identity, put, values
 
 if TYPE_CHECKING:
-    from streams.engines.retrieval.stages.run import Definitions
+    from streams.engines.retrieval.execution.run import Definitions
 
 PLACE_OF_APPENDED: Final = "enrichments"
 """Where ``append`` puts what it found when ``output_field`` does not say."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.engines.retrieval.errors import StageError
-from streams.engines.retrieval.stages.run import Run
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.stage import Row
 
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.execution.corpus import Scope
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.percolate.plan import Search as StandingSearch
 from streams.engines.retrieval.stages import facets
-from streams.engines.retrieval.stages.corpus import Scope
 from streams.engines.retrieval.stages.fusion import Fusion, fuse
 from streams.engines.retrieval.stages.group_by import Parameters as Grouping
 from streams.engines.retrieval.stages.group_by import group
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.search_given import Hit, Key
 from streams.engines.retrieval.stages.search_parameters import GroupBy, Parameters, Search, lacks_candidates
 from streams.engines.retrieval.stages.searching import collections_of, find

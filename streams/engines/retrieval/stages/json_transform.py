@@ -7,9 +7,9 @@ import orjson
 from pydantic import Field
 
 from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import StageParameters
 from streams.engines.retrieval.stages.percolating import on_the_row
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number
 

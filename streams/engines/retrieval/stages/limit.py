@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import StageParameters
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 
 if TYPE_CHECKING:

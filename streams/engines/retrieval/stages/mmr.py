@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from schemas.api.base import problem
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.feature_choice import only_feature
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage, Vector
 from streams.engines.retrieval.stages.values import identity, number, put, value
 from streams.engines.retrieval.vectors.cosine import DIGITS, unit_rows

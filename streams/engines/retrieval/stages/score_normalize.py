@@ -6,9 +6,9 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import model_validator
 
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number, put, value
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.percolate.plan import ScoreTest
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number, value
 

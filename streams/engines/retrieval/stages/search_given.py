@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streams.engines.retrieval.stages.bm25 import rank
-from streams.engines.retrieval.stages.corpus import Nearest
-from streams.engines.retrieval.stages.run import Run
+from streams.engines.retrieval.execution.bm25 import rank
+from streams.engines.retrieval.execution.corpus import Nearest
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.vectors.cosine import DIGITS, cosines, unit_rows
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from streams.engines.retrieval.errors import FilterError, PlanError
+from streams.engines.retrieval.execution.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.facets import Facet
-from streams.engines.retrieval.stages.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.templates.filling import holds_template
 from streams.engines.retrieval.vectors.queries import vector_queries

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.execution.corpus import Nearest, Scope
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.stages import search_given
-from streams.engines.retrieval.stages.corpus import Nearest, Scope
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.search_given import Hit
 from streams.engines.retrieval.stages.search_parameters import Search
 from streams.engines.retrieval.stages.stage import Row

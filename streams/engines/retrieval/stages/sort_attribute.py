@@ -5,9 +5,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import in_order
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import order, value
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.score_normalize import normalised
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number, put, value

@@ -1,8 +1,7 @@
 """What a stage of a retriever is: one interface for every stage, in percolation, look-up and ad-hoc execution.
 
-A module that holds a stage has it as ``STAGE``; ``registry.py`` lists them. Beside them are what runs them
-(``prepare.py``, ``execute.py``, ``run.py``, ``budget.py``), where documents come from (``corpus.py``,
-``memory.py``), look-ups of one arriving document (``look_up.py``), and what several stages share.
+A module that holds a stage has it as ``STAGE``; ``registry.py`` lists them. Beside them is what several stages share.
+What runs them is in ``execution/``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from streams.engines.retrieval.execution.run import Definitions, Run
     from streams.engines.retrieval.percolate.draft import Draft
-    from streams.engines.retrieval.stages.run import Definitions, Run
 
 Category = Literal["filter", "sort", "reduce", "apply", "enrich"]
 P = TypeVar("P", bound=BaseModel)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from streams.engines.retrieval.errors import PlanError, StageError
-from streams.engines.retrieval.stages.filter_check import FilterTree
+from streams.engines.retrieval.execution.filter_check import FilterTree
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.joining import appended
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.stages.percolating import on_the_row
-from streams.engines.retrieval.stages.run import Run
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.taxonomy import (
     EnrichmentField,
@@ -23,7 +23,7 @@ from streams.engines.retrieval.stages.taxonomy import (
 from streams.engines.retrieval.stages.values import put, value, values
 
 if TYPE_CHECKING:
-    from streams.engines.retrieval.stages.run import Definitions
+    from streams.engines.retrieval.execution.run import Definitions
 
 RESULT_FIELD: Final = "taxonomy"
 """Where the assignment itself goes when nothing says which fields to copy."""

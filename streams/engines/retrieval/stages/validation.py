@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from streams.engines.retrieval.stages.filter_check import BAD_FILTER, BAD_FORM
+from streams.engines.retrieval.execution.filter_check import BAD_FILTER, BAD_FORM
 from streams.engines.retrieval.templates.filling import holds_template
 
 P = TypeVar("P", bound=BaseModel)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.execute import execute, execute_tail
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.rows import row_of
+from streams.engines.retrieval.execution.verdict import decide
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.reference import check
-from streams.engines.retrieval.stages.execute import execute, execute_tail
-from streams.engines.retrieval.stages.memory import MemoryCorpus
-from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.verdict import decide
 from tests.engines.retrieval.stages.running import NOW, event_of, stage
 
 ENGLISH = stage("attribute_filter", {"conditions": {"lang": "en"}})

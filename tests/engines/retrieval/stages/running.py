@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.engines.retrieval.stages.budget import Budget
-from streams.engines.retrieval.stages.execute import Execution, _nested, execute
-from streams.engines.retrieval.stages.memory import MemoryCorpus
-from streams.engines.retrieval.stages.prepare import prepare_stage
-from streams.engines.retrieval.stages.run import Run
+from streams.engines.retrieval.execution.budget import Budget
+from streams.engines.retrieval.execution.execute import Execution, _nested, execute
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.prepare import prepare_stage
+from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.stage import Row
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engines.retrieval.execution.verdict import decide
 from streams.engines.retrieval.stages.aggregate import Parameters, aggregate
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.validation import read
-from streams.engines.retrieval.verdict import decide
 from tests.engines.retrieval.stages.rows import row
 
 

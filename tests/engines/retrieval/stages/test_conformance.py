@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 
 from schemas.api.stages import CATEGORIES
 from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.execution.execute import execute_tail
+from streams.engines.retrieval.execution.rows import row_of
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.reference import check
-from streams.engines.retrieval.stages.execute import execute_tail
 from streams.engines.retrieval.stages.registry import STAGES
-from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.validation import accepted, read
 from tests.engines.retrieval.stages.rows import any_rows, row

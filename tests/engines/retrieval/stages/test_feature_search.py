@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stages.execute import Execution
-from streams.engines.retrieval.stages.prepare import prepare_stage
+from streams.engines.retrieval.execution.execute import Execution
+from streams.engines.retrieval.execution.prepare import prepare_stage
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from tests.engines.retrieval.stages.rows import row

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from streams.engines.retrieval.errors import PlanError, RefusedError, StageError
-from streams.engines.retrieval.stages.execute import MAX_NESTED
-from streams.engines.retrieval.stages.inputs import fields_of
+from streams.engines.retrieval.execution.execute import MAX_NESTED
+from streams.engines.retrieval.execution.inputs import fields_of
+from streams.engines.retrieval.execution.prepare import prepare, prepare_stage
+from streams.engines.retrieval.execution.query_check import check_query
 from streams.engines.retrieval.stages.json_transform import remade
 from streams.engines.retrieval.stages.parameters import PLACEHOLDERS
-from streams.engines.retrieval.stages.prepare import prepare, prepare_stage
-from streams.engines.retrieval.stages.query_check import check_query
 from streams.engines.retrieval.stages.registry import unavailable
 from streams.engines.retrieval.stages.search_parameters import from_guide
 from streams.engines.retrieval.stages.stage import Row

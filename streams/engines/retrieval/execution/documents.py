@@ -4,15 +4,15 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.execution.bm25 import Postings
+from streams.engines.retrieval.execution.corpus import Nearest
+from streams.engines.retrieval.execution.rows import row_of
+from streams.engines.retrieval.execution.vector_table import VectorTable
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.filters.paths import resolve
 from streams.engines.retrieval.filters.values import fold
-from streams.engines.retrieval.stages.bm25 import Postings
-from streams.engines.retrieval.stages.corpus import Nearest
-from streams.engines.retrieval.stages.rows import row_of
 from streams.engines.retrieval.stages.stage import Row, Vector
 from streams.engines.retrieval.stages.values import path_of
-from streams.engines.retrieval.stages.vector_table import VectorTable
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.retrieval.vectors.features import resolve_feature
 

@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.execution.budget import least
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.execute import Watch, execute_tail
+from streams.engines.retrieval.execution.rows import row_of
+from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.verdict import Fired, decide
+from streams.engines.retrieval.execution.without import Without
 from streams.engines.retrieval.percolate.percolator import Hit
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.seed import seed_of
-from streams.engines.retrieval.stages.budget import least
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.execute import Watch, execute_tail
-from streams.engines.retrieval.stages.rows import row_of
-from streams.engines.retrieval.stages.run import Definitions
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.without import Without
-from streams.engines.retrieval.verdict import Fired, decide
 
 
 async def run_tail(

@@ -5,10 +5,10 @@ from heapq import nsmallest
 from typing import Any
 
 from schemas.events.document import DELETED, UPSERTED, DocumentEvent
+from streams.engines.retrieval.execution import bm25
+from streams.engines.retrieval.execution.corpus import Nearest, Scope
+from streams.engines.retrieval.execution.documents import Documents
 from streams.engines.retrieval.filters.parse import matches
-from streams.engines.retrieval.stages import bm25
-from streams.engines.retrieval.stages.corpus import Nearest, Scope
-from streams.engines.retrieval.stages.documents import Documents
 from streams.engines.retrieval.stages.stage import Row, Vector
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from streams.engines.retrieval.errors import PlanError
+from streams.engines.retrieval.execution.prepare import prepare
+from streams.engines.retrieval.execution.reading import retriever_reads
+from streams.engines.retrieval.execution.standing import reference_collections
 from streams.engines.retrieval.percolate.compile import compile_plan
-from streams.engines.retrieval.stages.prepare import prepare
-from streams.engines.retrieval.stages.reading import retriever_reads
-from streams.engines.retrieval.standing import reference_collections
 from tests.engines.retrieval.stages.running import Defined, stage
 
 MAPPINGS = [{"input_key": "a", "source_type": "payload"}]

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stages.look_up import prepare_look_up, takes_from_document
+from streams.engines.retrieval.execution.look_up import prepare_look_up, takes_from_document
 from tests.engines.retrieval.stages.running import NOW, Defined, stage
 
 URI = "mixpeek://clip@v1/image"

@@ -7,16 +7,16 @@ from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import StageError
-from streams.engines.retrieval.explain import Explanation, explain
-from streams.engines.retrieval.explain_rows import Ran
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.rows import row_of
+from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.tail import tail_rows
+from streams.engines.retrieval.execution.verdict import weigh
+from streams.engines.retrieval.explain.explanation import Explanation, explain
+from streams.engines.retrieval.explain.rows import Ran
 from streams.engines.retrieval.percolate.plan import Plan, judge
 from streams.engines.retrieval.percolate.reference import cosine
-from streams.engines.retrieval.seed import seed_of
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.rows import row_of
-from streams.engines.retrieval.stages.run import Definitions
-from streams.engines.retrieval.tail import tail_rows
-from streams.engines.retrieval.verdict import weigh
 
 
 async def explain_tail(

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.events.document import DocumentEvent
-from streams.engines.retrieval.explain_index import Nomination, nomination
-from streams.engines.retrieval.explain_rows import (
+from streams.engines.retrieval.execution.verdict import Weighed
+from streams.engines.retrieval.explain.index import Nomination, nomination
+from streams.engines.retrieval.explain.rows import (
     MAX_VALUES,
     Json,
     LookedUp,
@@ -22,7 +23,6 @@ from streams.engines.retrieval.filters.paths import resolve
 from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge
 from streams.engines.retrieval.percolate.reference import cosine
 from streams.engines.retrieval.vectors.cosine import DIGITS
-from streams.engines.retrieval.verdict import Weighed
 
 
 @dataclass(frozen=True, slots=True)

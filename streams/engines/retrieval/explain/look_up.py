@@ -1,4 +1,4 @@
-"""Why an alert that looks a document up fires on it, or not (``stages/look_up.py``, ``verdict.py``)."""
+"""Why an alert that looks a document up fires on it, or not (``execution/look_up.py``, ``verdict.py``)."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -6,17 +6,17 @@ from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
-from streams.engines.retrieval.explain import Explanation
-from streams.engines.retrieval.explain_index import Nomination
-from streams.engines.retrieval.explain_rows import Given, LookedUp, Ran
-from streams.engines.retrieval.explain_tail import failed
-from streams.engines.retrieval.seed import seed_of
-from streams.engines.retrieval.stages.corpus import Corpus, Scope
-from streams.engines.retrieval.stages.execute import Execution, NoDefinitions
-from streams.engines.retrieval.stages.inputs import fields_of
-from streams.engines.retrieval.stages.look_up import LookUp
-from streams.engines.retrieval.stages.run import Definitions
-from streams.engines.retrieval.verdict import unit_score, weigh
+from streams.engines.retrieval.execution.corpus import Corpus, Scope
+from streams.engines.retrieval.execution.execute import Execution, NoDefinitions
+from streams.engines.retrieval.execution.inputs import fields_of
+from streams.engines.retrieval.execution.look_up import LookUp
+from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.verdict import unit_score, weigh
+from streams.engines.retrieval.explain.explanation import Explanation
+from streams.engines.retrieval.explain.index import Nomination
+from streams.engines.retrieval.explain.rows import Given, LookedUp, Ran
+from streams.engines.retrieval.explain.tail import failed
 
 _ALWAYS = Nomination(
     "look_up", True, "evaluated for every document: what it asks is in other collections, not in the document"

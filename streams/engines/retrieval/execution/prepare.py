@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
+from streams.engines.retrieval.execution.filter_check import WrittenFilter, read_filter
 from streams.engines.retrieval.stages import validation
-from streams.engines.retrieval.stages.filter_check import WrittenFilter, read_filter
 from streams.engines.retrieval.stages.parameters import PLACEHOLDERS
 from streams.engines.retrieval.stages.registry import STAGES, unavailable
 from streams.engines.retrieval.stages.stage import Stage

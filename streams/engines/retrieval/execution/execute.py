@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from streams.engines.retrieval.errors import BudgetError, PlanError, StageError
+from streams.engines.retrieval.execution.budget import Budget
+from streams.engines.retrieval.execution.corpus import Corpus, Scope
+from streams.engines.retrieval.execution.filter_check import WrittenFilter
+from streams.engines.retrieval.execution.inputs import bind
+from streams.engines.retrieval.execution.prepare import Prepared, PreparedStage, prepare
+from streams.engines.retrieval.execution.run import Definitions, Notes, Run
+from streams.engines.retrieval.execution.statistics import Stat
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches
-from streams.engines.retrieval.stages.budget import Budget
-from streams.engines.retrieval.stages.corpus import Corpus, Scope
-from streams.engines.retrieval.stages.filter_check import WrittenFilter
-from streams.engines.retrieval.stages.inputs import bind
-from streams.engines.retrieval.stages.prepare import Prepared, PreparedStage, prepare
-from streams.engines.retrieval.stages.run import Definitions, Notes, Run
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.statistics import Stat
 
 MAX_NESTED: Final = 3
 """Retrievers inside retrievers."""

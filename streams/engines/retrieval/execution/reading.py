@@ -4,9 +4,9 @@ section 4): what must be at hand before they run where not every document is."""
 from collections.abc import Iterator
 
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stages.execute import MAX_NESTED
-from streams.engines.retrieval.stages.prepare import Prepared, PreparedStage, prepare
-from streams.engines.retrieval.stages.run import Definitions
+from streams.engines.retrieval.execution.execute import MAX_NESTED
+from streams.engines.retrieval.execution.prepare import Prepared, PreparedStage, prepare
+from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.templates.filling import holds_template
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events.document import DELETED, UPSERTED, DocumentEvent, EventType
+from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
+from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.tokens import tokens
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Nearest, Scope
-from streams.engines.retrieval.stages.memory import MemoryCorpus
 from streams.engines.retrieval.vectors.cosine import DIGITS, cosines, unit_rows
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from tests.engines.retrieval.stages.running import NOW

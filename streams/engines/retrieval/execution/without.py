@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.events.document import DocumentEvent
+from streams.engines.retrieval.execution.corpus import Corpus, Nearest, Scope
 from streams.engines.retrieval.filters.nodes import And
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
-from streams.engines.retrieval.stages.corpus import Corpus, Nearest, Scope
 from streams.engines.retrieval.stages.stage import Row, Vector
 
 

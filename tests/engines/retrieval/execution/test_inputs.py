@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engines.retrieval.errors import InputError
-from streams.engines.retrieval.stages.inputs import bind, check_schema
+from streams.engines.retrieval.execution.inputs import bind, check_schema
 
 GOOD: dict[str, list[Any]] = {
     "string": ["", "x"],

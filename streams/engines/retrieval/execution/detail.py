@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from streams.engines.retrieval.stages.execute import Execution
-from streams.engines.retrieval.stages.rows import shown
+from streams.engines.retrieval.execution.execute import Execution
+from streams.engines.retrieval.execution.rows import shown
 from streams.engines.retrieval.stages.stage import Row
 
 KEPT_BYTES: Final = 800_000

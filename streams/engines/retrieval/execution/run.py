@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from streams.engines.retrieval.errors import FilterError, StageError
+from streams.engines.retrieval.execution.budget import Budget
+from streams.engines.retrieval.execution.corpus import EVERYTHING, Corpus, Scope
+from streams.engines.retrieval.execution.filter_check import WrittenFilter, filled_for_row
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
-from streams.engines.retrieval.stages.budget import Budget
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Scope
-from streams.engines.retrieval.stages.filter_check import WrittenFilter, filled_for_row
 from streams.engines.retrieval.stages.stage import Row, Vector
 from streams.engines.retrieval.templates.filling import Names, fill
 from streams.engines.retrieval.vectors.features import resolve_feature

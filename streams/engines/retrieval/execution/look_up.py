@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.stages.budget import least
-from streams.engines.retrieval.stages.corpus import Corpus
-from streams.engines.retrieval.stages.execute import Execution, NoDefinitions, Watch, execute
-from streams.engines.retrieval.stages.prepare import Prepared, prepare
-from streams.engines.retrieval.stages.reading import retriever_reads
-from streams.engines.retrieval.stages.rows import value_at
-from streams.engines.retrieval.stages.run import Definitions
-from streams.engines.retrieval.stages.without import Without
+from streams.engines.retrieval.execution.budget import least
+from streams.engines.retrieval.execution.corpus import Corpus
+from streams.engines.retrieval.execution.execute import Execution, NoDefinitions, Watch, execute
+from streams.engines.retrieval.execution.prepare import Prepared, prepare
+from streams.engines.retrieval.execution.reading import retriever_reads
+from streams.engines.retrieval.execution.rows import value_at
+from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.without import Without
 
 DOCUMENT_FIELD: Final = "document_field"
 SOURCE_BLOB: Final = "source_blob"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streams.engines.retrieval.stages.prepare import PreparedStage
+from streams.engines.retrieval.execution.prepare import PreparedStage
+from streams.engines.retrieval.execution.statistics import Stat
+from streams.engines.retrieval.execution.verdict import Weighed
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.statistics import Stat
-from streams.engines.retrieval.verdict import Weighed
 
 MAX_SHOWN: Final = 200
 """Characters of a value, or of a name, that are shown."""

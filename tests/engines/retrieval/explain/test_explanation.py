@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.errors import PlanError
-from streams.engines.retrieval.explain import explain
-from streams.engines.retrieval.explain_rows import MAX_SHOWN, MAX_VALUES
+from streams.engines.retrieval.explain.explanation import explain
+from streams.engines.retrieval.explain.rows import MAX_SHOWN, MAX_VALUES
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.percolator import Percolator

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.engines.retrieval.sizes import SizeError, check_sizes, query_sizes
+from streams.engines.retrieval.execution.sizes import SizeError, check_sizes, query_sizes
 
 URI = "mixpeek://clip@v1/image"
 DECLARED = {"three": {URI: 3}, "four": {URI: 4}, "other": {"mixpeek://clip@v1/text": 9}}

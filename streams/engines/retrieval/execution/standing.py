@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from streams.engines.retrieval.errors import PlanError, StageError
+from streams.engines.retrieval.execution.look_up import LookUp, prepare_look_up, takes_from_document
+from streams.engines.retrieval.execution.prepare import PreparedStage
+from streams.engines.retrieval.execution.reading import stage_reads
+from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import renderer
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.stages.look_up import LookUp, prepare_look_up, takes_from_document
-from streams.engines.retrieval.stages.prepare import PreparedStage
-from streams.engines.retrieval.stages.reading import stage_reads
-from streams.engines.retrieval.stages.run import Definitions
 
 
 def read_standing(

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.engines.retrieval.stages.corpus import Nearest
+from streams.engines.retrieval.execution.corpus import Nearest
 from streams.engines.retrieval.stages.stage import Vector
 from streams.engines.retrieval.vectors.cosine import ROUNDING, best_cosines, fast_unit_rows, margin
 

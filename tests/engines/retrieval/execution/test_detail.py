@@ -2,12 +2,12 @@
 
 import pytest
 
-from streams.engines.retrieval import detail
-from streams.engines.retrieval.detail import document, kept, outcome
-from streams.engines.retrieval.stages.execute import Execution
-from streams.engines.retrieval.stages.run import Notes
+from streams.engines.retrieval.execution import detail
+from streams.engines.retrieval.execution.detail import document, kept, outcome
+from streams.engines.retrieval.execution.execute import Execution
+from streams.engines.retrieval.execution.run import Notes
+from streams.engines.retrieval.execution.statistics import Stat
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.statistics import Stat
 
 ROW = Row("d", "news", {"title": "flu", "metadata": {"a": 1}}, 0.5, {}, {"x": 0.5})
 BUDGET = {"credits_used": 0.001, "credits_remaining": None, "time_used_ms": 2.0}

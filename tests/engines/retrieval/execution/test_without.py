@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.errors import StageError
+from streams.engines.retrieval.execution.corpus import EVERYTHING, Corpus, Nearest, Scope
+from streams.engines.retrieval.execution.look_up import prepare_look_up
+from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.tail import tail_rows
+from streams.engines.retrieval.execution.without import Without
 from streams.engines.retrieval.filters.parse import parse_filter
 from streams.engines.retrieval.percolate.compile import compile_plan
-from streams.engines.retrieval.stages.corpus import EVERYTHING, Corpus, Nearest, Scope
-from streams.engines.retrieval.stages.look_up import prepare_look_up
-from streams.engines.retrieval.stages.memory import MemoryCorpus
 from streams.engines.retrieval.stages.stage import Row
-from streams.engines.retrieval.stages.without import Without
-from streams.engines.retrieval.tail import tail_rows
 from tests.engines.retrieval.stages.running import NOW, Defined, stage
 from tests.engines.retrieval.stages.test_taxonomy_enrich import BY_VECTOR, FLAT
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engines.retrieval.verdict import decide, unit_score
+from streams.engines.retrieval.execution.verdict import decide, unit_score
 from tests.engines.retrieval.stages.rows import any_rows, row
 
 FIRST = row("a", 0.8, price=5, metadata={"rank": 2, "price": 9})

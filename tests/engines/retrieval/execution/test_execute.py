@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from streams.engines.retrieval.errors import InputError, PlanError
-from streams.engines.retrieval.stages.execute import Execution, execute, execute_tail
-from streams.engines.retrieval.stages.prepare import prepare, prepare_stage
-from streams.engines.retrieval.stages.rows import shown
+from streams.engines.retrieval.execution.execute import Execution, execute, execute_tail
+from streams.engines.retrieval.execution.prepare import prepare, prepare_stage
+from streams.engines.retrieval.execution.rows import shown
 from streams.engines.retrieval.stages.stage import Row
 from tests.engines.retrieval.stages.rows import row
 from tests.engines.retrieval.stages.running import NOW, Defined, corpus_of, executed, stage
