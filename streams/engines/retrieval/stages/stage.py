@@ -1,7 +1,7 @@
 """What a stage of a retriever is: one interface for every stage, in percolation, look-up and ad-hoc execution.
 
-A module that holds a stage has it as ``STAGE``; ``registry.py`` lists them. Beside them is what several stages share.
-What runs them is in ``execution/``.
+A module that holds a stage has it as ``STAGE``; ``registry.py`` lists them. Beside them is what several stages
+share; what runs them is in ``execution/``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
