@@ -14,7 +14,13 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.engines.retrieval.vectors.cosine import ROUNDING, fast_unit_rows, margin
+from streams.engines.retrieval.vectors.cosine import (
+    ROUNDING,
+    fast_unit_rows,
+    margin,
+    safe_lengths,
+    squared_lengths,
+)
 from streams.engines.retrieval.vectors.feature_batch import Block
 
 _ROWS: Final = 512
@@ -101,15 +107,21 @@ class QueryMatrix:
     def _lead(self) -> int:
         return round(self._dimensions * _SHARES[self._share])
 
-    def _leading(self, unit: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Unit rows cut to what leads, with the length of the rest as the last component."""
+    def _leading(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Rows made unit length and cut to what leads, with the length of the rest as the last component."""
+        narrow = vectors.astype(np.float32, copy=False)
         lead = self._lead
         if lead == self._dimensions:
-            return unit.astype(np.float32, copy=False)
-        rest = unit[:, lead:]
-        rows = np.empty((len(unit), lead + 1), dtype=np.float32)
-        rows[:, :lead] = unit[:, :lead]
-        rows[:, lead] = np.sqrt(np.einsum("ij,ij->i", rest, rest))
+            return fast_unit_rows(narrow)
+        rest = squared_lengths(narrow[:, lead:])
+        squares = squared_lengths(narrow[:, :lead]) + rest
+        if not safe_lengths(squares):
+            narrow = fast_unit_rows(narrow)
+            rest, squares = squared_lengths(narrow[:, lead:]), np.ones(len(narrow), dtype=np.float32)
+        inverse = np.reciprocal(np.sqrt(squares))
+        rows = np.empty((len(narrow), lead + 1), dtype=np.float32)
+        np.multiply(narrow[:, :lead], inverse[:, None], out=rows[:, :lead])
+        np.multiply(np.sqrt(rest), inverse, out=rows[:, lead])
         return rows
 
     def _columns(self) -> NDArray[np.float32]:
@@ -118,15 +130,15 @@ class QueryMatrix:
     def search(self, block: Block, found: list[Nomination]) -> None:
         """Append the nominations of a block's documents, none missing."""
         for start in range(0, len(block.vectors), _ROWS):
-            unit = fast_unit_rows(block.vectors[start : start + _ROWS])
-            pairs = list(self._candidates(self._leading(unit)))
+            some = block.vectors[start : start + _ROWS]
+            pairs = list(self._candidates(self._leading(some)))
             if not pairs:
                 continue
             rows = np.concatenate([tile_rows for tile_rows, _ in pairs])
             queries = np.concatenate([tile_queries for _, tile_queries in pairs])
             before = len(found)
             self._decide(block, rows + start, queries, found)
-            if len(rows) - (len(found) - before) > _IN_VAIN * len(unit) and self._share < len(_SHARES) - 1:
+            if len(rows) - (len(found) - before) > _IN_VAIN * len(some) and self._share < len(_SHARES) - 1:
                 self._share += 1
                 self._fast = self._columns()
 

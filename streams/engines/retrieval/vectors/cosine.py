@@ -31,11 +31,22 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def fast_unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """As :func:`unit_rows`, in float32 and within :func:`margin` of it."""
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    if len(squares) and not (_SAFE[0] < squares.min() and squares.max() < _SAFE[1]):
+    squares = squared_lengths(vectors)
+    if not safe_lengths(squares):
         return unit_rows(vectors).astype(np.float32)
-    unit: NDArray[np.float32] = vectors * (1.0 / np.sqrt(squares))[:, None]
+    unit: NDArray[np.float32] = vectors * np.reciprocal(np.sqrt(squares))[:, None]
     return unit
+
+
+def squared_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The square of each row's length, shape ``(rows,)``."""
+    squares: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
+    return squares
+
+
+def safe_lengths(squares: NDArray[np.float32]) -> bool:
+    """Whether squared lengths are such that float32 has not lost any of their precision."""
+    return not len(squares) or bool(_SAFE[0] < squares.min() and squares.max() < _SAFE[1])
 
 
 def margin(dimensions: int) -> float:
