@@ -145,7 +145,8 @@ async def start_kafka(folder: Path, port: int) -> BrokerAddress:
 
 async def _format(classpath: str, settings: Path) -> None:
     """Prepare an empty log folder for a cluster of its own."""
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # It must not begin with a hyphen, which the tool would take for an option.
+    cluster = "T" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     formatted = await asyncio.create_subprocess_exec(
         *("java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)),
         stdin=asyncio.subprocess.DEVNULL,
