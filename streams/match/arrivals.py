@@ -11,6 +11,7 @@ from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent
 from schemas.events.document_chunk import read_document_events
 from schemas.headers import CAUSED_BY, header, parse_causes
+from schemas.ids import ExecutionHasher
 from schemas.times import from_millis
 
 # Many records of a batch were appended in the same millisecond.
@@ -29,6 +30,11 @@ class Arrival:
     event: DocumentEvent
     causes: tuple[str, ...] = ()
     """Ids of the alerts and triggers whose effect this write is: they never fire on it."""
+
+    def base(self, hasher: ExecutionHasher) -> bytes:
+        """The part shared by the ids of all executions on this arrival."""
+        event = self.event
+        return hasher.base(event.namespace_id, event.event_id, self.topic, self.partition, self.offset)
 
 
 Bad = tuple[ConsumerRecord, DecodeError]

@@ -125,8 +125,7 @@ class LookUps:
         standing, arrival, record = question.standing, question.arrival, question.record
         started, executed_at = time.monotonic(), self._clock()
         deadline = started + self._document_seconds
-        event = arrival.event
-        base = hasher.base(event.namespace_id, event.event_id, arrival.topic, arrival.partition, arrival.offset)
+        base = arrival.base(hasher)
         hits = {} if record is None else {hit.alert_id: hit for hit in record.hits}
         for alert in standing.more:
             if alert.alert_id in arrival.causes:

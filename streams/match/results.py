@@ -62,9 +62,8 @@ def results(
 
 def _result(arrival: Arrival, found: Sequence[bytes], writer: ResultWriter, hasher: ExecutionHasher) -> Result:
     event = arrival.event
-    base = hasher.base(event.namespace_id, event.event_id, arrival.topic, arrival.partition, arrival.offset)
     value = writer.write(
-        base,
+        arrival.base(hasher),
         event.document_id,
         arrival.partition,
         arrival.offset,
@@ -112,7 +111,7 @@ def record_of(
     """The record of one document and what fired on it."""
     event = arrival.event
     return AlertResultRecord(
-        base=hasher.base(event.namespace_id, event.event_id, arrival.topic, arrival.partition, arrival.offset),
+        base=arrival.base(hasher),
         namespace_id=event.namespace_id,
         collection_id=event.collection_id,
         document_id=event.document_id,

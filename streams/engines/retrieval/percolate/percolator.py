@@ -45,11 +45,6 @@ class Hit(NamedTuple, Generic[S]):
     """Raw cosine per feature URI; ``None`` for alerts that only filter."""
     reason: str
 
-    @property
-    def constant(self) -> bool:
-        """Whether it is the same object for every document the alert matches: the alert only filters."""
-        return self.matched_features is None
-
 
 @dataclass(frozen=True, slots=True)
 class Matches(Generic[S]):
