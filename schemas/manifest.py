@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import ValidationError
 
@@ -42,17 +42,8 @@ StepKind = Literal[
     "trigger",
     "cluster_trigger",
 ]
-ORDER: Final[tuple[StepKind, ...]] = (
-    "namespace",
-    "collection",
-    "retriever",
-    "taxonomy",
-    "cluster",
-    "alert",
-    "attachment",
-    "trigger",
-    "cluster_trigger",
-)
+ORDER: Final[tuple[StepKind, ...]] = get_args(StepKind)
+"""The order in which kinds are applied, as they are listed."""
 _MODELS: Final[dict[str, type[ApiRequest]]] = {
     "namespace": CreateNamespaceRequest,
     "collection": CreateCollectionRequest,
