@@ -31,6 +31,7 @@ from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
 from streams.runtime.faults import fault
+from streams.runtime.feeds import share_feeds
 from streams.runtime.jobs import queue_job
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
@@ -162,6 +163,7 @@ class Collect:
             metrics.TRIGGER_FIRES.labels("event").inc(fires)
 
     async def _write(self, connection: Connection, arrivals: list[Arrival]) -> int:
+        await share_feeds(connection)
         first: dict[EventKey, datetime] = {}
         for arrival in arrivals:
             if arrival.event_key is not None and arrival.event.type != WATERMARK:

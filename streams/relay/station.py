@@ -50,10 +50,12 @@ BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 16 * 1024 * 1024
 _TOO_LARGE: Final = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
 
-# The first row always comes, however large it is.
+# The first row always comes, however large it is. A tombstone counts as no bytes: with a null sum it would be left
+# out, and what follows it would overtake it.
 _READ = """
 SELECT id, topic, key, value, headers, created_at FROM (
-    SELECT *, sum(octet_length(value)) OVER (ORDER BY id) AS bytes, row_number() OVER (ORDER BY id) AS place
+    SELECT *, sum(coalesce(octet_length(value), 0)) OVER (ORDER BY id) AS bytes,
+        row_number() OVER (ORDER BY id) AS place
     FROM (SELECT * FROM outbox ORDER BY id LIMIT %s) AS next_rows
 ) AS measured WHERE place = 1 OR bytes <= %s ORDER BY id
 """

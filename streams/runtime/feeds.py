@@ -3,7 +3,9 @@
 A feed is a row of ``reference_feeds``. While it is there, collect queues every write to the collection in the
 transaction that stores it; a walk over the stored documents queues those that were there before. Nothing slips
 between the two: a feed is opened under an exclusive lock that every transaction of collect shares, so each of them
-has either committed before the feed (the walk finds its documents) or sees it.
+has either committed before the feed (the walk finds its documents) or sees it. Collect takes its share before it
+touches a document: a walk holds its feed while it waits for documents, so who opens that feed must not hold the
+lock that the owner of these documents still needs.
 
 A version of a document never overtakes a newer one: whoever queues one holds the document's row, so the outbox has
 them in the order in which they were stored.
@@ -17,19 +19,22 @@ from streams.runtime.database import Connection
 FeedState = Literal["seeding", "following", "draining"]
 
 _LOCK: Final = 7_431_003
-"""Advisory lock: shared by transactions that write documents, exclusive to open a feed."""
+"""Advisory lock: shared by transactions that write documents, exclusive to open a feed or to end one at once."""
 KEPT_SECONDS: Final = 60
 """How long an opened feed that no definition names yet is kept."""
+
+
+async def share_feeds(connection: Connection) -> None:
+    """No feed is opened until the caller's transaction ends. To be called before it writes any document."""
+    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_LOCK,))
 
 
 async def feeds_of(
     connection: Connection, collections: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], FeedState]:
-    """The feeds among some collections. To be called before the end of every transaction that writes documents of
-    these, and followed by queueing what it wrote."""
+    """The feeds among some collections, for a transaction that began with :func:`share_feeds` and is to queue what
+    it wrote to these."""
     pairs = sorted(collections)
-    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_LOCK,))
-    # A statement of its own: it must see what was committed while the lock was waited for.
     cursor = await connection.execute(
         "SELECT namespace_id, collection_id, state FROM reference_feeds WHERE (namespace_id, collection_id) IN"
         " (SELECT * FROM unnest(%s::text[], %s::text[]))",
@@ -74,6 +79,8 @@ async def drain_others(connection: Connection, namespace_id: str, named: Iterabl
 
 async def retract(connection: Connection, namespace_id: str, collection_id: str | None = None) -> None:
     """Take back at once the fed documents of a collection or of a whole namespace that is about to be deleted."""
+    # No write of a document may be queued behind its tombstone.
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     await connection.execute(
         "INSERT INTO outbox (topic, key, headers)"
         " SELECT 'references',"

@@ -69,7 +69,9 @@ async def folded(context: Context) -> dict[str, DocumentEvent]:
     for record in await read_topic(context, REFERENCES):
         event = decode_document_event(record.key, record.value, (), appended_at=DAY)
         position = SourcePosition.parse(header(record.headers, SOURCE_POSITION))
-        assert reached.get(record.key, (position.partition, -1))[1] <= position.offset
+        partition, offset = reached.get(record.key, (position.partition, -1))
+        assert partition == position.partition
+        assert offset <= position.offset
         reached[record.key] = (position.partition, position.offset)
         if record.value is None:
             held.pop(event.document_id, None)

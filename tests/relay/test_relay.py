@@ -77,6 +77,17 @@ async def test_a_null_value_and_a_null_key_travel(context: Context) -> None:
     assert found == {(b"k", None), (None, b"v")}
 
 
+async def test_tombstones_keep_their_place(context: Context) -> None:
+    """Also at the head of a batch, where nothing has a size yet."""
+    values = [None, None, b"1", None, None, b"2", None]
+    async with context.database.transaction() as connection:
+        for value in values:
+            await enqueue(connection, TRIGGER_RESULTS, b"k", value)
+    async with relaying(context):
+        await until_empty(context)
+    assert [record.value for record in await read_topic(context, TRIGGER_RESULTS)] == values
+
+
 async def test_killed_between_produce_and_delete_the_same_bytes_come_again(context: Context) -> None:
     values = [b"%d" % number for number in range(20)]
     await fill(context, TRIGGER_RESULTS, values)

@@ -153,10 +153,10 @@ async def delete_namespace(
             raise ApiError(400, "This is the namespace of requests that name none; it cannot be deleted")
         if not force and await list_definitions(connection, "collection", namespace_id):
             raise ApiError(400, "The namespace holds collections; send ?force=true to delete them with it")
+        await retract(connection, namespace_id)
         for kind in _CONTENT:
             for item in await list_definitions(connection, kind, namespace_id):
                 await delete_definition(connection, kind, namespace_id, item.record.id)
-        await retract(connection, namespace_id)
         for table in _OWNED:
             await connection.execute(f"DELETE FROM {table} WHERE namespace_id = %s".encode(), (namespace_id,))
         await delete_definition(connection, "namespace", "", namespace_id)
