@@ -11,13 +11,17 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import Any, BinaryIO
 
 from streams.act.failures import ActionError
 from streams.act.frames import WORD, chunks_of, value_of, word
+from streams.act.progress import Reporter, reporting
 
 _PR_SET_PDEATHSIG = 1
+_REPORT_SECONDS = 0.1
+"""Progress is told at most this often: nobody reads faster."""
 
 
 def main() -> None:
@@ -32,10 +36,27 @@ def main() -> None:
     calls: queue.SimpleQueue[list[bytearray]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, calls), daemon=True).start()
     while True:
-        answer = _answer(calls.get())
-        for chunk in chunks_of(answer):
-            answers.write(chunk)
-        answers.flush()
+        parts = calls.get()
+        with reporting(_reporter(answers)):
+            answer = _answer(parts)
+        _send(answers, answer)
+
+
+def _send(answers: BinaryIO, answer: tuple[str, Any]) -> None:
+    answers.writelines(chunks_of(answer))
+    answers.flush()
+
+
+def _reporter(answers: BinaryIO) -> Reporter:
+    told = float("-inf")
+
+    def report(fraction: float, words: str) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= _REPORT_SECONDS:
+            told = now
+            _send(answers, ("progress", (fraction, words)))
+
+    return report
 
 
 def _read(source: BinaryIO, calls: "queue.SimpleQueue[list[bytearray]]") -> None:

@@ -4,9 +4,12 @@
 was away too long (a zombie) changes nothing, however its clock stands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from schemas.events.trigger import RunStatus, TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_RESULTS
@@ -28,6 +31,10 @@ class Job:
     """The instant of this claim."""
     last_error: str | None
     """Why the attempt before this one gave the job back, if it could say."""
+    checkpoint: Mapping[str, Any] | None = None
+    """What the last committed step of the action saved; ``None`` when none was."""
+    progress: tuple[float, str] = (0.0, "")
+    """How far the attempts before this one came: from 0 to 1, and in words."""
 
     @property
     def job_id(self) -> str:
@@ -61,28 +68,45 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
     """Take the oldest job that waits, or whose lease has run out, in the caller's transaction."""
     cursor = await connection.execute(
         "UPDATE jobs SET status = 'processing', claim_epoch = claim_epoch + 1, attempts = attempts + 1,"
-        " revision = revision + 1, lease_owner = %(owner)s, lease_expires_at = %(expires)s, started_at = %(now)s"
+        " revision = revision + 1, lease_owner = %(owner)s, lease_expires_at = %(expires)s, started_at = %(now)s,"
+        # Without a checkpoint the work begins again.
+        " progress = CASE WHEN checkpoint IS NULL THEN 0 ELSE progress END,"
+        " progress_message = CASE WHEN checkpoint IS NULL THEN '' ELSE progress_message END"
         " WHERE job_id = (SELECT job_id FROM jobs"
         " WHERE status = 'pending' OR (status = 'processing' AND lease_expires_at < %(now)s)"
         " ORDER BY triggered_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1)"
-        " RETURNING command, claim_epoch, revision, attempts, started_at, error",
+        " RETURNING command, claim_epoch, revision, attempts, started_at, error, checkpoint, progress,"
+        " progress_message",
         {"owner": owner, "expires": now + lease, "now": now},
     )
     row = await cursor.fetchone()
     if row is None:
         return None
-    job = Job(TriggerCommand.model_validate(row[0]), *row[1:])
+    job = Job(TriggerCommand.model_validate(row[0]), *row[1:7], (row[7], row[8]))
     await _tell(connection, job, "processing", job.revision)
     return job
 
 
-async def renew(connection: Connection, job: Job, expires: datetime) -> bool:
-    """Keep the job until ``expires``. False when it is no longer this worker's."""
+async def renew(connection: Connection, job: Job, expires: datetime, progress: tuple[float, str]) -> bool:
+    """Keep the job until ``expires`` and tell how far it is. False when it is no longer this worker's: taken
+    over, canceled or ended."""
     updated = await connection.execute(
-        "UPDATE jobs SET lease_expires_at = %s WHERE job_id = %s AND claim_epoch = %s AND status = 'processing'",
-        (expires, job.job_id, job.claim_epoch),
+        "UPDATE jobs SET lease_expires_at = %s, progress = %s, progress_message = %s"
+        " WHERE job_id = %s AND claim_epoch = %s AND status = 'processing'",
+        (expires, *progress, job.job_id, job.claim_epoch),
     )
     return updated.rowcount == 1
+
+
+async def save(
+    connection: Connection, job: Job, checkpoint: Mapping[str, Any], progress: tuple[float, str]
+) -> None:
+    """Save a step's checkpoint in its transaction, after ``hold``. Attempts count from the last one saved: a
+    long action is given up for standing still, not for outliving workers."""
+    await connection.execute(
+        "UPDATE jobs SET checkpoint = %s, progress = %s, progress_message = %s, attempts = 1 WHERE job_id = %s",
+        (Jsonb(dict(checkpoint)), *progress, job.job_id),
+    )
 
 
 async def give_back(connection: Connection, job: Job, *, error: str | None = None) -> bool:

@@ -19,11 +19,13 @@ FAILURE_LIMIT = 5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job that completed, as its result record tells it."""
+    """What an action did, as its result record tells it."""
 
     num_clusters: int | None = None
     num_documents: int | None = None
     facts: dict[str, Any] | None = None
+    error: str | None = None
+    """Why the job counts as failed although its action ended: what it wrote and found is kept."""
 
 
 async def hold(connection: Connection, job: Job) -> None:
@@ -52,9 +54,10 @@ async def complete(connection: Connection, job: Job, outcome: Outcome, now: date
     )
 
 
-async def fail(connection: Connection, job: Job, error: str, now: datetime) -> None:
+async def fail(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
     """Write a failure: the trigger keeps its baseline, and stops after too many in a row. After :func:`hold`."""
-    await _end_job(connection, job, "failed", now, error, Outcome())
+    error = outcome.error
+    await _end_job(connection, job, "failed", now, error, outcome)
     await connection.execute(
         "UPDATE trigger_state AS triggered SET total_executions = total_executions + 1,"
         " consecutive_failures = consecutive_failures + 1,"

@@ -14,6 +14,7 @@ from typing import Any
 
 from streams.act.failures import ActionError, ChildDiedError
 from streams.act.frames import WORD, chunks_of, value_of, word
+from streams.act.progress import Reporter
 
 # Several processes share the cores already; threads inside one would only fight over them.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -32,8 +33,9 @@ class Pool:
         """The processes alive now."""
         return [child.pid for child in (*self._idle, *self._running) if child.returncode is None]
 
-    async def run(self, function: Callable[[Any], Any], payload: object) -> Any:
-        """``function(payload)`` in a child; ``function`` is found there by its module and name.
+    async def run(self, function: Callable[[Any], Any], payload: object, listener: Reporter | None = None) -> Any:
+        """``function(payload)`` in a child; ``function`` is found there by its module and name. ``listener`` is
+        told what the function reports.
 
         Raises :class:`ActionError` for what the function refuses or raises, :class:`ChildDiedError` when the
         process ends without an answer. When cancelled, the process is killed.
@@ -42,7 +44,7 @@ class Pool:
             child = await self._take()
             self._running.add(child)
             try:
-                kind, answer = await _call(child, function, payload)
+                kind, answer = await _call(child, function, payload, listener)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 await _kill(child)
                 raise ChildDiedError(f"the process running the action {_ended(child.returncode)}") from error
@@ -83,16 +85,25 @@ class Pool:
 
 
 async def _call(
-    child: asyncio.subprocess.Process, function: Callable[[Any], Any], payload: object
+    child: asyncio.subprocess.Process, function: Callable[[Any], Any], payload: object, listener: Reporter | None
 ) -> tuple[str, Any]:
     assert child.stdin is not None
     assert child.stdout is not None
     for chunk in chunks_of((function, payload)):
         child.stdin.write(chunk)
         await child.stdin.drain()
-    count = word(await child.stdout.readexactly(WORD))
-    sizes = [word(await child.stdout.readexactly(WORD)) for _ in range(count)]
-    kind, answer = value_of([await child.stdout.readexactly(size) for size in sizes])
+    while True:
+        kind, answer = await _receive(child.stdout)
+        if kind != "progress":
+            return kind, answer
+        if listener is not None:
+            listener(*answer)
+
+
+async def _receive(source: asyncio.StreamReader) -> tuple[str, Any]:
+    count = word(await source.readexactly(WORD))
+    sizes = [word(await source.readexactly(WORD)) for _ in range(count)]
+    kind, answer = value_of([await source.readexactly(size) for size in sizes])
     return kind, answer
 
 

@@ -1,12 +1,13 @@
 """The act station: runs what triggers ask for, from a lease.
 
-A job is claimed, read, computed in a child process and ended in one transaction:
+A job is claimed, its action reads and computes (in child processes), and it is ended in one transaction:
 
 ======================================  ==================================================================
 a crash                                 is repaired by
 ======================================  ==================================================================
 before the claim commits                nothing happened: the job still waits
 after the claim                         the lease runs out, another worker claims it under the next epoch
+after a step of the action              the same; the other worker goes on from the step's checkpoint
 after the outcome commits               nothing: job, rows, trigger and result record are there together
 while the worker only looked dead       its commit names an old epoch and is refused
 ======================================  ==================================================================
@@ -25,11 +26,12 @@ from schemas.errors import DecodeError
 from schemas.events.trigger import TriggerCommand
 from schemas.topics import TRIGGER_COMMANDS
 from streams.act.actions import action_named
-from streams.act.actions.action import Action
+from streams.act.actions.action import Action, Finish
 from streams.act.failures import ActionError, ChildDiedError, LeaseLostError
 from streams.act.lease import Job, claim, give_back, renew
-from streams.act.outcome import complete, fail, hold
+from streams.act.outcome import Outcome, complete, fail, hold
 from streams.act.pool import Pool
+from streams.act.work import Work
 from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.database import wait_for_notify
@@ -41,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 5
 """Claims of one job after which it has failed, even if no worker lived to say why."""
+HEARTBEAT_SECONDS = 1.0
+"""How often a running job tells its progress and learns that it was canceled, at least."""
 POLL_SECONDS = 1.0
 """How often waiting jobs and expired leases are looked for when nothing wakes the station."""
 
@@ -160,9 +164,8 @@ class Act:
             if job.attempts > MAX_ATTEMPTS:
                 last = f"; the last attempt: {job.last_error}" if job.last_error else ", each time its worker died"
                 raise ActionError(f"given up after {MAX_ATTEMPTS} attempts without an outcome{last}")
-            action = action_named(job.command.action_type)
-            kept, result = await self._under_lease(job, action)
-            await self._commit(job, action, kept, result)
+            finish = await self._under_lease(job, action_named(job.command.action_type))
+            await self._commit(job, finish)
         except ActionError as error:
             await self._commit_failure(job, str(error))
         except (LeaseLostError, ChildDiedError):
@@ -174,64 +177,71 @@ class Act:
             log.exception("action_broke", station=self.name, job_id=job.job_id)
             await self._commit_failure(job, f"{type(error).__name__}: {error}")
 
-    async def _under_lease(self, job: Job, action: Action) -> tuple[object, object]:
-        """Read and compute while a heartbeat keeps the lease.
+    async def _under_lease(self, job: Job, action: Action) -> Finish:
+        """Run the action while a heartbeat keeps the lease.
 
-        Raises :class:`LeaseLostError` as soon as the job is another worker's, and :class:`ActionError` when the
-        time limit passes; the computation is killed in both cases.
+        Raises :class:`LeaseLostError` as soon as the job is no longer this worker's (taken over or canceled),
+        and :class:`ActionError` when the time limit passes; the action is stopped in both cases.
         """
-        computing = asyncio.create_task(self._compute(job, action))
-        renewing = asyncio.create_task(self._renew(job))
+        work = Work(self._context, self.pool, job)
+        acting = asyncio.create_task(self._act(work, action))
+        renewing = asyncio.create_task(self._renew(work))
         try:
-            await asyncio.wait({computing, renewing}, return_when=asyncio.FIRST_COMPLETED)
-            return computing.result() if computing.done() else renewing.result()
+            await asyncio.wait({acting, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            return acting.result() if acting.done() else renewing.result()
         finally:
-            computing.cancel()
+            acting.cancel()
             renewing.cancel()
-            await asyncio.gather(computing, renewing, return_exceptions=True)
+            await asyncio.gather(acting, renewing, return_exceptions=True)
 
-    async def _compute(self, job: Job, action: Action) -> tuple[object, object]:
-        deadline = asyncio.timeout(self._time_limit)
+    async def _act(self, work: Work, action: Action) -> Finish:
+        work.deadline = asyncio.timeout(self._time_limit)
         try:
-            async with deadline:
-                async with self._context.database.transaction(snapshot=True) as connection:
-                    prepared = await action.prepare(connection, job)
-                return prepared.kept, await self.pool.run(action.run, prepared.payload)
+            async with work.deadline:
+                return await action(work)
         except TimeoutError as error:
-            if not deadline.expired():
+            if not work.deadline.expired():
                 raise
             raise ActionError(f"stopped: it ran longer than the limit of {self._time_limit:g} s") from error
 
-    async def _renew(self, job: Job) -> tuple[object, object]:
+    async def _renew(self, work: Work) -> Finish:
+        job = work.job
         while True:
-            await asyncio.sleep(self._lease.total_seconds() / 3)
+            await asyncio.sleep(min(self._lease.total_seconds() / 3, HEARTBEAT_SECONDS))
             try:
                 async with self._context.database.connection() as connection:
-                    held = await renew(connection, job, self._context.clock() + self._lease)
+                    expires = self._context.clock() + self._lease
+                    held = await renew(connection, job, expires, work.progress)
             except psycopg.OperationalError as error:
                 # The epoch guards the outcome; without a database nobody else can claim either.
                 log.warning("renewal_failed", station=self.name, job_id=job.job_id, error=repr(error))
                 continue
             if not held:
-                raise LeaseLostError(f"claim {job.claim_epoch} of job {job.job_id} was taken over")
+                raise LeaseLostError(f"claim {job.claim_epoch} of job {job.job_id} was taken over or canceled")
 
-    async def _commit(self, job: Job, action: Action, kept: object, result: object) -> None:
+    async def _commit(self, job: Job, finish: Finish) -> None:
         await fault("act:before-commit")
         now = self._context.clock()
         async with self._context.database.transaction() as connection:
             await hold(connection, job)
-            outcome = await action.apply(connection, job, kept, result, now)
-            await complete(connection, job, outcome, now)
-        metrics.JOBS.labels(job.command.action_type, "completed").inc()
-        log.info("job_completed", station=self.name, job_id=job.job_id, documents=outcome.num_documents)
+            outcome = await finish(connection, now)
+            await (complete if outcome.error is None else fail)(connection, job, outcome, now)
+        self._told(job, outcome)
 
     async def _commit_failure(self, job: Job, error: str) -> None:
-        await fault("act:before-commit")
+        outcome = Outcome(error=error)
         async with self._context.database.transaction() as connection:
             await hold(connection, job)
-            await fail(connection, job, error, self._context.clock())
-        metrics.JOBS.labels(job.command.action_type, "failed").inc()
-        log.warning("job_failed", station=self.name, job_id=job.job_id, error=error)
+            await fail(connection, job, outcome, self._context.clock())
+        self._told(job, outcome)
+
+    def _told(self, job: Job, outcome: Outcome) -> None:
+        status = "completed" if outcome.error is None else "failed"
+        metrics.JOBS.labels(job.command.action_type, status).inc()
+        if outcome.error is None:
+            log.info("job_completed", station=self.name, job_id=job.job_id, documents=outcome.num_documents)
+        else:
+            log.warning("job_failed", station=self.name, job_id=job.job_id, error=outcome.error)
 
     async def _give_back(self, job: Job, error: str | None) -> None:
         try:

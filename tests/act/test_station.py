@@ -19,15 +19,16 @@ from sklearn.cluster import KMeans
 
 from schemas.ids import derived_id
 from streams.act import actions
-from streams.act.actions.action import Action, Prepared
+from streams.act.actions.action import Action, Finish, finished
 from streams.act.lease import Job, claim
 from streams.act.outcome import Outcome
 from streams.act.station import Act
+from streams.act.work import Work
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
 from streams.runtime.clock import utc_now
-from streams.runtime.database import Connection, Database
+from streams.runtime.database import Database
 from streams.runtime.definitions import put_definition
 from streams.settings import Settings
 from tests.act import work
@@ -90,13 +91,11 @@ def with_settings(context: Context, **changes: Any) -> Context:
 def action_running(function: Callable[[Any], Any], payload: object) -> Action:
     """An action that reads nothing, runs ``function`` and writes nothing."""
 
-    async def prepare(_: Connection, __: Job) -> Prepared:
-        return Prepared(payload, None)
+    async def run(work: Work) -> Finish:
+        await work.compute(function, payload)
+        return finished(Outcome(facts={"applied": True}))
 
-    async def apply(_: Connection, __: Job, ___: Any, ____: Any, _____: datetime) -> Outcome:
-        return Outcome(facts={"applied": True})
-
-    return Action(prepare, function, apply)
+    return run
 
 
 @pytest.fixture
@@ -358,10 +357,10 @@ async def test_a_zombie_is_overtaken_and_its_commit_refused(
     class Frozen(Act):
         """Stands still between computing and committing."""
 
-        async def _commit(self, job: Job, action: Action, kept: object, result: object) -> None:
+        async def _commit(self, job: Job, finish: Finish) -> None:
             reached.set()
             await release.wait()
-            await super()._commit(job, action, kept, result)
+            await super()._commit(job, finish)
 
     await add_trigger(context)
     await add_documents(context, TEXTS)

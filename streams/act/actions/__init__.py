@@ -7,7 +7,7 @@ from streams.act.actions.action import Action
 from streams.act.failures import ActionError
 
 ACTIONS: Mapping[str, Action] = {
-    "cluster": Action(cluster.prepare, cluster.run, cluster.apply),
+    "cluster": cluster.run,
 }
 
 

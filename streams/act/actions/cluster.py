@@ -9,7 +9,7 @@ import orjson
 from psycopg.types.json import Jsonb
 
 from schemas.ids import derived_id
-from streams.act.actions.action import Prepared
+from streams.act.actions.action import Finish
 from streams.act.actions.documents import Documents, Selection, features, positions, read_texts, read_vectors
 from streams.act.clustering.plan import Plan, plan_of_cluster, plan_of_execution
 from streams.act.clustering.points import Points
@@ -17,11 +17,10 @@ from streams.act.clustering.run import LEFT_OUT, Cluster, Clustering, cluster_po
 from streams.act.failures import ActionError
 from streams.act.lease import Job
 from streams.act.outcome import Outcome
+from streams.act.work import Work
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
-
-run = cluster_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,20 @@ class Reading:
     positions: dict[str, int]
 
 
-async def prepare(connection: Connection, job: Job) -> Prepared:
-    """Find what to cluster and read it. Raises :class:`ActionError` when there is nothing to cluster, or the
-    definition asks for what this version does not do."""
+async def run(work: Work) -> Finish:
+    """Read, cluster in a child process, and store the run. Raises :class:`ActionError` when there is nothing to
+    cluster, or the definition asks for what this version does not do."""
+    async with work.read() as connection:
+        points, reading = await _read(connection, work.job)
+    found = await work.compute(cluster_points, (reading.plan, points))
+
+    async def finish(connection: Connection, now: datetime) -> Outcome:
+        return await _store(connection, work.job, reading, found, now)
+
+    return finish
+
+
+async def _read(connection: Connection, job: Job) -> tuple[Points, Reading]:
     command = job.command
     cluster_id, plan = await _plan(connection, job)
     selection = Selection(command.namespace_id, plan.collection_ids, command.until, plan.filter)
@@ -53,7 +63,7 @@ async def prepare(connection: Connection, job: Job) -> Prepared:
         plan.normalize,
     )
     reading = Reading(cluster_id, plan, documents.names, await positions(connection, selection))
-    return Prepared((plan, points), reading)
+    return points, reading
 
 
 async def _plan(connection: Connection, job: Job) -> tuple[str, Plan]:
@@ -80,10 +90,8 @@ async def _nothing(connection: Connection, selection: Selection, plan: Plan, doc
     return f"no document{when} in {', '.join(selection.collection_ids)} has {what}{hint}"
 
 
-async def apply(connection: Connection, job: Job, kept: Any, result: Any, now: datetime) -> Outcome:
+async def _store(connection: Connection, job: Job, kept: Reading, result: Clustering, now: datetime) -> Outcome:
     """Write the run and its members."""
-    assert isinstance(kept, Reading)
-    assert isinstance(result, Clustering)
     run_id = derived_id("run_", job.job_id)
     await connection.execute(
         "INSERT INTO cluster_runs (run_id, cluster_id, namespace_id, job_id, status, num_clusters, num_points,"
