@@ -8,13 +8,13 @@ import orjson
 import structlog
 
 from schemas.api.base import JsonObject
-from streams.api.retrieval.apart import Deadline
 from streams.api.retrieval.running import Answer, Question
 from streams.engines.retrieval.execution.detail import document
 from streams.engines.retrieval.execution.execute import Watch
 from streams.engines.retrieval.execution.prepare import PreparedStage
 from streams.engines.retrieval.execution.statistics import Stat
 from streams.engines.retrieval.stages.stage import Row
+from streams.retrieval.apart import Deadline
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events.document import DocumentEvent
-from streams.api.retrieval.apart import Deadline, apart
-from streams.api.retrieval.corpus import PostgresCorpus
-from streams.api.retrieval.running import TIME_LIMIT_MS, limit_statements
 from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.look_up import LookUp, prepare_look_up, takes_from_document
 from streams.engines.retrieval.execution.standing import reference_collections
@@ -19,6 +16,9 @@ from streams.engines.retrieval.explain.look_up import explain_look_up
 from streams.engines.retrieval.explain.tail import explain_tail
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.plan import Plan
+from streams.retrieval.apart import Deadline, apart
+from streams.retrieval.corpus import PostgresCorpus
+from streams.retrieval.running import TIME_LIMIT_MS, limit_statements
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.named import NamedDefinitions, named_definitions

@@ -1,42 +1,24 @@
 """One execution over stored documents: a snapshot, the stages in a thread, the page, the record (contract 4.6)."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
-
-import orjson
+from typing import Any
 
 from schemas.api.base import JsonObject
 from schemas.api.execution import PageOf
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.ids import new_id
 from schemas.times import format_instant
-from schemas.topics import RETRIEVER_EXECUTIONS
-from streams.api.retrieval.apart import Deadline, apart
-from streams.api.retrieval.corpus import PostgresCorpus
 from streams.api.retrieval.expand import expanded
 from streams.api.retrieval.pages import Place, cut, digest_of, place
 from streams.api.retrieval.wire import explain_plan
-from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.detail import document, kept, outcome
-from streams.engines.retrieval.execution.execute import Execution, Watch, execute
+from streams.engines.retrieval.execution.execute import Watch
 from streams.engines.retrieval.execution.prepare import Prepared
+from streams.retrieval.apart import Deadline
+from streams.retrieval.running import Asked, record_execution, run_stored
 from streams.runtime.agent import Context
-from streams.runtime.database import Connection
-from streams.runtime.named import named_definitions
-from streams.runtime.outbox import enqueue
-
-TIME_LIMIT_MS: Final = 60_000
-"""No execution takes longer, whatever its budget allows."""
-
-# What the query station will materialise from the topic: who has an answer can read its execution at once.
-_KEEP: Final = (
-    "INSERT INTO retriever_executions"
-    " (execution_id, namespace_id, retriever_id, status, created_at, completed_at, detail)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +64,9 @@ async def answer(
     in the answer."""
     created_at = context.clock()
     retriever = question.retriever
-    limit = TIME_LIMIT_MS if retriever.max_time_ms is None else min(retriever.max_time_ms, TIME_LIMIT_MS)
-    retriever = replace(retriever, max_time_ms=limit)
-    deadline = Deadline(time.monotonic, limit)
+    asked = Asked(question.namespace_id, retriever, question.body, question.inputs, question.filters)
     async with context.database.transaction(snapshot=True) as connection:
-        await limit_statements(connection, limit)
-        named = await named_definitions(
-            connection, question.namespace_id, question.body.get("stages"), question.inputs, question.filters
-        )
-        corpus = await PostgresCorpus.open(connection, question.namespace_id, deadline)
-
-        async def run(there: Corpus) -> Execution:
-            return await execute(
-                retriever,
-                question.inputs,
-                there,
-                now=at.now,
-                clock=time.monotonic,
-                filters=question.filters,
-                definitions=named,
-                seed=at.seed,
-                watch=None if watch is None else watch(deadline),
-            )
-
-        execution = await apart(run, corpus, deadline)
+        execution, corpus = await run_stored(connection, asked, now=at.now, seed=at.seed, watch=watch)
         rows, pagination = cut(execution.rows, question.page, at, context.clock())
         documents = [document(row, vectors=question.return_vectors) for row in rows]
         warnings = list(question.warnings)
@@ -131,30 +92,8 @@ async def answer(
         completed_at=context.clock(),
         detail=kept(execution, rows, found, pagination=pagination, inputs_hash=at.digest),
     )
-    await _record(context, record)
+    async with context.database.transaction() as connection:
+        await record_execution(connection, record)
     response["created_at"] = format_instant(record.created_at)
     response["completed_at"] = format_instant(record.completed_at)
     return Answer(response, record)
-
-
-async def limit_statements(connection: Connection, milliseconds: float) -> None:
-    """Let no statement of this transaction run longer: a sort in the database cannot be asked to stop."""
-    await connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(milliseconds) + 1),))
-
-
-async def _record(context: Context, record: RetrieverExecutionRecord) -> None:
-    value = record.encode()
-    async with context.database.transaction() as connection:
-        await enqueue(connection, RETRIEVER_EXECUTIONS, record.key, value)
-        await connection.execute(
-            _KEEP.encode(),
-            (
-                record.execution_id,
-                record.namespace_id,
-                record.retriever_id,
-                record.status,
-                record.created_at,
-                record.completed_at,
-                orjson.dumps(record.detail).decode(),
-            ),
-        )

@@ -19,9 +19,9 @@ from streams.runtime.definitions import find_definition, put_definition
 from streams.runtime.named import named_definitions
 from tests.api.conftest import NOW
 from tests.api.make import collection
-from tests.api.retrieval.storing import in_memory, store
 from tests.engines.retrieval.stages.running import stage
 from tests.engines.retrieval.stages.test_conformance import CASES, PEOPLE, SEARCH, TAXONOMY, parameters
+from tests.retrieval.storing import in_memory, store
 
 VALUES: Final = (
     "flu",

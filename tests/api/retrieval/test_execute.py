@@ -29,7 +29,7 @@ from streams.runtime.database import fetch_value
 from streams.runtime.keys import create_key
 from tests.api.conftest import KEY, NOW, served_app
 from tests.api.make import collection, filter_stage, made, places, refused
-from tests.api.retrieval.storing import store
+from tests.retrieval.storing import store
 
 mixpeek: Any = official
 FACE = "mixpeek://passthrough_extractor@v1/face"

@@ -25,7 +25,7 @@ from streams.runtime.definitions import select_definitions
 from tests.api import make
 from tests.api.conftest import NOW
 from tests.api.make import places, refused
-from tests.api.retrieval.storing import store
+from tests.retrieval.storing import store
 
 FACE = "mixpeek://passthrough_extractor@v1/face"
 FROM_DOCUMENT = [{"input_key": "face", "source": {"source_type": "document_field", "path": "features.face"}}]

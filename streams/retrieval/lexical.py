@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from streams.api.retrieval.reading import Stored
 from streams.engines.retrieval.execution import bm25
 from streams.engines.retrieval.execution.budget import Check
 from streams.engines.retrieval.filters.tokens import tokens
 from streams.engines.retrieval.vectors.embedder import document_text
+from streams.retrieval.reading import Stored
 
 
 async def ranked(

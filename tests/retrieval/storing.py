@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.api.retrieval.reading import Stored
 from streams.collect.arrivals import Arrival
 from streams.collect.fold import Folded, Tally, Version
 from streams.collect.store import write_documents, write_tallies
 from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.retrieval.reading import Stored
 from streams.runtime.database import Connection, Database
 
 NS = "ns_store"

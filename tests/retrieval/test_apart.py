@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.api.retrieval.apart import Deadline, apart
-from streams.api.retrieval.corpus import PostgresCorpus
-from streams.api.retrieval.reading import Stored
 from streams.engines.retrieval.errors import BudgetError
 from streams.engines.retrieval.execution.corpus import Corpus, Scope
+from streams.retrieval.apart import Deadline, apart
+from streams.retrieval.corpus import PostgresCorpus
+from streams.retrieval.reading import Stored
 from streams.runtime.agent import Context
-from tests.api.retrieval.storing import AT, NS, store
+from tests.retrieval.storing import AT, NS, store
 
 
 class Slow(PostgresCorpus):
@@ -33,22 +33,22 @@ async def counted(corpus: Corpus) -> int:
     return await corpus.count(Scope())
 
 
-async def test_a_statement_that_takes_too_long_is_a_budget_used_up(here: Context) -> None:
+async def test_a_statement_that_takes_too_long_is_a_budget_used_up(context: Context) -> None:
     deadline = Deadline(time.monotonic, 100)
-    async with here.database.transaction(snapshot=True) as connection:
+    async with context.database.transaction(snapshot=True) as connection:
         await connection.execute("SET LOCAL statement_timeout = 100")
         slow = Slow(Stored(connection, NS), {}, deadline)
         with pytest.raises(BudgetError, match="Budget exceeded: 100 ms used of 100 ms allowed"):
             await apart(counted, slow, deadline)
     # The connection can be used again.
-    async with here.database.transaction() as connection:
+    async with context.database.transaction() as connection:
         await connection.execute("SELECT 1")
 
 
-async def test_nothing_is_asked_after_the_time_is_over(here: Context) -> None:
-    await store(here.database, [DocumentEvent(UPSERTED, NS, "col_a", "d", AT)])
+async def test_nothing_is_asked_after_the_time_is_over(context: Context) -> None:
+    await store(context.database, [DocumentEvent(UPSERTED, NS, "col_a", "d", AT)])
     deadline = Deadline(time.monotonic, 60_000)
-    async with here.database.transaction(snapshot=True) as connection:
+    async with context.database.transaction(snapshot=True) as connection:
         corpus = await PostgresCorpus.open(connection, NS, deadline)
         assert await apart(counted, corpus, deadline) == 1
         deadline.stop()
@@ -56,7 +56,7 @@ async def test_nothing_is_asked_after_the_time_is_over(here: Context) -> None:
             await apart(counted, corpus, deadline)
 
 
-async def test_who_is_cancelled_leaves_no_thread_at_the_connection(here: Context) -> None:
+async def test_who_is_cancelled_leaves_no_thread_at_the_connection(context: Context) -> None:
     deadline = Deadline(time.monotonic, 60_000)
     ended: list[str] = []
 
@@ -67,7 +67,7 @@ async def test_who_is_cancelled_leaves_no_thread_at_the_connection(here: Context
         finally:
             ended.append("thread")
 
-    async with here.database.transaction(snapshot=True) as connection:
+    async with context.database.transaction(snapshot=True) as connection:
         corpus = await PostgresCorpus.open(connection, NS, deadline)
         running = asyncio.create_task(apart(forever, corpus, deadline))
         await asyncio.wait([running], timeout=0.2)

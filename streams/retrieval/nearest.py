@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.events.document import DocumentEvent, Vector
-from streams.api.retrieval.reading import Stored
 from streams.engines.retrieval.execution.budget import Check
 from streams.engines.retrieval.execution.corpus import Nearest
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.vectors.cosine import ROUNDING, best_cosines, margin
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.retrieval.vectors.features import resolve_feature
+from streams.retrieval.reading import Stored
 
 Scored = tuple[float, str]
 """The score's negative, and the document."""

@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 
 from schemas.events.document import UPSERTED, DocumentEvent
-from streams.api.retrieval import corpus as module
-from streams.api.retrieval import nearest as searching
-from streams.api.retrieval import reading
-from streams.api.retrieval.corpus import PostgresCorpus
 from streams.engines.retrieval.errors import BudgetError
 from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
 from streams.engines.retrieval.execution.memory import MemoryCorpus
@@ -19,8 +15,12 @@ from streams.engines.retrieval.filters.parse import Filter, parse_filter
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.vectors.cosine import unit_rows
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
+from streams.retrieval import corpus as module
+from streams.retrieval import nearest as searching
+from streams.retrieval import reading
+from streams.retrieval.corpus import PostgresCorpus
 from streams.runtime.agent import Context
-from tests.api.retrieval.storing import AT, NS, in_memory, store
+from tests.retrieval.storing import AT, NS, in_memory, store
 
 COLLECTIONS: Final = ("col_a", "col_b", "col_é", "col_Z")
 WORDS: Final = ("flu", "Ebola", "in", "Genève", "the", "city", "東京", "outbreak", "of", "10")
@@ -144,7 +144,7 @@ async def ask(rng: random.Random, ours: PostgresCorpus, memory: MemoryCorpus) ->
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_answers_are_those_of_the_corpus_in_memory(
-    here: Context, seed: int, monkeypatch: pytest.MonkeyPatch
+    context: Context, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)
     if seed % 2:
@@ -153,8 +153,8 @@ async def test_answers_are_those_of_the_corpus_in_memory(
         monkeypatch.setattr(searching, "_MOST", 4)
         monkeypatch.setattr(reading, "PAGE", 7)
     events = [document(rng, rng.choice(COLLECTIONS), number) for number in range(rng.choice((0, 30, 200, 900)))]
-    await store(here.database, events)
-    async with here.database.transaction(snapshot=True) as connection:
+    await store(context.database, events)
+    async with context.database.transaction(snapshot=True) as connection:
         memory = await in_memory(connection)
         ours = await PostgresCorpus.open(connection, NS)
         assert await ours.collections() == await memory.collections()
@@ -163,7 +163,7 @@ async def test_answers_are_those_of_the_corpus_in_memory(
         assert ours.limits == []
 
 
-async def test_far_more_documents_than_a_page_and_a_filter_that_few_fit(here: Context) -> None:
+async def test_far_more_documents_than_a_page_and_a_filter_that_few_fit(context: Context) -> None:
     rng = np.random.default_rng(1)
     vectors = rng.standard_normal((5_000, 16)).astype(np.float32)
     events = [
@@ -171,11 +171,11 @@ async def test_far_more_documents_than_a_page_and_a_filter_that_few_fit(here: Co
         for at, one in enumerate(vectors)
     ]
     # Tables give rows as they were written: those with the smaller ids last.
-    await store(here.database, events[1_500:])
-    await store(here.database, events[:1_500])
+    await store(context.database, events[1_500:])
+    await store(context.database, events[:1_500])
     most = parse_filter({"n": {"gte": 1}})
     rare = parse_filter({"n": {"in": list(range(17, 5_000, 400))}})
-    async with here.database.transaction(snapshot=True) as connection:
+    async with context.database.transaction(snapshot=True) as connection:
         memory = await in_memory(connection)
         ours = await PostgresCorpus.open(connection, NS)
         for where in (EVERYTHING, rare, most):
@@ -187,7 +187,7 @@ async def test_far_more_documents_than_a_page_and_a_filter_that_few_fit(here: Co
         assert ours.position() == {"0": 1_500}
 
 
-async def test_equal_scores_go_by_id_across_pages(here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_equal_scores_go_by_id_across_pages(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "_FIRST", 8)
     monkeypatch.setattr(searching, "_MOST", 8)
     rng = random.Random(3)
@@ -196,8 +196,8 @@ async def test_equal_scores_go_by_id_across_pages(here: Context, monkeypatch: py
         # Cosines that differ by less than their rounding, and by less than float32 can tell.
         one = np.array([1.0, rng.choice((0.0, 1e-6, 1e-4, 3e-4))] + [0.0] * 6, dtype=np.float32)
         events.append(DocumentEvent(UPSERTED, NS, "col_a", f"d{rng.randint(0, 10**6)}", AT, features={"v": one}))
-    await store(here.database, events)
-    async with here.database.transaction(snapshot=True) as connection:
+    await store(context.database, events)
+    async with context.database.transaction(snapshot=True) as connection:
         memory = await in_memory(connection)
         ours = await PostgresCorpus.open(connection, NS)
         for k in (1, 3, 4, 50):
@@ -205,10 +205,10 @@ async def test_equal_scores_go_by_id_across_pages(here: Context, monkeypatch: py
             assert shown(await ours.nearest(asked, Scope())) == shown(await memory.nearest(asked, Scope()))
 
 
-async def test_what_is_cut_off_is_told(here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_cut_off_is_told(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ROWS", 10)
-    await store(here.database, [DocumentEvent(UPSERTED, NS, "col_a", f"d{at:02}", AT) for at in range(30)])
-    async with here.database.transaction(snapshot=True) as connection:
+    await store(context.database, [DocumentEvent(UPSERTED, NS, "col_a", f"d{at:02}", AT) for at in range(30)])
+    async with context.database.transaction(snapshot=True) as connection:
         ours = await PostgresCorpus.open(connection, NS)
         assert [row.document_id for row in await ours.scan(Scope(), 5)] == [f"d{at:02}" for at in range(5)]
         assert ours.limits == []
@@ -216,14 +216,14 @@ async def test_what_is_cut_off_is_told(here: Context, monkeypatch: pytest.Monkey
         assert ours.limits == [{"name": "scan", "requested": 20, "applied": 10, "ceiling": 10}]
 
 
-async def test_long_readings_stop_when_they_are_told_to(here: Context) -> None:
-    await store(here.database, [DocumentEvent(UPSERTED, NS, "col_a", "d", AT, text="flu", features={"v": ONE})])
+async def test_long_readings_stop_when_they_are_told_to(context: Context) -> None:
+    await store(context.database, [DocumentEvent(UPSERTED, NS, "col_a", "d", AT, text="flu", features={"v": ONE})])
 
     def check() -> None:
         raise BudgetError("enough")
 
     some = Filter(parse_filter({"a": 1}).root)
-    async with here.database.transaction(snapshot=True) as connection:
+    async with context.database.transaction(snapshot=True) as connection:
         ours = await PostgresCorpus.open(connection, NS, check)
         for question in (
             ours.nearest(Nearest("v", np.array([[1.0]]), 1), Scope()),

@@ -6,9 +6,6 @@ from heapq import nsmallest
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent, Vector
-from streams.api.retrieval.lexical import ranked
-from streams.api.retrieval.nearest import nearest
-from streams.api.retrieval.reading import PAGE, Stored
 from streams.engines.retrieval.execution.budget import Check
 from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
 from streams.engines.retrieval.execution.documents import field_keys
@@ -19,6 +16,9 @@ from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.stage import Vector as RowVector
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.retrieval.vectors.features import resolve_feature
+from streams.retrieval.lexical import ranked
+from streams.retrieval.nearest import nearest
+from streams.retrieval.reading import PAGE, Stored
 from streams.runtime.database import Connection
 
 MAX_ROWS: Final = 100_000
