@@ -43,12 +43,20 @@ class IntervalSchedule(ApiRequest):
 
 
 class EventSchedule(ApiRequest):
-    """After so many events; without a collection those of any collection of the action count."""
+    """After so many events; without a collection those of any collection of the action count. ``alert_id``: only
+    executions of this alert count as ``alert_triggered`` (absent: those of every alert)."""
 
     event_type: Literal["documents_added", "documents_updated", "documents_deleted", "alert_triggered"]
     event_threshold: int = Field(1, ge=1, le=2**53)
     collection_id: str | None = Field(None, min_length=1)
+    alert_id: str | None = Field(None, min_length=1)
     cooldown_seconds: Seconds = 0
+
+    @model_validator(mode="after")
+    def _alert_of_alerts(self) -> Self:
+        if self.alert_id is not None and self.event_type != "alert_triggered":
+            raise problem("only event_type 'alert_triggered' is about an alert", "alert_id")
+        return self
 
 
 class ConditionalSchedule(ApiRequest):

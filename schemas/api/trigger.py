@@ -1,50 +1,19 @@
 """Unified triggers (contract 2.3, 4.7)."""
 
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, read_part
+from schemas.api.actions import ActionType, read_action
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject
 from schemas.api.pages import WindowedListRequest
 from schemas.api.schedule import TriggerType, read_schedule
 
-ActionType = Literal[
-    "cluster",
-    "taxonomy_enrichment",
-    "batch_rerun",
-    "collection_trigger",
-    "retriever_execution",
-    "alert_evaluation",
-]
 Status = Literal["active", "paused", "disabled", "failed"]
-
-AVAILABLE_ACTIONS: Final = ("cluster",)
-"""The action types this server runs."""
-
-RESOURCE_KEYS: Final = ("cluster_id", "taxonomy_id", "collection_id", "retriever_id", "alert_id", "batch_id")
-"""Keys of ``action_config`` that name a resource."""
-
-
-class ClusterAction(ApiRequest):
-    """Run a cluster."""
-
-    cluster_id: str = Field(min_length=1)
-    output_collection_ids: list[str] | None = None
-    filters: JsonObject | None = None
-    mode: Literal["full", "assign", "composite"] = "full"
-    source_execution_ids: list[str] | None = None
-    assignment_threshold: float = Field(0.5, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _composite(self) -> Self:
-        if self.mode == "composite" and len(self.source_execution_ids or ()) < 2:
-            raise problem("mode 'composite' needs two or more source_execution_ids", "source_execution_ids")
-        return self
 
 
 class CreateTriggerRequest(ApiRequest):
-    """``CreateTriggerRequest``. ``schedule_config`` and the config of an available action are checked and
-    filled with their defaults."""
+    """``CreateTriggerRequest``. Both configs are checked and filled with their defaults."""
 
     action_type: ActionType
     action_config: JsonObject
@@ -56,8 +25,7 @@ class CreateTriggerRequest(ApiRequest):
 
     @model_validator(mode="after")
     def _configs(self) -> Self:
-        if self.action_type == "cluster":
-            self.action_config = read_part(ClusterAction, self.action_config, "action_config").filled()
+        self.action_config = read_action(self.action_type, self.action_config)
         self.schedule_config = read_schedule(self.trigger_type, self.schedule_config)
         return self
 

@@ -5,15 +5,16 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from schemas.api.actions import RESOURCE_KEYS
 from schemas.api.base import JsonObject
 from schemas.api.pages import WindowedListRequest
-from schemas.api.trigger import RESOURCE_KEYS, Status
+from schemas.api.trigger import Status
 from schemas.events.trigger import TriggerFamily
 from streams.api.store import require, save
 from streams.api.triggers import TriggerState, measures_otherwise, next_time
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
-from streams.runtime.http.errors import not_found
+from streams.runtime.http.errors import invalid, not_found
 
 _COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
 _SORTS = {
@@ -107,15 +108,25 @@ async def reschedule(
 
 
 async def resolved(
-    connection: Connection, namespace_id: str, schedule_config: JsonObject, collection_ids: Sequence[str]
+    connection: Connection,
+    namespace_id: str,
+    trigger_type: str,
+    schedule_config: JsonObject,
+    collection_ids: Sequence[str],
 ) -> tuple[JsonObject, list[str]]:
-    """The schedule with the collection it names as an id, and the collections the trigger watches: that one,
-    else the action's. Raises 404."""
-    named = schedule_config.get("collection_id")
-    if named is None:
-        return schedule_config, list(collection_ids)
-    found = await require(connection, "collection", namespace_id, named)
-    return {**schedule_config, "collection_id": found.record.id}, [found.record.id]
+    """The schedule with what it names as ids, and the collections the trigger watches: the one it names, else
+    the action's. Raises 404, and 422 for a trigger that would watch nothing."""
+    schedule, watched = dict(schedule_config), list(collection_ids)
+    if (named := schedule.get("alert_id")) is not None:
+        schedule["alert_id"] = (await require(connection, "alert", namespace_id, named)).record.id
+    if (named := schedule.get("collection_id")) is not None:
+        schedule["collection_id"] = (await require(connection, "collection", namespace_id, named)).record.id
+        watched = [schedule["collection_id"]]
+    if trigger_type in ("event", "conditional") and not watched:
+        raise invalid(
+            "The action is about no collection: name the one to watch", "body", "schedule_config", "collection_id"
+        )
+    return schedule, watched
 
 
 async def list_window(

@@ -7,9 +7,7 @@ from typing import Any
 
 from schemas.api.base import JsonObject
 from schemas.api.cluster_trigger import ClusterTriggerResponse
-from schemas.api.trigger import AVAILABLE_ACTIONS, CreateTriggerRequest, Status, TriggerResponse
-from streams.api.clusters import check_filters
-from streams.api.names import not_enabled
+from schemas.api.trigger import Status, TriggerResponse
 from streams.engines.drift.metrics import find_metric
 from streams.engines.rules.schedule import initial_state, is_overdue
 from streams.runtime.definitions import StoredDefinition
@@ -40,18 +38,6 @@ class TriggerState:
     last_drift_measurement: JsonObject | None
     last_volume_measurement: JsonObject | None
     updated_at: datetime
-
-
-def check_action(request: CreateTriggerRequest) -> None:
-    """Refuse (403) an action nothing here would run as asked, and (422) filters that cannot be read."""
-    if request.action_type not in AVAILABLE_ACTIONS:
-        raise not_enabled(f"action_type {request.action_type!r}", ", ".join(AVAILABLE_ACTIONS))
-    config = request.action_config
-    if config["mode"] != "full":
-        raise not_enabled(f"mode {config['mode']!r}", "full")
-    if config.get("output_collection_ids"):
-        raise not_enabled("output_collection_ids", "reading the result from the cluster's executions")
-    check_filters(config.get("filters"), "action_config", "filters")
 
 
 def next_time(
@@ -129,7 +115,7 @@ def trigger_response(
 
 
 def cluster_trigger_response(
-    stored: StoredDefinition, state: TriggerState, internal_id: str
+    stored: StoredDefinition, state: TriggerState, internal_id: str, _: datetime
 ) -> ClusterTriggerResponse:
     """A cluster trigger as it is shown."""
     body = stored.body
