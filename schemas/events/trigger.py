@@ -34,6 +34,23 @@ class TriggerCommand(Record):
         """``ns/trigger``."""
         return f"{self.namespace_id}/{self.trigger_id}".encode()
 
+    def result(self, status: RunStatus, revision: int, **fields: Any) -> "TriggerResult":
+        """The record of this job for ``trigger-results``; ``fields`` are those of its end."""
+        return TriggerResult(
+            job_id=self.job_id,
+            trigger_id=self.trigger_id,
+            namespace_id=self.namespace_id,
+            family=self.family,
+            action_type=self.action_type,
+            status=status,
+            revision=revision,
+            nominal_at=self.nominal_at,
+            triggered_at=self.triggered_at,
+            reason=self.reason,
+            measurement=self.measurement,
+            **fields,
+        )
+
 
 class TriggerResult(Record):
     """The state of one job, written when it is queued and when it ends. Readers keep the highest

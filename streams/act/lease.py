@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import RunStatus, TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_RESULTS
 from streams.runtime.database import Connection, notify
+from streams.runtime.job_end import NEWEST
 from streams.runtime.jobs import CHANNEL
 from streams.runtime.outbox import enqueue
 
@@ -43,25 +44,7 @@ class Job:
 
     def result(self, status: RunStatus, revision: int, **fields: Any) -> TriggerResult:
         """The record of this job for ``trigger-results``."""
-        command = self.command
-        return TriggerResult(
-            job_id=command.job_id,
-            trigger_id=command.trigger_id,
-            namespace_id=command.namespace_id,
-            family=command.family,
-            action_type=command.action_type,
-            status=status,
-            revision=revision,
-            nominal_at=command.nominal_at,
-            triggered_at=command.triggered_at,
-            reason=command.reason,
-            measurement=command.measurement,
-            **fields,
-        )
-
-
-NEWEST = "triggered.last_triggered_at IS NULL OR triggered.last_triggered_at <= %(triggered_at)s"
-"""Whether a job is the newest fire of its trigger, whose state ``last_execution_…`` tells."""
+        return self.command.result(status, revision, **fields)
 
 
 async def claim(connection: Connection, owner: str, now: datetime, lease: timedelta) -> Job | None:
@@ -82,7 +65,9 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
     row = await cursor.fetchone()
     if row is None:
         return None
-    job = Job(TriggerCommand.model_validate(row[0]), *row[1:7], (row[7], row[8]))
+    stored, epoch, revision, attempts, started_at, error, checkpoint, fraction, words = row
+    command = TriggerCommand.model_validate(stored)
+    job = Job(command, epoch, revision, attempts, started_at, error, checkpoint, (fraction, words))
     await _tell(connection, job, "processing", job.revision)
     return job
 

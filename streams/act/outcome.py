@@ -1,17 +1,14 @@
-"""The end of a job, in the caller's one transaction: job, trigger, baseline and result together or not at all."""
+"""The end of an action, in the caller's one transaction: job, trigger, baseline and result together or not."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from schemas.events.trigger import RunStatus
-from schemas.topics import TRIGGER_RESULTS
 from streams.act.failures import LeaseLostError
-from streams.act.lease import NEWEST, Job
+from streams.act.lease import Job
 from streams.runtime.database import Connection
-from streams.runtime.outbox import enqueue
+from streams.runtime.job_end import ENDED, Ending, end_job, trigger_values
 
 FAILURE_LIMIT = 5
 """Consecutive failed jobs after which a trigger stands still as ``failed`` (contract 4.7)."""
@@ -27,9 +24,14 @@ class Outcome:
     error: str | None = None
     """Why the job counts as failed although its action ended: what it wrote and found is kept."""
 
+    @property
+    def status(self) -> RunStatus:
+        """``completed`` or ``failed``."""
+        return "completed" if self.error is None else "failed"
+
 
 async def hold(connection: Connection, job: Job) -> None:
-    """Lock the job for its outcome; the first statement of the transaction.
+    """Lock the job for a write; the first statement of the transaction.
 
     Raises :class:`LeaseLostError` when another worker has claimed the job or it has ended.
     """
@@ -41,77 +43,28 @@ async def hold(connection: Connection, job: Job) -> None:
         raise LeaseLostError(f"job {job.job_id} is no longer held under claim {job.claim_epoch}")
 
 
-async def complete(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
-    """Write a success: the baseline frozen at the fire becomes the trigger's. After :func:`hold`."""
-    await _end_job(connection, job, "completed", now, None, outcome)
+async def end(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
+    """Write how the job ended. After :func:`hold`.
+
+    A success makes the baseline frozen at the fire the trigger's; a failure leaves it, and stops the trigger
+    after too many in a row.
+    """
+    ending = Ending(outcome.status, outcome.error, outcome.num_clusters, outcome.num_documents, outcome.facts)
+    await end_job(connection, job.command, ending, revision=job.revision + 1, started_at=job.started_at, now=now)
     await connection.execute(
-        "UPDATE trigger_state AS triggered SET successful_executions = successful_executions + 1,"
-        " total_executions = total_executions + 1, consecutive_failures = 0,"
-        " baseline_sketch = COALESCE(jobs.baseline_sketch, triggered.baseline_sketch),"
-        " baseline_snapshot = COALESCE(jobs.baseline_snapshot, triggered.baseline_snapshot),"
-        f" {_ENDED} FROM jobs WHERE jobs.job_id = %(job_id)s AND triggered.trigger_id = %(trigger_id)s",
-        _state(job, "completed", None),
+        f"UPDATE trigger_state AS triggered SET {_SUCCESS if outcome.error is None else _FAILURE}, {ENDED}"
+        " FROM jobs WHERE jobs.job_id = %(job_id)s AND triggered.trigger_id = %(trigger_id)s".encode(),
+        {**trigger_values(job.command, ending), "limit": FAILURE_LIMIT},
     )
 
 
-async def fail(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
-    """Write a failure: the trigger keeps its baseline, and stops after too many in a row. After :func:`hold`."""
-    error = outcome.error
-    await _end_job(connection, job, "failed", now, error, outcome)
-    await connection.execute(
-        "UPDATE trigger_state AS triggered SET total_executions = total_executions + 1,"
-        " consecutive_failures = consecutive_failures + 1,"
-        " status = CASE WHEN consecutive_failures + 1 >= %(limit)s AND status IN ('active', 'paused')"
-        " THEN 'failed' ELSE status END,"
-        f" {_ENDED} WHERE triggered.trigger_id = %(trigger_id)s",
-        {**_state(job, "failed", error), "limit": FAILURE_LIMIT},
-    )
-
-
-# Columns both endings set. An older job that ends late does not hide what the newest one is doing.
-_ENDED = (
-    "pending_job_id = NULLIF(triggered.pending_job_id, %(job_id)s),"
-    f" last_job_id = CASE WHEN {NEWEST} THEN %(job_id)s ELSE triggered.last_job_id END,"
-    f" last_execution_status = CASE WHEN {NEWEST} THEN %(status)s ELSE triggered.last_execution_status END,"
-    f" last_execution_error = CASE WHEN {NEWEST} THEN %(error)s::text ELSE triggered.last_execution_error END,"
-    " updated_at = now()"
+_SUCCESS = (
+    "successful_executions = successful_executions + 1, consecutive_failures = 0,"
+    " baseline_sketch = COALESCE(jobs.baseline_sketch, triggered.baseline_sketch),"
+    " baseline_snapshot = COALESCE(jobs.baseline_snapshot, triggered.baseline_snapshot)"
 )
-
-
-def _state(job: Job, status: RunStatus, error: str | None) -> dict[str, Any]:
-    return {
-        "job_id": job.job_id,
-        "trigger_id": job.command.trigger_id,
-        "triggered_at": job.command.triggered_at,
-        "status": status,
-        "error": error,
-    }
-
-
-async def _end_job(
-    connection: Connection, job: Job, status: RunStatus, now: datetime, error: str | None, outcome: Outcome
-) -> None:
-    revision = job.revision + 1
-    await connection.execute(
-        "UPDATE jobs SET status = %s, revision = %s, finished_at = %s, error = %s, outcome = %s,"
-        " lease_owner = NULL, lease_expires_at = NULL WHERE job_id = %s",
-        (
-            status,
-            revision,
-            now,
-            error,
-            None if outcome.facts is None else Jsonb(outcome.facts),
-            job.job_id,
-        ),
-    )
-    result = job.result(
-        status,
-        revision,
-        finished_at=now,
-        execution_time_ms=max(0, (now - job.started_at) // timedelta(milliseconds=1)),
-        error=error,
-        num_clusters=outcome.num_clusters,
-        num_documents=outcome.num_documents,
-        outcome=outcome.facts,
-    )
-    await enqueue(connection, TRIGGER_RESULTS, result.key, result.encode())
+_FAILURE = (
+    "consecutive_failures = consecutive_failures + 1,"
+    " status = CASE WHEN consecutive_failures + 1 >= %(limit)s AND triggered.status IN ('active', 'paused')"
+    " THEN 'failed' ELSE triggered.status END"
+)

@@ -29,7 +29,7 @@ from streams.act.actions import action_named
 from streams.act.actions.action import Action, Finish
 from streams.act.failures import ActionError, ChildDiedError, LeaseLostError
 from streams.act.lease import Job, claim, give_back, renew
-from streams.act.outcome import Outcome, complete, fail, hold
+from streams.act.outcome import Outcome, end, hold
 from streams.act.pool import Pool
 from streams.act.work import Work
 from streams.runtime import metrics
@@ -225,19 +225,18 @@ class Act:
         async with self._context.database.transaction() as connection:
             await hold(connection, job)
             outcome = await finish(connection, now)
-            await (complete if outcome.error is None else fail)(connection, job, outcome, now)
+            await end(connection, job, outcome, now)
         self._told(job, outcome)
 
     async def _commit_failure(self, job: Job, error: str) -> None:
         outcome = Outcome(error=error)
         async with self._context.database.transaction() as connection:
             await hold(connection, job)
-            await fail(connection, job, outcome, self._context.clock())
+            await end(connection, job, outcome, self._context.clock())
         self._told(job, outcome)
 
     def _told(self, job: Job, outcome: Outcome) -> None:
-        status = "completed" if outcome.error is None else "failed"
-        metrics.JOBS.labels(job.command.action_type, status).inc()
+        metrics.JOBS.labels(job.command.action_type, outcome.status).inc()
         if outcome.error is None:
             log.info("job_completed", station=self.name, job_id=job.job_id, documents=outcome.num_documents)
         else:

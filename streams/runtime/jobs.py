@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from schemas.events.trigger import TriggerCommand, TriggerResult
+from schemas.events.trigger import TriggerCommand
 from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.runtime.database import Connection, notify
 from streams.runtime.outbox import enqueue
@@ -63,19 +63,7 @@ async def queue_job(
         " last_execution_error = NULL, updated_at = now() WHERE trigger_id = %s",
         (command.triggered_at, command.job_id, command.trigger_id),
     )
-    pending = TriggerResult(
-        job_id=command.job_id,
-        trigger_id=command.trigger_id,
-        namespace_id=command.namespace_id,
-        family=command.family,
-        action_type=command.action_type,
-        status="pending",
-        revision=1,
-        nominal_at=command.nominal_at,
-        triggered_at=command.triggered_at,
-        reason=command.reason,
-        measurement=command.measurement,
-    )
+    pending = command.result("pending", 1)
     await enqueue(connection, TRIGGER_COMMANDS, command.key, command.encode())
     await enqueue(connection, TRIGGER_RESULTS, pending.key, pending.encode())
     await notify(connection, CHANNEL)

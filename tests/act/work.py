@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.act.failures import ActionError
+from streams.act.progress import report
 
 
 def double(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,3 +70,14 @@ def value_error(words: str) -> None:
 def bug(_: object) -> None:
     """What nobody expected."""
     raise KeyError("missing")
+
+
+def halfway(marker: str) -> None:
+    """Tell how far it is, then compute for ever."""
+    report(0.5, "fitting")
+    hang(marker)
+
+
+def square(number: int) -> int:
+    """A small computation."""
+    return number * number

@@ -149,10 +149,7 @@ async def end_job(context: Context, now: datetime, *, error: str | None = None) 
     assert job is not None
     async with context.database.transaction() as connection:
         await outcome.hold(connection, job)
-        if error is None:
-            await outcome.complete(connection, job, Outcome(), now)
-        else:
-            await outcome.fail(connection, job, error, now)
+        await outcome.end(connection, job, Outcome(error=error), now)
 
 
 async def set_body(context: Context, trigger_id: str, schedule_config: dict[str, Any]) -> None:
