@@ -68,6 +68,14 @@ class ExecutionHasher:
         return digest.digest()
 
 
+def decided_base(epoch: str, namespace_id: str, *parts: object) -> bytes:
+    """The part of an execution id that stands for the document where there is none: what a window or a sweep
+    decides, named by ``parts``."""
+    digest = hashlib.blake2b(epoch.encode(), digest_size=BASE_BYTES, person=b"tw-decided")
+    digest.update("\x00".join((namespace_id, *map(str, parts))).encode())
+    return digest.digest()
+
+
 class ExecutionRef(NamedTuple):
     """An alert execution id taken apart: the document part and the alert's number."""
 

@@ -2,6 +2,9 @@
 
 The document part is written once and each execution stays narrow, because eighty alerts may fire on one
 document (design section 2, cost of a result). ``expand`` turns a record into the results a reader knows.
+
+A document that an alert with a window counts is no execution yet: it travels as a *contribution* beside them, for
+the trigger station. What a window or a sweep decides comes as a record of its own, without a document.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +17,7 @@ import orjson
 
 from schemas.errors import DecodeError
 from schemas.ids import BASE_BYTES, execution_id
-from schemas.times import format_instant, parse_instant
+from schemas.times import TimeDomain, format_instant, parse_instant
 
 T = TypeVar("T")
 
@@ -49,11 +52,32 @@ class AlertHit:
     """Raw similarity per feature URI, for alerts that search features."""
     found: Found | None = None
     """For alerts that look the document up; of any other, the document itself is the one match."""
+    triggered: bool = True
+    """False for a sweep whose condition did not hold: recorded, and nobody is told."""
+    held: str | None = None
+    """Why nobody is told although it fired; ``None`` where the cooldown decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What a document adds to a window of an alert: a match, or (``documents`` 0) only that it was checked."""
+
+    alert_id: str
+    series: str
+    """What is counted together: another question, another series."""
+    step_seconds: int
+    """Width of the buckets that are counted into."""
+    time_domain: TimeDomain
+    documents: int = 1
+    score: float = 1.0
+    values: Sequence[int | float] = ()
+    """Of the field that the window aggregates."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertResultRecord:
-    """What one document event set off."""
+    """What one document event set off. A record of a window or a sweep has no document: its ``document_id`` and
+    ``source_topic`` are empty, and ``occurred_at`` is the instant it was decided for."""
 
     base: bytes
     """Document part of the execution ids, 12 bytes."""
@@ -78,6 +102,7 @@ class AlertResultRecord:
     """The document part was cut because the record would have been too large."""
     document: dict[str, Any] = field(default_factory=dict)
     """The document's root fields, as a reader of the result sees them."""
+    contributions: Sequence[Contribution] = ()
 
     def executions(self) -> Iterator[tuple[str, AlertHit]]:
         """Each alert execution of the record with its id."""
@@ -125,12 +150,15 @@ class ResultWriter:
         caused_by: Sequence[str] = (),
         truncated: bool = False,
         document: Mapping[str, Any] | None = None,
+        contributions: Sequence[bytes] = (),
     ) -> bytes:
-        """One record; arguments as the fields of :class:`AlertResultRecord`, ``occurred_at`` as it is written."""
+        """One record; arguments as the fields of :class:`AlertResultRecord`, ``occurred_at`` as it is written,
+        contributions as :func:`encode_contribution` gives them."""
         part = base.hex()
         opening = f'{{"execution_id":"exec_{part}'
+        source = _json(document_id) if document_id else ""
         head = (
-            f'{{"base":"{part}{self._place}{_json(document_id)}{self._position}{partition},{offset}]'
+            f'{{"base":"{part}{self._place}{source}{self._position}{partition},{offset}]'
             f',"appended_at":"{_instant(appended_at)}","occurred_at":"{occurred_at}{self._checked}'
         )
         pieces = [head.encode(), f",{opening}".encode().join((b"", *executions))[1:], b"]"]
@@ -142,6 +170,8 @@ class ResultWriter:
             pieces += (b',"caused_by":', orjson.dumps(caused_by))
         if truncated:
             pieces.append(b',"truncated":true')
+        if contributions:
+            pieces += (b',"contributions":[', b",".join(contributions), b"]")
         if document:
             pieces += (b',"document":', orjson.dumps(document))
         pieces.append(b"}")
@@ -181,14 +211,31 @@ def encode_execution(hit: AlertHit) -> bytes:
     """One execution, without the document part of its id, for :class:`ResultWriter`."""
     writer = ExecutionWriter(hit.alert_number, hit.alert_id, hit.alert_version, hit.retriever_id)
     value = writer.write(hit.score, hit.reason, hit.matched_features)
-    if hit.found is None:
-        return value
-    found = {
-        "match_count": hit.found.count,
-        "matches": hit.found.matches,
-        "reference_position": hit.found.position,
+    more: dict[str, Any] = {}
+    if hit.found is not None:
+        more["match_count"] = hit.found.count
+        more["matches"] = hit.found.matches
+        more["reference_position"] = hit.found.position
+    if not hit.triggered:
+        more["triggered"] = False
+    if hit.held is not None:
+        more["held"] = hit.held
+    return b"%b,%b" % (value[:-1], orjson.dumps(more)[1:]) if more else value
+
+
+def encode_contribution(contribution: Contribution) -> bytes:
+    """One contribution, for :class:`ResultWriter`."""
+    value: dict[str, Any] = {
+        "alert_id": contribution.alert_id,
+        "series": contribution.series,
+        "step_seconds": contribution.step_seconds,
+        "time_domain": contribution.time_domain,
+        "documents": contribution.documents,
+        "score": contribution.score,
     }
-    return b"%b,%b" % (value[:-1], orjson.dumps(found)[1:])
+    if contribution.values:
+        value["values"] = contribution.values
+    return orjson.dumps(value)
 
 
 def encode_alert_result(record: AlertResultRecord) -> bytes:
@@ -214,6 +261,7 @@ def encode_alert_result(record: AlertResultRecord) -> bytes:
         caused_by=record.caused_by,
         truncated=record.truncated,
         document=record.document,
+        contributions=[encode_contribution(one) for one in record.contributions],
     )
 
 
@@ -235,7 +283,7 @@ def decode_alert_result(value: bytes | None) -> AlertResultRecord:
             base=base,
             namespace_id=_checked(raw["namespace_id"], str),
             collection_id=_checked(raw["collection_id"], str),
-            document_id=_checked(raw["source_documents"][0], str),
+            document_id=_checked(raw["source_documents"][0], str) if raw["source_documents"] else "",
             source_topic=_checked(topic, str),
             source_partition=_checked(partition, int),
             source_offset=_checked(offset, int),
@@ -250,6 +298,7 @@ def decode_alert_result(value: bytes | None) -> AlertResultRecord:
             caused_by=tuple(raw.get("caused_by", ())),
             truncated=bool(raw.get("truncated", False)),
             document=_checked(raw.get("document", {}), dict),
+            contributions=tuple(_contribution_from_raw(one) for one in raw.get("contributions", ())),
         )
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, DecodeError):
@@ -276,6 +325,29 @@ def _hit_from_raw(base: bytes, raw: dict[str, Any]) -> AlertHit:
         reason=_checked(raw["reason"], str),
         matched_features=raw.get("matched_features"),
         found=_found_from_raw(raw) if "match_count" in raw else None,
+        triggered=_checked(raw.get("triggered", True), bool),
+        held=None if raw.get("held") is None else _checked(raw["held"], str),
+    )
+
+
+def _contribution_from_raw(raw: dict[str, Any]) -> Contribution:
+    domain = raw["time_domain"]
+    if domain not in ("event_time", "processing_time"):
+        raise DecodeError(f"there is no time domain {domain!r}")
+    step, documents = _checked(raw["step_seconds"], int), _checked(raw["documents"], int)
+    if step < 1 or documents < 0:
+        raise DecodeError("a contribution counts documents, in buckets of at least one second")
+    values = _checked(raw.get("values", []), list)
+    if any(type(value) not in (int, float) for value in values):
+        raise DecodeError("the values of a contribution are numbers")
+    return Contribution(
+        alert_id=_checked(raw["alert_id"], str),
+        series=_checked(raw["series"], str),
+        step_seconds=step,
+        time_domain=domain,
+        documents=documents,
+        score=float(raw["score"]),
+        values=values,
     )
 
 

@@ -11,6 +11,7 @@ from schemas.errors import DecodeError
 from schemas.events.alert_result import (
     AlertHit,
     AlertResultRecord,
+    Contribution,
     Found,
     decode_alert_result,
     encode_alert_result,
@@ -22,7 +23,15 @@ from schemas.events.notification import DeliveryRecord
 from schemas.events.progress import MatchProgress
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.events.trigger import TriggerCommand, TriggerResult
-from schemas.headers import MAX_CAUSE_DEPTH, DefinitionsVersion, header, parse_causes
+from schemas.headers import (
+    MAX_CAUSE_DEPTH,
+    CauseDepthError,
+    DefinitionsVersion,
+    format_causes,
+    header,
+    parse_causes,
+    with_cause,
+)
 from schemas.times import format_instant, parse_instant
 
 AT = datetime(2014, 10, 1, 12, 30, tzinfo=UTC)
@@ -91,6 +100,57 @@ LOOKED_UP_BYTES = RESULT_BYTES.replace(
 def test_alert_result_of_a_look_up_golden_bytes_and_round_trip() -> None:
     assert encode_alert_result(LOOKED_UP) == LOOKED_UP_BYTES
     assert decode_alert_result(LOOKED_UP_BYTES) == LOOKED_UP
+
+
+DECIDED = replace(
+    RESULT,
+    document_id="",
+    source_topic="",
+    source_partition=0,
+    source_offset=0,
+    hits=[
+        AlertHit(17, "alt_x", 4, "ret_y", 1.0, "none", None, Found(0, [], {}), triggered=False, held="told once")
+    ],
+    contributions=(Contribution("alt_w", "5e41", 6, "event_time", 1, 0.5, [3, 0.25]),),
+)
+DECIDED_BYTES = (
+    RESULT_BYTES.replace(
+        b'"source_documents":["d1"],"position":["documents",2,41]', b'"source_documents":[],"position":["",0,0]'
+    )
+    .replace(
+        b'"score":0.5,"reason":"because","matched_features":{"f":0.5}}',
+        b'"score":1.0,"reason":"none","match_count":0,"matches":[],"reference_position":{},"triggered":false,'
+        b'"held":"told once"}',
+    )
+    .replace(
+        b',"document":{',
+        b',"contributions":[{"alert_id":"alt_w","series":"5e41","step_seconds":6,"time_domain":"event_time",'
+        b'"documents":1,"score":0.5,"values":[3,0.25]}],"document":{',
+    )
+)
+
+
+def test_alert_result_without_a_document_and_contributions_golden_bytes_and_round_trip() -> None:
+    assert encode_alert_result(DECIDED) == DECIDED_BYTES
+    assert decode_alert_result(DECIDED_BYTES) == DECIDED
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("alert_id", 3),
+        ("step_seconds", 0),
+        ("documents", -1),
+        ("time_domain", "lunar"),
+        ("values", ["1"]),
+        ("values", [True]),
+    ],
+)
+def test_a_broken_contribution_is_refused(field: str, value: object) -> None:
+    raw = orjson.loads(DECIDED_BYTES)
+    raw["contributions"][0][field] = value
+    with pytest.raises(DecodeError):
+        decode_alert_result(orjson.dumps(raw))
 
 
 @pytest.mark.parametrize(
@@ -289,6 +349,16 @@ def test_headers() -> None:
     assert len(parse_causes(",".join(["alt_1"] * MAX_CAUSE_DEPTH))) == MAX_CAUSE_DEPTH
     with pytest.raises(DecodeError, match="x-caused-by"):
         parse_causes(",".join(["alt_1"] * (MAX_CAUSE_DEPTH + 1)))
+
+
+def test_a_chain_of_causes_grows_to_its_limit_and_names_those_in_it() -> None:
+    causes: tuple[str, ...] = ()
+    for number in range(MAX_CAUSE_DEPTH):
+        causes = with_cause(causes, f"trig_{number}")
+        assert parse_causes(format_causes(causes)) == causes
+    assert with_cause(causes, "trig_0") == causes
+    with pytest.raises(CauseDepthError, match="trig_0 → trig_1 → trig_2 → trig_3 → alt_x.*watch another"):
+        with_cause(causes, "alt_x")
 
 
 def test_instants() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.events.alert_result import (
     AlertHit,
     AlertResultRecord,
+    Contribution,
     Found,
     decode_alert_result,
     encode_alert_result,
@@ -36,6 +37,19 @@ hits = st.builds(
     reason=texts,
     matched_features=st.none() | st.dictionaries(texts, st.floats(-1, 1), max_size=2),
     found=st.none() | founds,
+    triggered=st.booleans(),
+    held=st.none() | texts,
+)
+numbers: st.SearchStrategy[int | float] = st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9)
+contributions = st.builds(
+    Contribution,
+    alert_id=texts,
+    series=texts,
+    step_seconds=st.integers(1, 99),
+    time_domain=st.sampled_from(["event_time", "processing_time"]),
+    documents=st.integers(0, 1),
+    score=st.floats(0, 1),
+    values=st.lists(numbers, max_size=2),
 )
 records = st.builds(
     AlertResultRecord,
@@ -57,6 +71,7 @@ records = st.builds(
     caused_by=st.lists(texts, max_size=3).map(tuple),
     truncated=st.booleans(),
     document=st.dictionaries(texts, values, max_size=3),
+    contributions=st.lists(contributions, max_size=3),
 )
 
 
@@ -65,7 +80,7 @@ def plain(record: AlertResultRecord) -> dict[str, Any]:
         "base": record.base.hex(),
         "namespace_id": record.namespace_id,
         "collection_id": record.collection_id,
-        "source_documents": [record.document_id],
+        "source_documents": [record.document_id] if record.document_id else [],
         "position": [record.source_topic, record.source_partition, record.source_offset],
         "appended_at": format_instant(record.appended_at),
         "occurred_at": format_instant(record.occurred_at),
@@ -79,6 +94,7 @@ def plain(record: AlertResultRecord) -> dict[str, Any]:
         "asset_id": record.asset_id,
         "caused_by": record.caused_by,
         "truncated": record.truncated,
+        "contributions": [contribution(one) for one in record.contributions],
         "document": record.document,
     }
     return raw | {name: value for name, value in optional.items() if value or (value == "" and name == "asset_id")}
@@ -100,7 +116,23 @@ def execution(base: bytes, hit: AlertHit) -> dict[str, Any]:
         raw["match_count"] = hit.found.count
         raw["matches"] = hit.found.matches
         raw["reference_position"] = hit.found.position
+    if not hit.triggered:
+        raw["triggered"] = False
+    if hit.held is not None:
+        raw["held"] = hit.held
     return raw
+
+
+def contribution(one: Contribution) -> dict[str, Any]:
+    raw = {
+        "alert_id": one.alert_id,
+        "series": one.series,
+        "step_seconds": one.step_seconds,
+        "time_domain": one.time_domain,
+        "documents": one.documents,
+        "score": one.score,
+    }
+    return raw | ({"values": one.values} if one.values else {})
 
 
 @given(records)
