@@ -18,13 +18,22 @@ CAUSED_BY: Final = "x-caused-by"
 WATERMARK: Final = "x-watermark"
 """ISO 8601 instant: everything of this source that occurred before it was acknowledged before this record
 was sent. Lets event time advance exactly where a producer keeps several records in flight."""
+LATE: Final = "x-late"
+"""ISO 8601 instant, only on a document that is late in its source: how far the source had come before it. It is
+the order of the source that says so, so every replay of the source says the same, however fast it is."""
 SOURCE_POSITION: Final = "x-source-position"
-"""On ``references``: ``partition:offset`` of the record of ``documents`` this version of the document is from."""
+"""On ``references``: ``partition:offset`` of the record of ``documents`` this version of the document is from.
+On ``documents``: of the version that this write was made from; where another write came in between, it is void."""
 PRODUCER: Final = "x-producer"
 """A name of the producer, for whoever reads its dead letters; optional."""
 
 MAX_CAUSE_DEPTH: Final = 4
 """Causes a write may have. A longer chain is a loop of alerts and triggers that set each other off."""
+
+
+class CauseDepthError(ValueError):
+    """A write that would have more causes than :data:`MAX_CAUSE_DEPTH`: alerts and triggers set each other off.
+    The message says which, and what to do."""
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -67,6 +76,25 @@ def parse_causes(text: str | None) -> tuple[str, ...]:
     if len(causes) > MAX_CAUSE_DEPTH:
         raise DecodeError(f"header {CAUSED_BY} names {len(causes)} causes, allowed are {MAX_CAUSE_DEPTH}")
     return causes
+
+
+def with_cause(causes: tuple[str, ...], own: str) -> tuple[str, ...]:
+    """The chain of causes of what the alert or trigger ``own`` writes on account of a write with ``causes``.
+    Raises :class:`CauseDepthError`."""
+    if own in causes:
+        return causes
+    if len(causes) >= MAX_CAUSE_DEPTH:
+        raise CauseDepthError(
+            f"{' → '.join(causes)} → {own}: a write may have {MAX_CAUSE_DEPTH} causes at most, so nothing was"
+            " written; these alerts and triggers set each other off: let one of them watch another collection,"
+            " or narrow its filters"
+        )
+    return (*causes, own)
+
+
+def format_causes(causes: Iterable[str]) -> str:
+    """The value of the header, as :func:`parse_causes` reads it."""
+    return ",".join(causes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import StoredDefinition, current_version, find_definition, put_definition
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.outbox import MAX_RECORD_BYTES
 
 VERSION_HEADER = "X-Definitions-Version"
-MAX_RECORD_BYTES = 900_000
-"""Largest record a write may put on a topic: brokers take one megabyte by default, headers included."""
 
 
 @asynccontextmanager

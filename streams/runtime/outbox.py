@@ -10,6 +10,8 @@ from streams.runtime.database import Connection, notify
 
 CHANNEL = "tidewatch_outbox"
 """PostgreSQL notification channel that wakes the relay."""
+MAX_RECORD_BYTES = 900_000
+"""Largest record a write may put on a topic: brokers take one megabyte by default, headers included."""
 
 
 async def enqueue(

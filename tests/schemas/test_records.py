@@ -357,7 +357,7 @@ def test_a_chain_of_causes_grows_to_its_limit_and_names_those_in_it() -> None:
         causes = with_cause(causes, f"trig_{number}")
         assert parse_causes(format_causes(causes)) == causes
     assert with_cause(causes, "trig_0") == causes
-    with pytest.raises(CauseDepthError, match="trig_0 → trig_1 → trig_2 → trig_3 → alt_x.*watch another"):
+    with pytest.raises(CauseDepthError, match=r"trig_0 → trig_1 → trig_2 → trig_3 → alt_x.*watch another"):
         with_cause(causes, "alt_x")
 
 

@@ -5,21 +5,18 @@ import secrets
 from fastapi import APIRouter, Response
 
 from schemas.api.document import CountResponse, DeletedResponse, DocumentCreateRequest, DocumentResponse
-from schemas.events.document import DELETED, DocumentEvent, encode_document_event
-from schemas.headers import DEFINITIONS_VERSION
+from schemas.events.document import DELETED, DocumentEvent
 from schemas.ids import new_id
-from schemas.topics import DOCUMENTS
 from streams.api.counts import document_counts
 from streams.api.documents import document_response, event_of
 from streams.api.names import check_name
-from streams.api.store import MAX_RECORD_BYTES, VERSION_HEADER, require
+from streams.api.store import VERSION_HEADER, require
 from streams.api.stored import stored_document
 from streams.runtime.database import Connection
-from streams.runtime.definitions import current_version
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.outbox import enqueue
+from streams.runtime.writes import DocumentTooLargeError, queue_writes, write_of
 
 router = APIRouter(
     prefix="/v1/collections/{collection_identifier}/documents", tags=["documents"], route_class=JsonRoute
@@ -29,12 +26,11 @@ router = APIRouter(
 async def _publish(connection: Connection, event: DocumentEvent, answer: Response) -> None:
     """Queue an event with the definitions version of this transaction, so that it is checked against every
     alert attached before it was written."""
-    value = encode_document_event(event)
-    if len(value) > MAX_RECORD_BYTES:
-        raise ApiError(413, f"The document is larger than {MAX_RECORD_BYTES} bytes")
-    version = str(await current_version(connection))
-    await enqueue(connection, DOCUMENTS, event.key, value, {DEFINITIONS_VERSION: version})
-    answer.headers[VERSION_HEADER] = version
+    try:
+        write = write_of(event)
+    except DocumentTooLargeError as error:
+        raise ApiError(413, str(error)) from error
+    answer.headers[VERSION_HEADER] = await queue_writes(connection, [write])
 
 
 @router.post("")

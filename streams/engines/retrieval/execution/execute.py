@@ -145,23 +145,37 @@ async def execute_tail(
     """The rows that the last stages of a standing alert make of one matching document (``Plan.tail``); ``inputs``
     are the plan's constants. What is to be said of it goes to ``warnings``. Raises :class:`StageError`, of a
     budget used up too."""
-    run = Run(
-        corpus=corpus,
-        inputs=inputs,
-        now=now,
-        budget=Budget(clock, max_time_ms, max_credits),
-        definitions=definitions or NoDefinitions(),
-        collections=None,
-        seed=seed,
-        nesting=_nested,
-        first=False,
-    )
+    budget = Budget(clock, max_time_ms, max_credits)
+    run = run_on_rows(corpus, inputs, now=now, budget=budget, definitions=definitions, seed=seed)
     execution = await _stages(run, tail, [row], watch)
     if warnings is not None:
         warnings += run.notes.warnings
     if execution.error is not None:
         raise StageError(execution.error)
     return execution.rows
+
+
+def run_on_rows(
+    corpus: Corpus,
+    inputs: Mapping[str, Any],
+    *,
+    now: datetime,
+    budget: Budget,
+    definitions: Definitions | None = None,
+    seed: str = "",
+) -> Run:
+    """What stages may use that are given their rows instead of finding them."""
+    return Run(
+        corpus=corpus,
+        inputs=inputs,
+        now=now,
+        budget=budget,
+        definitions=definitions or NoDefinitions(),
+        collections=None,
+        seed=seed,
+        nesting=_nested,
+        first=False,
+    )
 
 
 async def _nested(outer: Run, retriever: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Row]:

@@ -1,6 +1,6 @@
 """``taxonomy_enrich``: documents matched against a taxonomy and given its fields (contract 4.11 and 6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -20,7 +20,7 @@ from streams.engines.retrieval.stages.taxonomy import (
     every,
     roots,
 )
-from streams.engines.retrieval.stages.values import put, value, values
+from streams.engines.retrieval.stages.values import identity, put, value, values
 
 if TYPE_CHECKING:
     from streams.engines.retrieval.execution.run import Definitions
@@ -78,12 +78,12 @@ async def run(rows: list[Row], parameters: Parameters, run: Run) -> list[Row]:
         if not run.fits(parameters.when, row):
             enriched.append(row)
             continue
-        chains = await _assignments(row, nodes, parameters, run)
+        chains = await assignments(row, nodes, parameters, run)
         enriched += [_given(row, chain, parameters) for chain in chains] or [row]
     return enriched
 
 
-async def _assignments(row: Row, nodes: Sequence[Node], parameters: Parameters, run: Run) -> list[Chain]:
+async def assignments(row: Row, nodes: Sequence[Node], parameters: Parameters, run: Run) -> list[Chain]:
     """The best assignments, by the score of their deepest match; of equal ones the deeper first."""
     found = await _descend(row, nodes, (), parameters, run)
     found.sort(key=lambda chain: (-_score(chain[-1].hit), -len(chain)))
@@ -140,33 +140,60 @@ def _score(hit: Row) -> float:
 def _given(row: Row, chain: Chain, parameters: Parameters) -> Row:
     """The row with the fields of an assignment, root to leaf, so that deeper levels override."""
     copied = False
-    for match in chain if parameters.include_ancestors else chain[-1:]:
-        fields = parameters.fields or match.node.enrichment_fields
-        for field in fields or ():
-            copied = True
-            row = _copied(row, match.hit, field)
+    for match, field in _fields(chain, parameters):
+        copied = True
+        row = _copied(row, match.hit, field)
     target = parameters.result_field or (None if copied else RESULT_FIELD)
-    if target is None:
+    return row if target is None else put(row, target, assignment(chain, parameters))
+
+
+def written_back(row: Row, chains: Sequence[Chain], parameters: Parameters) -> Row:
+    """One row with the fields of all its assignments, best first, to be kept: the best gives what replaces, all of
+    them what appends, and nothing is appended that is there already. Done again it changes nothing."""
+    copied = False
+    for rank, chain in enumerate(chains):
+        for match, field in _fields(chain, parameters):
+            copied = True
+            if rank == 0 or field.merge_mode == "append":
+                row = _copied(row, match.hit, field, once=True)
+    target = parameters.result_field or (None if copied else RESULT_FIELD)
+    if target is None or not chains:
         return row
+    made = [assignment(chain, parameters) for chain in chains]
+    return put(row, target, made[0] if parameters.top_k == 1 else made)
+
+
+def assignment(chain: Chain, parameters: Parameters) -> dict[str, Any]:
+    """What a row was matched to."""
     leaf = chain[-1]
-    assignment = {
+    return {
         "taxonomy_id": parameters.taxonomy_id,
         "collection_id": leaf.hit.collection_id,
         "document_id": leaf.hit.document_id,
         "score": leaf.hit.score,
         "path": [match.node.label or match.node.collection_id for match in chain],
     }
-    return put(row, target, assignment)
 
 
-def _copied(row: Row, hit: Row, field: EnrichmentField) -> Row:
+def _fields(chain: Chain, parameters: Parameters) -> Iterator[tuple[Match, EnrichmentField]]:
+    for match in chain if parameters.include_ancestors else chain[-1:]:
+        for field in parameters.fields or match.node.enrichment_fields or ():
+            yield match, field
+
+
+def _copied(row: Row, hit: Row, field: EnrichmentField, *, once: bool = False) -> Row:
     found = values(hit, field.field_path)
     if not found:
         return row
     one = found[0] if len(found) == 1 else found
-    if field.merge_mode == "append":
-        return appended(row, field.target, one if isinstance(one, list) else [one])
-    return put(row, field.target, one)
+    if field.merge_mode != "append":
+        return put(row, field.target, one)
+    items = one if isinstance(one, list) else [one]
+    if once:
+        there = value(row, field.target)
+        known = {identity(item) for item in (there if isinstance(there, list) else [there])}
+        items = [item for item in items if identity(item) not in known]
+    return appended(row, field.target, items) if items or not once else row
 
 
 def asks(parameters: Parameters, definitions: "Definitions", place: str) -> list[Mapping[str, Any]]:

@@ -1,0 +1,60 @@
+"""Documents the system writes: one path into it, the same for the API, for actions and for channels.
+
+A write is a whole document event in the outbox, in the transaction of whoever decides it. It carries the
+definitions version of that transaction, so that every alert attached before it is checked on it (design section 3,
+Causality), and the alerts and triggers it is an effect of, so that none of them fires on it (section 3, Loops).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.events.document import DocumentEvent, encode_document_event
+from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION, SOURCE_POSITION, SourcePosition, format_causes
+from schemas.topics import DOCUMENTS
+from streams.runtime.database import Connection
+from streams.runtime.definitions import current_version
+from streams.runtime.outbox import MAX_RECORD_BYTES, Outgoing, enqueue_all
+
+
+class DocumentTooLargeError(ValueError):
+    """A document that no record can hold; the message says how large it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One document event, ready to be queued."""
+
+    key: bytes
+    value: bytes
+    made_from: SourcePosition | None
+
+
+def write_of(event: DocumentEvent, made_from: SourcePosition | None = None) -> Write:
+    """A document event as a write. ``made_from`` says which stored version of the document it was made from: where
+    another write of that document comes in between, this one is void. Its ``event_id`` must be derived from what
+    makes it: the relay and a worker that takes over may send it twice, and the second is then nothing.
+
+    Raises :class:`DocumentTooLargeError`.
+    """
+    assert event.event_id is not None
+    value = encode_document_event(event)
+    if len(value) > MAX_RECORD_BYTES:
+        raise DocumentTooLargeError(f"The document is larger than {MAX_RECORD_BYTES} bytes")
+    return Write(event.key, value, made_from)
+
+
+async def queue_writes(connection: Connection, writes: Iterable[Write], causes: tuple[str, ...] = ()) -> str:
+    """Queue document events in the caller's transaction, in order. ``causes`` are the alerts and triggers they are
+    an effect of, oldest first. Returns the definitions version they carry."""
+    version = str(await current_version(connection))
+    headers = {DEFINITIONS_VERSION: version}
+    if causes:
+        headers[CAUSED_BY] = format_causes(causes)
+    await enqueue_all(connection, DOCUMENTS, (_outgoing(write, headers) for write in writes))
+    return version
+
+
+def _outgoing(write: Write, headers: dict[str, str]) -> Outgoing:
+    if write.made_from is not None:
+        headers = {**headers, SOURCE_POSITION: str(write.made_from)}
+    return Outgoing(write.key, write.value, headers)
