@@ -23,7 +23,7 @@ from streams.runtime.job_end import cancel_job
 from tests.act import work as children
 from tests.act.support import START, FakeClock, add_trigger, command, job_row, queue, results, trigger_row
 from tests.act.test_pool import gone
-from tests.act.test_station import ended, has_status, running, with_settings
+from tests.act.test_station import ended, has_status, running
 from tests.support import eventually
 
 Install = Callable[[Action], None]
