@@ -24,7 +24,7 @@ from streams.engines.retrieval.execution.sizes import QuerySize, check_sizes, qu
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.engines.retrieval.percolate.plan import Plan
-from streams.engines.retrieval.templates.filling import holds_template
+from streams.engines.retrieval.templates.filling import holds_template, surely_plain
 
 _ASK: Final = (
     "ask a running system what it finds, by POST /v1/alerts/{alert}/explain with a document and the collection_id"
@@ -125,8 +125,7 @@ class _Reading:
         if alert is None:
             return
         waiting = _Waiting(item.place, _body(alert), retriever, collections)
-        # An attachment further on may give a template its inputs.
-        if retriever is None or retriever["collection_identifiers"] or holds_template(retriever["stages"]):
+        if retriever is None or retriever["collection_identifiers"] or _waits(retriever["stages"]):
             self._alerts.append(waiting)
         else:
             self._alerts.extend(self._compiled(waiting, retriever, None, collections))
@@ -210,6 +209,11 @@ class _Reading:
     def _set(self, names: Iterable[str]) -> frozenset[str]:
         """One object for equal sets: most alerts of a manifest are attached alike."""
         return self._sets.setdefault(tuple(sorted(names)), frozenset(names))
+
+
+def _waits(stages: list[JsonObject]) -> bool:
+    """Whether an attachment further on may give a template its inputs."""
+    return not surely_plain(stages) and holds_template(stages)
 
 
 def _entry(name: str) -> bytes:

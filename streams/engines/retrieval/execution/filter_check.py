@@ -9,7 +9,12 @@ from pydantic_core import PydanticCustomError
 
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, parse_filter
-from streams.engines.retrieval.templates.filling import holds_template, is_template, references
+from streams.engines.retrieval.templates.filling import (
+    holds_template,
+    is_template,
+    references,
+    surely_plain,
+)
 
 BAD_FILTER: Final = "bad_filter"
 """The type of the validation error of :data:`FilterTree`."""
@@ -34,7 +39,7 @@ class WrittenFilter:
 def read_filter(raw: Any, place: str, *, case_sensitive: bool = False) -> WrittenFilter:
     """Parse a filter, as far as it is written out. Raises :class:`FilterError` naming the place for one that no
     inputs can make right."""
-    if not holds_template(raw):
+    if surely_plain(raw) or not holds_template(raw):
         return WrittenFilter(raw, parse_filter(raw, case_sensitive_default=case_sensitive, place=place))
     if not is_template(raw):
         parse_filter(_written(raw, place), place=place)

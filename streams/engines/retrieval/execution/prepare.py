@@ -12,7 +12,7 @@ from streams.engines.retrieval.stages import validation
 from streams.engines.retrieval.stages.parameters import PLACEHOLDERS
 from streams.engines.retrieval.stages.registry import STAGES, unavailable
 from streams.engines.retrieval.stages.stage import Stage
-from streams.engines.retrieval.templates.filling import Reference, holds_template, references
+from streams.engines.retrieval.templates.filling import Reference, holds_template, references, surely_plain
 
 MAX_STAGES: Final = 50
 _NOTHING: Final[frozenset[Reference]] = frozenset()
@@ -111,9 +111,10 @@ def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
     before = config.get("pre_filters", stage.get("pre_filters"))
     after = config.get("post_filters", stage.get("post_filters"))
     named, waits = _NOTHING, False
-    if holds_template([raw, before, after]) or _template_key(raw):
-        written = {**raw, "pre_filters": before, "post_filters": after}
-        named, waits = _check_templates(found, written, place)
+    written = [raw, before, after]
+    if not surely_plain(written) and (holds_template(written) or _template_key(raw)):
+        parts = {**raw, "pre_filters": before, "post_filters": after}
+        named, waits = _check_templates(found, parts, place)
     ready = None
     try:
         pre = None if before is None else read_filter(before, "pre_filters")

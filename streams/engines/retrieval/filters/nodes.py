@@ -113,7 +113,7 @@ def describe(node: Node) -> str:
 
 def _inner(node: Node) -> str:
     text = describe(node)
-    return f"({text})" if isinstance(node, And | Or) and len(node.parts) > 1 else text
+    return f"({text})" if isinstance(node, (And, Or)) and len(node.parts) > 1 else text
 
 
 def _describe(asked: Condition) -> str:

@@ -27,6 +27,7 @@ MAX_DEPTH: Final = 10
 
 _LOGICAL: Final = ("AND", "OR", "NOT")
 _LEAF: Final = frozenset(("field", "operator", "value", "case_sensitive"))
+_SCALARS: Final = frozenset((str, int, float, bool))
 _ABSENT: Final = object()
 
 
@@ -186,7 +187,7 @@ def _make(path: Path, name: str, value: Any, case_sensitive: bool, place: str) -
             f"{place}{error.where}",
             f"{name} takes {operator.accepts}, found {_kind(found)}" + (f": {detail}" if detail else ""),
         ) from error
-    if isinstance(value, list | Mapping):
+    if type(value) not in _SCALARS and isinstance(value, (list, Mapping)):
         spelled: Hashable = shorten(to_json(value)).encode()
     else:
         spelled = operand if operand == value and type(operand) is type(value) else value

@@ -1,17 +1,15 @@
 """A retriever and its alert as a percolation plan, or the reason why they cannot be one (design section 4)."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.execution.filter_check import read_filter
 from streams.engines.retrieval.execution.prepare import PreparedStage, prepare
-from streams.engines.retrieval.filters.nodes import ALWAYS, Node, all_of, conditions, describe
+from streams.engines.retrieval.filters.nodes import all_of, conditions
 from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
 from streams.engines.retrieval.percolate.draft import Draft
 from streams.engines.retrieval.percolate.plan import COMPARISONS, NO_INPUTS, Plan, ScoreTest
-
-MAX_REASON: Final = 300
 
 
 def compile_plan(
@@ -47,7 +45,6 @@ def compile_plan(
         searches,
         draft.fusion,
         tests,
-        _reason(predicate),
         tail,
         inputs if tail else NO_INPUTS,
         prepared.max_time_ms,
@@ -163,10 +160,3 @@ def _threshold(draft: Draft, raw: Any, tailed: bool) -> None:
         draft.add_filter(read_filter(rule, "threshold"), "threshold")
     except FilterError as error:
         raise PlanError(str(error)) from error
-
-
-def _reason(predicate: Node) -> str:
-    if predicate == ALWAYS:
-        return ""
-    text = describe(predicate)
-    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."

@@ -32,6 +32,8 @@ class FieldIndex:
 
     def __init__(self, path: Path, number_of: Callable[[Requirement], int]) -> None:
         self.path = path
+        self.uses = 0
+        """How often conjunctions ask for a requirement."""
         self.strings: dict[str, Cell] = {}
         """What :meth:`one` found for strings lately; always the same dictionary."""
         self._scalars: dict[int | float | None, Cell] = {}
@@ -60,6 +62,8 @@ class FieldIndex:
         self._composites = CompositeIndex(number_of)
         self._by_string_alone = True
         """Whether what a string meets is known from the finders."""
+        self._remembers = False
+        """Whether anything has been found since :meth:`ask`."""
 
     def add(self, requirement: Requirement, number: int) -> None:
         """Let the values that meet a requirement be found under its number."""
@@ -78,8 +82,12 @@ class FieldIndex:
             else:
                 self._composites.add(requirement.node, number)
 
-    def forget(self) -> None:
-        """Find out anew what values meet, because a requirement came or is asked for in a new way."""
+    def ask(self) -> None:
+        """Note that a conjunction asks for a requirement, and find out anew what values meet and lead to."""
+        self.uses += 1
+        if not self._remembers:
+            return
+        self._remembers = False
         for remembered in (self.strings, self._scalars, self._lists, self._several, self._alike):
             remembered.clear()
 
@@ -227,6 +235,7 @@ class FieldIndex:
         return self._cell(found)
 
     def _cell(self, found: list[int]) -> Cell:
+        self._remembers = True
         if len(found) > _SHORT:
             return Cell(np.array(found, dtype=np.int32))
         short = tuple(found)

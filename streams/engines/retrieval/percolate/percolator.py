@@ -67,7 +67,9 @@ class Percolator(Generic[S]):
         self._entries: list[_Entry[S] | None] = []
         """``None`` for alerts that were removed."""
         self._hits: NDArray[np.object_] = np.full(16, None, dtype=object)
-        """Per alert the hit it has for every document."""
+        """Per alert the hit it has for every document, made when it is first asked for."""
+        self._unmade = np.zeros(16, dtype=np.bool_)
+        """Per alert whether it is still to be made."""
         self._doubtful = np.zeros(16, dtype=np.bool_)
         """Per alert whether a nomination has to be judged."""
         self._predicates = PredicateIndex()
@@ -94,8 +96,6 @@ class Percolator(Generic[S]):
         self._entries[number] = entry
         self._living += 1
         self._searching += bool(plan.searches)
-        if not plan.searches and (verdict := judge(plan, ())) is not None:
-            self._hits[number] = Hit(alert, verdict.score, None, verdict.reason)
         if entry.by_vector:
             for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
                 self._vectors.add(search, bound, number)
@@ -104,7 +104,8 @@ class Percolator(Generic[S]):
             entry.exactness = self._predicates.add(plan.predicate, number)
             if self._renewal is not None:
                 self._renewal.index.add(plan.predicate, number)
-        self._doubtful[number] = entry.exactness is not Exactness.EXACT or self._hits[number] is None
+        self._unmade[number] = constant = not plan.searches and plan.passes(1.0)
+        self._doubtful[number] = entry.exactness is not Exactness.EXACT or not constant
         return number
 
     def _new_number(self) -> int:
@@ -112,6 +113,7 @@ class Percolator(Generic[S]):
         self._entries.append(None)
         if number == len(self._hits):
             self._hits = np.concatenate([self._hits, np.full(number, None, dtype=object)])
+            self._unmade = np.concatenate([self._unmade, np.zeros(number, dtype=np.bool_)])
             self._doubtful = np.concatenate([self._doubtful, np.zeros(number, dtype=np.bool_)])
         return number
 
@@ -129,6 +131,7 @@ class Percolator(Generic[S]):
         self._living -= 1
         self._searching -= bool(entry.plan.searches)
         self._entries[number] = self._hits[number] = None
+        self._unmade[number] = False
         self._doubtful[number] = True
         if entry.by_vector:
             for search, bound in zip(entry.plan.searches, entry.plan.bounds or (), strict=True):
@@ -163,12 +166,20 @@ class Percolator(Generic[S]):
 
     def hit(self, number: int) -> Hit[S] | None:
         """The hit an alert has for every document it matches; ``None`` for one that searches, or was removed."""
+        entry = self._entries[number]
+        if entry is not None and self._unmade[number]:
+            verdict = judge(entry.plan, ())
+            assert verdict is not None
+            self._hits[number] = Hit(entry.alert, verdict.score, None, verdict.reason)
+            self._unmade[number] = False
         found: Hit[S] | None = self._hits[number]
         return found
 
     def match(self, documents: Sequence[DocumentEvent]) -> list[list[Hit[S]]]:
         """For each document its hits, in the order of the alerts' numbers."""
         found = self.find(documents)
+        for pair in np.flatnonzero(self._unmade[found.numbers]).tolist():
+            self.hit(int(found.numbers[pair]))
         hits: list[Hit[S]] = self._hits[found.numbers].tolist()
         for pair, hit in found.judged.items():
             hits[pair] = hit
@@ -207,10 +218,10 @@ class Percolator(Generic[S]):
         pairs: Pairs = np.multiply(documents, width, dtype=np.int32 if small else np.int64)
         pairs += owners
         for uri in self._vectors.features:
-            found = self._vectors.search(uri, batch.blocks(uri))
-            near = {document * width + number: cosine for document, number, cosine in found}
-            batch.cosines.update(near)
-            pairs = np.concatenate([pairs, np.fromiter(near, dtype=pairs.dtype, count=len(near))])
+            for found in self._vectors.search(uri, batch.blocks(uri)):
+                near = found.documents * width + found.owners
+                batch.cosines.update(zip(near.tolist(), found.cosines.tolist(), strict=True))
+                pairs = np.concatenate([pairs, near.astype(pairs.dtype)])
         # Runs of ascending numbers, which this way of sorting makes use of.
         pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]

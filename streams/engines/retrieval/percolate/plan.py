@@ -7,18 +7,21 @@ the reference (``reference.py``) and the percolator, so that they can differ onl
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.engines.retrieval.filters.nodes import ALWAYS, Node
+from streams.engines.retrieval.filters.nodes import ALWAYS, Node, describe
 from streams.engines.retrieval.vectors.cosine import DIGITS
 
 if TYPE_CHECKING:
     from streams.engines.retrieval.execution.prepare import PreparedStage
 
+MAX_REASON: Final = 300
+"""Characters of a reason."""
 NO_INPUTS: Final[Mapping[str, Any]] = MappingProxyType({})
 """One for all plans that need none."""
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -57,7 +60,7 @@ class ScoreTest:
         return COMPARISONS[self.operator](score, self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A retriever and its alert, ready to be checked against one document."""
 
@@ -65,8 +68,6 @@ class Plan:
     searches: tuple[Search, ...] = ()
     fusion: Literal["mean", "max"] = "mean"
     score_tests: tuple[ScoreTest, ...] = ()
-    reason: str = ""
-    """Why a document matches, as far as it does not depend on the document."""
     tail: "tuple[PreparedStage, ...]" = ()
     """Stages that must still run on the one row of a document that matches (``execute_tail``): they change the
     row, or look at more of it than a predicate can. The alert's threshold is decided on the rows they leave."""
@@ -75,6 +76,18 @@ class Plan:
     max_time_ms: float | None = None
     """The retriever's budget (contract 4.5): what ``tail`` may take of one document."""
     max_credits: float | None = None
+
+    @cached_property
+    def reason(self) -> str:
+        """Why a document matches, as far as it does not depend on the document. Of most alerts nobody asks."""
+        if self.predicate == ALWAYS:
+            return ""
+        text = describe(self.predicate)
+        return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."
+
+    def passes(self, score: float) -> bool:
+        """Whether a score passes every test."""
+        return all(test.holds(score) for test in self.score_tests)
 
     @property
     def bounds(self) -> tuple[float, ...] | None:
@@ -107,7 +120,7 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
     mean of the cosines (or their maximum); a missing feature counts 0 unless its search is optional.
     """
     if not plan.searches:
-        return Verdict(1.0, None, plan.reason) if _passes(plan, 1.0) else None
+        return Verdict(1.0, None, plan.reason) if plan.passes(1.0) else None
     if len(plan.searches) == 1:
         return judge_one(plan, plan.searches[0], cosines[0])
     rounded = [None if cosine is None else round(cosine, DIGITS) for cosine in cosines]
@@ -141,11 +154,7 @@ def judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | Non
 
 def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
     score = raw if 0.0 < raw <= 1.0 else float(raw > 0.0)
-    if plan.score_tests and not _passes(plan, score):
+    if plan.score_tests and not plan.passes(score):
         return None
     similarity = f"similarity {score:g}"
     return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
-
-
-def _passes(plan: Plan, score: float) -> bool:
-    return all(test.holds(score) for test in plan.score_tests)

@@ -1,20 +1,19 @@
 """Which of many predicates hold for each document of a batch, at a cost that does not grow with those that
 cannot."""
 
-from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import Condition, Node
-from streams.engines.retrieval.filters.paths import Path
 from streams.engines.retrieval.percolate.cell import EMPTY, NOTHING, Cell
 from streams.engines.retrieval.percolate.conjunctions import Conjunctions
-from streams.engines.retrieval.percolate.field_index import APART
+from streams.engines.retrieval.percolate.field_index import APART, FieldIndex
 from streams.engines.retrieval.percolate.fields import Fields
 from streams.engines.retrieval.percolate.growing import Integers
 from streams.engines.retrieval.percolate.normal import Interval, Requirement, Stem, normal_form
@@ -26,6 +25,8 @@ _VALUES: Final = 100
 """How many values a field is taken to have as long as little is known."""
 _WORDS: Final = 20
 """How many words a text is taken to have."""
+_RANK: Final = itemgetter(0, 1)
+"""Requirements that are asked for before negated ones, the rarest first."""
 
 
 class Exactness(Enum):
@@ -45,21 +46,23 @@ class PredicateIndex:
         self._conjunctions = Conjunctions()
         self._uses: list[int] = [0]
         """Per requirement how many conjunctions ask for it; the first stands for ``APART``."""
-        self._uses_of: Counter[Path] = Counter()
-        """The same for all requirements on a field."""
+        self._field_of: list[FieldIndex | None] = [None]
+        """Per requirement the index of its field."""
         self._apart = False
 
     def add(self, predicate: Node, owner: int) -> Exactness:
         """Add a predicate."""
         form = normal_form(predicate)
         for conjunction in form.conjunctions:
-            numbered = [(requirement, self._number(requirement), negated) for requirement, negated in conjunction]
-            numbered.sort(key=lambda entry: (entry[2], self._frequency(entry[0], entry[1])))
-            for requirement, number, _ in numbered:
+            ranked = []
+            for requirement, negated in conjunction:
+                number = self._number(requirement)
+                ranked.append((negated, self._frequency(requirement, number), number))
+            ranked.sort(key=_RANK)
+            for _, _, number in ranked:
                 self._uses[number] += 1
-                self._uses_of[requirement.path] += 1
-                self._fields.index(requirement.path).forget()
-            self._conjunctions.add([(number, negated) for _, number, negated in numbered], owner)
+                self._field(number).ask()
+            self._conjunctions.add([(number, negated) for negated, _, number in ranked], owner)
         if not form.exact:
             return Exactness.NECESSARY
         if form.exact_apart:
@@ -79,24 +82,31 @@ class PredicateIndex:
         number = self._numbers.get(requirement)
         if number is None:
             number = self._numbers[requirement] = len(self._uses)
+            field = self._fields.index(requirement.path)
             self._uses.append(0)
-            self._fields.index(requirement.path).add(requirement, number)
+            self._field_of.append(field)
+            field.add(requirement, number)
         return number
+
+    def _field(self, number: int) -> FieldIndex:
+        field = self._field_of[number]
+        assert field is not None
+        return field
 
     def _frequency(self, requirement: Requirement, number: int) -> float:
         """What share of documents meets a requirement, roughly: the rarest nominates. Values are guessed to be as
         common in documents as alerts that ask for them are among those that ask about the field."""
-        if isinstance(requirement, Interval):
+        if type(requirement) is Interval:
             return _BETWEEN
-        if isinstance(requirement, Condition):
+        if type(requirement) is Condition:
             if requirement.operator in _GUESSES:
                 return _GUESSES[requirement.operator]
             words = requirement.operator == "phrase"
         else:
-            words = isinstance(requirement, Stem)
+            words = type(requirement) is Stem
             if not words:
                 return _COMMON
-        share = (1 + self._uses[number]) / (_VALUES + self._uses_of[requirement.path])
+        share = (1 + self._uses[number]) / (_VALUES + self._field(number).uses)
         return share * _WORDS if words else share
 
     def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:

@@ -1,9 +1,10 @@
 """``attribute_filter``: documents whose fields fit (contract sections 5 and 6)."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from streams.engines.retrieval.errors import FilterError
@@ -43,17 +44,15 @@ class Parameters(StageParameters):
     natural_language: None = None
     field_hints: list[str] | None = None
 
-    _written: WrittenFilter = PrivateAttr()
-
-    @property
+    @cached_property
     def written(self) -> WrittenFilter:
         """The filter, read."""
-        return self._written
+        return read_filter(self.conditions, "conditions", case_sensitive=not self.case_insensitive)
 
     @model_validator(mode="after")
     def _read(self) -> Self:
         try:
-            self._written = read_filter(self.conditions, "conditions", case_sensitive=not self.case_insensitive)
+            _ = self.written
         except FilterError as error:
             raise PydanticCustomError(BAD_FORM, "{words}", {"words": str(error)}) from error
         return self

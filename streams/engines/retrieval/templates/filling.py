@@ -4,13 +4,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import orjson
+
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.templates.compiled import FAILURES, Names, Reference, compiled
 
 _PLAIN: Final = (int, float, bool, type(None))
+_SIGNS: Final = (b"{{", b"{%", b'"dynamic"')
+"""The JSON of a value that holds a template holds one of these, also where it is in the name of a key."""
 _OPENING: Final = re.compile(r"(?<!\{)\{\{(?!\{)|\{%")
 
-__all__ = ["Names", "Reference", "fill", "holds_template", "is_template", "missing_inputs", "placed", "references"]
+__all__ = [
+    "Names",
+    "Reference",
+    "fill",
+    "holds_template",
+    "is_template",
+    "missing_inputs",
+    "placed",
+    "references",
+    "surely_plain",
+]
 
 
 def has_braces(text: str) -> bool:
@@ -45,6 +59,16 @@ def holds_template(value: Any) -> bool:
         elif kind not in _PLAIN and isinstance(item, Mapping):
             rest.append(dict(item))
     return False
+
+
+def surely_plain(value: Any) -> bool:
+    """Whether there can be no template in ``value``, not even in the name of a key; ``False`` where it takes
+    :func:`holds_template` to tell. The bytes of its JSON show it several times faster than a walk."""
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return not any(sign in text for sign in _SIGNS)
 
 
 def references(value: Any) -> frozenset[Reference]:
