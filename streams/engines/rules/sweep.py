@@ -7,7 +7,7 @@ counts on every path.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from streams.engines.rules import cooldown
 from streams.engines.rules.decision import Decision
@@ -42,3 +42,12 @@ def decide(
     again = cooldown.decide(state.last_fired_at, at, max(cooldown_seconds, renotify_seconds))
     reason = f"the condition goes on to hold; renotify every {renotify_seconds} s: {again.reason}"
     return Decision(again.fire, reason, SweepState(again.new_state, True))
+
+
+def next_due(state: SweepState, cooldown_seconds: int, renotify_seconds: int | None) -> datetime | None:
+    """From when on :func:`decide` tells of a condition that goes on to hold; ``None`` when it was told and is not
+    told again."""
+    if state.last_fired_at is None or (state.told and renotify_seconds is None):
+        return None
+    waits = max(cooldown_seconds, renotify_seconds or 0) if state.told else cooldown_seconds
+    return state.last_fired_at.astimezone(UTC) + timedelta(seconds=waits)
