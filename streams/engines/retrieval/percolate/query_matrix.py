@@ -9,7 +9,7 @@ is taken. Whatever nominates, the float64 cosine of each nominated pair decides.
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,20 @@ _SHARES: Final = (0.5, 0.75, 1.0)
 """What share of the dimensions leads, tried in this order."""
 _FEWEST: Final = 64
 """Dimensions worth splitting."""
-_IN_VAIN: Final = 2
-"""Pairs a row that may be nominated in vain before more dimensions are taken; deciding them costs as much."""
+_DECIDED: Final = 50_000
+"""Deciding a pair costs as much as so many multiplications within a product."""
+_SEVERAL: Final = -1
 
-Nomination: TypeAlias = tuple[int, int, float]
-"""A document's index, an alert's number, and the exact cosine of the search that nominated it."""
+
+class Nominations(NamedTuple):
+    """Pairs that searches nominate, all three of shape ``(pairs,)``."""
+
+    documents: NDArray[np.intp]
+    """Indices in the batch."""
+    owners: NDArray[np.intp]
+    """Numbers of alerts."""
+    cosines: NDArray[np.float64]
+    """Exact, of the search that nominated the pair."""
 
 
 class QueryMatrix:
@@ -58,6 +67,10 @@ class QueryMatrix:
         self._free: list[int] = []
         self._bounds = np.full(16, np.inf, dtype=np.float32)
         """Per row the lowest bound of any alert, less what float32 may be off."""
+        self._owners = np.full(16, _SEVERAL, dtype=np.intp)
+        """Per row its alert's number, where there is one alert."""
+        self._lowest = np.full(16, np.inf, dtype=np.float64)
+        """Per row the lowest bound of any alert."""
         self._share = 0 if dimensions >= _FEWEST else len(_SHARES) - 1
         self._fast = self._columns()
         """A column per query, as a product reads them: what leads and the length of the rest."""
@@ -72,7 +85,7 @@ class QueryMatrix:
         if row is None:
             row = self.row_of[key] = self._new_row(query)
         self._plans[row].append((bound, plan))
-        self._set_bound(row)
+        self._changed(row)
 
     def remove(self, query: NDArray[np.float64], bound: float, plan: int) -> None:
         """Undo one :meth:`add`."""
@@ -82,7 +95,7 @@ class QueryMatrix:
         if not self._plans[row]:
             del self.row_of[key]
             self._free.append(row)
-        self._set_bound(row)
+        self._changed(row)
 
     def _new_row(self, query: NDArray[np.float64]) -> int:
         if self._free:
@@ -95,13 +108,17 @@ class QueryMatrix:
                 self._exact = np.concatenate([self._exact, np.zeros_like(self._exact)])
                 self._fast = np.concatenate([self._fast, np.zeros_like(self._fast)], axis=1)
                 self._bounds = np.concatenate([self._bounds, np.full(row, np.inf, dtype=np.float32)])
+                self._owners = np.concatenate([self._owners, np.full(row, _SEVERAL, dtype=np.intp)])
+                self._lowest = np.concatenate([self._lowest, np.full(row, np.inf, dtype=np.float64)])
         self._exact[row] = query
         self._fast[:, row] = self._leading(query[None, :])[0]
         return row
 
-    def _set_bound(self, row: int) -> None:
-        lowest = min((bound for bound, _ in self._plans[row]), default=np.inf) - self._margin
-        self._bounds[row] = np.nextafter(np.float32(lowest), np.float32(-np.inf))
+    def _changed(self, row: int) -> None:
+        plans = self._plans[row]
+        lowest = self._lowest[row] = min((bound for bound, _ in plans), default=np.inf)
+        self._bounds[row] = np.nextafter(np.float32(lowest - self._margin), np.float32(-np.inf))
+        self._owners[row] = plans[0][1] if len(plans) == 1 else _SEVERAL
 
     @property
     def _lead(self) -> int:
@@ -127,8 +144,8 @@ class QueryMatrix:
     def _columns(self) -> NDArray[np.float32]:
         return np.ascontiguousarray(self._leading(self._exact).T)
 
-    def search(self, block: Block, found: list[Nomination]) -> None:
-        """Append the nominations of a block's documents, none missing."""
+    def search(self, block: Block) -> Iterator[Nominations]:
+        """The nominations of a block's documents, none missing."""
         for start in range(0, len(block.vectors), _ROWS):
             some = block.vectors[start : start + _ROWS]
             pairs = list(self._candidates(self._leading(some)))
@@ -136,11 +153,36 @@ class QueryMatrix:
                 continue
             rows = np.concatenate([tile_rows for tile_rows, _ in pairs])
             queries = np.concatenate([tile_queries for _, tile_queries in pairs])
-            before = len(found)
-            self._decide(block, rows + start, queries, found)
-            if len(rows) - (len(found) - before) > _IN_VAIN * len(some) and self._share < len(_SHARES) - 1:
+            cosines = self._cosines(some, rows, queries)
+            near = np.flatnonzero(cosines + ROUNDING >= self._lowest[queries])
+            if len(rows) - len(near) > self._in_vain(len(some)):
                 self._share += 1
                 self._fast = self._columns()
+            if len(near):
+                yield self._owned(block.documents[rows[near] + start], queries[near], cosines[near])
+
+    def _in_vain(self, rows: int) -> float:
+        """How many pairs may be decided in vain before more dimensions cost less."""
+        if self._share == len(_SHARES) - 1:
+            return np.inf
+        more = self._dimensions * (_SHARES[self._share + 1] - _SHARES[self._share])
+        return rows * self._queries * more / _DECIDED
+
+    def _owned(
+        self, documents: NDArray[np.intp], queries: NDArray[np.intp], cosines: NDArray[np.float64]
+    ) -> Nominations:
+        """Queries replaced by the alerts that ask them."""
+        owners = self._owners[queries]
+        if not (owners == _SEVERAL).any():
+            return Nominations(documents, owners, cosines)
+        asked = [
+            (at, owner)
+            for at, (query, cosine) in enumerate(zip(queries.tolist(), cosines.tolist(), strict=True))
+            for bound, owner in self._plans[query]
+            if cosine + ROUNDING >= bound
+        ]
+        pairs, all_owners = np.array(asked, dtype=np.intp).T
+        return Nominations(documents[pairs], all_owners, cosines[pairs])
 
     def _candidates(self, fast: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Rows and queries whose product comes near a bound."""
@@ -159,35 +201,26 @@ class QueryMatrix:
                 at, query = np.divmod(cells, stop - start)
                 yield at, query + start
 
-    def _decide(
-        self, block: Block, rows: NDArray[np.intp], queries: NDArray[np.intp], found: list[Nomination]
-    ) -> None:
-        """Exact cosines of candidates against the bounds of their alerts."""
-        documents = block.documents[rows].tolist()
-        for start in range(0, len(queries), _PAIRS):
-            some = queries[start : start + _PAIRS]
-            numbers = some.tolist()
-            exact = self._cosines(block.vectors, rows[start : start + _PAIRS], some).tolist()
-            for document, number, cosine in zip(documents[start : start + _PAIRS], numbers, exact, strict=True):
-                for bound, plan in self._plans[number]:
-                    if cosine + ROUNDING >= bound:
-                        found.append((document, plan, cosine))
-
     def _cosines(
         self, vectors: NDArray[np.float32], rows: NDArray[np.intp], queries: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """``cosines(unit_rows(vectors[rows]), queries)``, to the last bit, in memory that is used again."""
-        narrow, left, right, products = (room[: len(rows)] for room in self._pairs)
-        np.take(vectors, rows, axis=0, out=narrow)
-        left[:] = narrow
-        np.multiply(left, left, out=products)
-        lengths = np.sqrt(products.sum(axis=1))
-        lengths[lengths == 0.0] = 1.0
-        left /= lengths[:, None]
-        np.take(self._exact, queries, axis=0, out=right)
-        np.multiply(left, right, out=products)
-        cosines: NDArray[np.float64] = products.sum(axis=1)
-        return cosines
+        """``cosines(unit_rows(vectors[rows]), queries)``, to the last bit, some at a time in memory that is used
+        again."""
+        found = np.empty(len(rows), dtype=np.float64)
+        for start in range(0, len(rows), _PAIRS):
+            stop = min(start + _PAIRS, len(rows))
+            narrow, left, right, products = (room[: stop - start] for room in self._pairs)
+            # With the default mode numpy would take into a copy first; all indices are in range.
+            np.take(vectors, rows[start:stop], axis=0, out=narrow, mode="clip")
+            left[:] = narrow
+            np.multiply(left, left, out=products)
+            lengths = np.sqrt(products.sum(axis=1))
+            lengths[lengths == 0.0] = 1.0
+            left /= lengths[:, None]
+            np.take(self._exact, queries[start:stop], axis=0, out=right, mode="clip")
+            np.multiply(left, right, out=products)
+            np.sum(products, axis=1, out=found[start:stop])
+        return found
 
 
 def _key(query: NDArray[np.float64]) -> bytes:

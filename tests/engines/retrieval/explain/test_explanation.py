@@ -85,7 +85,11 @@ def nominated(plan: Plan, document: DocumentEvent) -> bool:
         for search, bound in zip(plan.searches, plan.bounds, strict=True):
             vectors_.add(search, bound, 0)
         embedder = HashingEmbedder()
-        found |= any(vectors_.search(uri, blocks(uri, [document], embedder)) for uri in vectors_.features)
+        found |= any(
+            len(near.documents)
+            for uri in vectors_.features
+            for near in vectors_.search(uri, blocks(uri, [document], embedder))
+        )
     return found
 
 
