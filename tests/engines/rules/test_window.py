@@ -52,7 +52,7 @@ def plain(rule: WindowRule, events: Sequence[Event], until: int, since: int | No
     step = rule.step_seconds
     state, held = SweepState(), False
     fires: list[tuple[int, bool]] = []
-    for at in range((START // step - 2) * step, until + 1, step):
+    for at in range((START // step - 60) * step, until + 1, step):
         inside = [event for event in events if at - rule.window_seconds <= event.at // step * step < at]
         holds = _holds(rule, inside)
         if rule.trigger_on == "no_results" or (rule.figure and rule.figure.operator in ("lt", "lte", "eq", "ne")):
@@ -83,8 +83,8 @@ def _holds(rule: WindowRule, inside: Sequence[Event]) -> bool:
     elif not numbers:
         return False
     else:
-        seen = (
-            sum(numbers) / len(numbers)
+        seen = Fraction(
+            sum(numbers, Fraction(0)) / len(numbers)
             if figure.function == "avg"
             else {"min": min, "max": max}[figure.function](numbers)
         )
