@@ -1,14 +1,20 @@
 """The actions a trigger can ask for, by ``action_type``."""
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
-import streams.act.actions.cluster as cluster
+from streams.act.actions import batch_rerun, cluster, collection_trigger, retriever_execution, taxonomy_enrichment
 from streams.act.actions.action import Action
 from streams.act.failures import ActionError
 
-ACTIONS: Mapping[str, Action] = {
+_FIRST: Final[Mapping[str, Action]] = {
     "cluster": cluster.run,
+    "collection_trigger": collection_trigger.run,
+    "retriever_execution": retriever_execution.run,
+    "taxonomy_enrichment": taxonomy_enrichment.run,
 }
+ACTIONS: Mapping[str, Action] = {**_FIRST, "batch_rerun": partial(batch_rerun.run, _FIRST)}
 
 
 def action_named(action_type: str) -> Action:

@@ -1,0 +1,104 @@
+"""The documents of a collection page by page, whole and with the version they stand at, for actions that write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg.types.json import Jsonb
+
+from schemas.events.document import UPSERTED, DocumentEvent
+from schemas.headers import SourcePosition
+from streams.engines.retrieval.filters.parse import Filter, matches
+from streams.retrieval.reading import Stored
+from streams.runtime.database import Connection
+
+_PAGE = b"""
+SELECT document_id, payload, text, asset_id, occurred_at, partition, record_offset FROM documents
+WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND document_id > %(after)s
+  AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+  AND (%(ids)s::text[] IS NULL OR document_id = ANY(%(ids)s))
+  AND (%(seen)s::jsonb IS NULL OR record_offset >= coalesce((%(seen)s::jsonb ->> partition::text)::bigint, 0))
+ORDER BY document_id LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which documents of a collection."""
+
+    namespace_id: str
+    collection_id: str
+    until: datetime | None = None
+    """Only those that occurred before it."""
+    filter: Filter | None = None
+    """Only those whose root fields it matches."""
+    document_ids: Sequence[str] | None = None
+    """Only these."""
+    seen: Mapping[str, int] | None = None
+    """Only those written since: per source partition the offset up to which they are known."""
+
+
+class Found(NamedTuple):
+    """A stored document."""
+
+    event: DocumentEvent
+    version: SourcePosition
+    """The record it stands at."""
+
+
+class Page(NamedTuple):
+    """Some of a source's documents, by id."""
+
+    found: list[Found]
+    """Those that fit the filter."""
+    last: str
+    """Where the next page goes on; empty when there is none."""
+    read: int
+    """Documents looked at."""
+
+
+async def read_page(connection: Connection, source: Source, after: str, limit: int) -> Page:
+    """The documents that follow the id ``after`` in the database's order. A document that comes to stand before it
+    later is for another walk."""
+    parameters = {
+        "namespace": source.namespace_id,
+        "collection": source.collection_id,
+        "after": after,
+        "until": source.until,
+        "ids": None if source.document_ids is None else list(source.document_ids),
+        "seen": None if source.seen is None else Jsonb(dict(source.seen)),
+        "limit": limit,
+    }
+    rows = await (await connection.execute(_PAGE, parameters)).fetchall()
+    stored = Stored(connection, source.namespace_id)
+    names = await stored.feature_names(source.collection_id)
+    found: list[Found] = []
+    for document_id, payload, text, asset_id, occurred_at, partition, offset in rows:
+        event = DocumentEvent(
+            UPSERTED,
+            source.namespace_id,
+            source.collection_id,
+            document_id,
+            occurred_at,
+            payload=payload,
+            text=text,
+            asset_id=asset_id,
+        )
+        if source.filter is None or matches(source.filter, event.root()):
+            found.append(Found(event, SourcePosition(partition, offset)))
+    vectors = await stored.vectors(source.collection_id, [one.event.document_id for one in found], names)
+    for one in found:
+        one.event.features = vectors.get(one.event.document_id, {})
+    return Page(found, rows[-1][0] if len(rows) == limit else "", len(rows))
+
+
+async def stored_count(connection: Connection, namespace_id: str, collection_ids: Sequence[str]) -> int:
+    """About how many documents some collections hold, by their counters: to tell how far a walk is."""
+    cursor = await connection.execute(
+        "SELECT coalesce(sum(added - deleted), 0) FROM collection_counters"
+        " WHERE namespace_id = %s AND collection_id = ANY(%s)",
+        (namespace_id, list(collection_ids)),
+    )
+    row = await cursor.fetchone()
+    return 0 if row is None else max(0, int(row[0]))
