@@ -8,6 +8,7 @@ from streams.engines.retrieval.execution.look_up import LookUp, prepare_look_up,
 from streams.engines.retrieval.execution.prepare import PreparedStage
 from streams.engines.retrieval.execution.reading import stage_reads
 from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.windowed import has_window
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import renderer
 from streams.engines.retrieval.percolate.plan import Plan
@@ -24,6 +25,11 @@ def read_standing(
     """The plan of an alert whose inputs are constants, else how it looks the document up. Raises
     :class:`PlanError` with words for the user when it can run neither way."""
     if takes_from_document(application):
+        if has_window(alert):
+            raise PlanError(
+                "window_seconds counts documents that match, and this alert looks each of them up: give its inputs"
+                " as constants, or leave the window out"
+            )
         return prepare_look_up(retriever, alert, application, definitions)
     return compile_plan(retriever, alert, application, collection_id=collection_id)
 

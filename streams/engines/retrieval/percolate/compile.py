@@ -6,6 +6,7 @@ from typing import Any
 from streams.engines.retrieval.errors import FilterError, PlanError, StageError
 from streams.engines.retrieval.execution.filter_check import read_filter
 from streams.engines.retrieval.execution.prepare import PreparedStage, prepare
+from streams.engines.retrieval.execution.windowed import asked_of_each, has_window
 from streams.engines.retrieval.filters.nodes import all_of, conditions
 from streams.engines.retrieval.percolate.constants import BY_ROW, constant_inputs, renderer
 from streams.engines.retrieval.percolate.draft import Draft
@@ -23,8 +24,11 @@ def compile_plan(
 
     ``retriever`` and ``alert`` are definition bodies, ``application`` the collection's entry for the alert
     (contract 4.3), ``collection_id`` where documents arrive. Raises :class:`PlanError` with words for the user
-    for whatever cannot be decided from one document and constants.
+    for whatever cannot be decided from one document and constants. The plan of an alert with a window says which
+    documents count.
     """
+    windowed = has_window(alert)
+    retriever, alert = asked_of_each(retriever, alert)
     _check_alert(alert)
     inputs = constant_inputs(retriever, alert, application)
     collections = retriever.get("collection_identifiers")
@@ -33,6 +37,11 @@ def compile_plan(
     draft = Draft(collection_id, renderer(inputs))
     prepared = prepare(retriever)
     tail = _read_stages(draft, prepared.stages)
+    if tail and windowed:
+        raise PlanError(
+            f"{tail[0].place}: {tail[0].stage.stage_id} runs once a document has matched, and what it makes of it"
+            " cannot be counted over a window; leave it out"
+        )
     _check_fields(draft)
     _threshold(draft, alert.get("threshold"), bool(tail))
     searches = tuple(draft.searches or ())
@@ -112,13 +121,14 @@ def _check_alert(alert: Mapping[str, Any]) -> None:
         raise PlanError("a system alert watches the system, not arriving documents")
     if alert.get("trigger_on") == "no_results":
         raise PlanError(
-            "trigger_on no_results cannot be told from one arriving document; "
+            "trigger_on no_results cannot be told from one arriving document; give the alert window_seconds, or "
             "map an input from the document, so that it is looked up in the retriever's collections"
         )
     if (alert.get("min_count") or 1) > 1:
         raise PlanError(
             f"min_count {alert['min_count']} needs other documents, and on ingest each document is checked alone; "
-            "map an input from the document, so that it is looked up in the retriever's collections"
+            "give the alert window_seconds, or map an input from the document, so that it is looked up in the "
+            "retriever's collections"
         )
 
 
