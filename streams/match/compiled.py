@@ -69,10 +69,10 @@ class Compiled:
         of causes of a write does not fire on it (design section 3, loops)."""
         found = self._percolator.find([arrival.event for arrival in arrivals])
         pieces: list[bytes] = self._constant[found.numbers].tolist()
-        for pair, hit in found.judged.items():
+        for pair, verdict in found.judged.items():
             writer = self._writers[found.numbers[pair]]
             assert writer is not None
-            pieces[pair] = writer.write(hit.score, hit.reason, hit.matched_features)
+            pieces[pair] = writer.write(verdict.score, verdict.reason, verdict.matched_features)
         fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
         for at, arrival in enumerate(arrivals):
             if fired[at] and (arrival.causes or not self._ordered):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
-from streams.engines.retrieval.percolate.plan import Plan, Search, judge, judge_one
+from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
@@ -54,8 +54,8 @@ class Matches(Generic[S]):
     """Where each document's pairs begin; one more than there are documents."""
     numbers: Pairs
     """Per pair the alert's number (:meth:`Percolator.add`)."""
-    judged: dict[int, Hit[S]]
-    """By pair the hits of alerts that search; all other alerts have one hit for every document."""
+    judged: dict[int, Verdict]
+    """By pair what is said of alerts that search; all other alerts have one hit for every document."""
 
 
 class Percolator(Generic[S]):
@@ -100,6 +100,8 @@ class Percolator(Generic[S]):
             for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
                 self._vectors.add(search, bound, number)
             entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
+            if entry.exactness is Exactness.EXACT and len(plan.searches) == 1:
+                entry.alone = plan.searches[0]
         else:
             entry.exactness = self._predicates.add(plan.predicate, number)
             if self._renewal is not None:
@@ -181,8 +183,10 @@ class Percolator(Generic[S]):
         for pair in np.flatnonzero(self._unmade[found.numbers]).tolist():
             self.hit(int(found.numbers[pair]))
         hits: list[Hit[S]] = self._hits[found.numbers].tolist()
-        for pair, hit in found.judged.items():
-            hits[pair] = hit
+        for pair, verdict in found.judged.items():
+            entry = self._entries[found.numbers[pair]]
+            assert entry is not None
+            hits[pair] = Hit(entry.alert, *verdict)
         return [hits[first:last] for first, last in pairwise(found.bounds)]
 
     def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
@@ -193,21 +197,28 @@ class Percolator(Generic[S]):
         pairs = self._nominated(batch, width)
         numbers = pairs % width
         doubtful = np.flatnonzero(self._doubtful[numbers])
-        judged: dict[int, Hit[S]] = {}
+        judged: dict[int, Verdict] = {}
         if len(doubtful):
             wrong = []
-            for at, pair in zip(doubtful.tolist(), pairs[doubtful].tolist(), strict=True):
-                hit = self._judge(batch, pair, width)
-                if hit is None:
+            asked = zip(doubtful.tolist(), pairs[doubtful].tolist(), numbers[doubtful].tolist(), strict=True)
+            for at, pair, number in asked:
+                entry = self._entries[number]
+                if entry is None:
+                    verdict = None
+                elif entry.alone is not None:
+                    verdict = judge_one(entry.plan, entry.alone, batch.cosines[pair])
+                else:
+                    verdict = self._judge(batch, entry, pair, pair // width)
+                if verdict is None:
                     wrong.append(at)
-                elif hit.matched_features is not None:
-                    judged[at] = hit
+                elif verdict.matched_features is not None:
+                    judged[at] = verdict
             if wrong:
                 keep = np.ones(len(pairs), dtype=np.bool_)
                 keep[wrong] = False
                 pairs, numbers = pairs[keep], numbers[keep]
                 places = (np.cumsum(keep) - 1).tolist()
-                judged = {places[at]: hit for at, hit in judged.items()}
+                judged = {places[at]: verdict for at, verdict in judged.items()}
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
         return Matches(bounds.tolist(), numbers, judged)
 
@@ -226,24 +237,16 @@ class Percolator(Generic[S]):
         pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]
 
-    def _judge(self, batch: "_Batch", pair: int, width: int) -> Hit[S] | None:
-        """The hit of a nominated pair, as the plain evaluation has it."""
-        entry = self._entries[pair % width]
-        if entry is None:
-            return None
+    def _judge(self, batch: "_Batch", entry: "_Entry[S]", pair: int, document: int) -> Verdict | None:
+        """What the plain evaluation says of a nominated pair."""
         plan = entry.plan
         if entry.exactness is not Exactness.EXACT:
-            document = pair // width
             sure = entry.exactness is Exactness.APART and document not in batch.apart
             if not sure and not batch.view(document).holds(plan.predicate):
                 return None
-        if not plan.searches:
-            return self.hit(pair % width)
         if len(plan.searches) == 1 and (known := batch.cosines.get(pair)) is not None:
-            verdict = judge_one(plan, plan.searches[0], known)
-        else:
-            verdict = judge(plan, [batch.cosine(search, pair // width) for search in plan.searches])
-        return None if verdict is None else Hit(entry.alert, *verdict)
+            return judge_one(plan, plan.searches[0], known)
+        return judge(plan, [batch.cosine(search, document) for search in plan.searches])
 
 
 @dataclass(slots=True)
@@ -254,6 +257,8 @@ class _Entry(Generic[S]):
     plan: Plan
     by_vector: bool
     exactness: Exactness = Exactness.NECESSARY
+    alone: Search | None = None
+    """The search that decides the alert by itself, where nothing else can nominate it."""
 
 
 @dataclass(slots=True)
