@@ -15,6 +15,7 @@ from schemas.events.definition import DefinitionRecord
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.execution.look_up import LookUp
 from streams.engines.retrieval.execution.standing import read_standing, reference_collections
+from streams.engines.retrieval.execution.windowed import Window, has_window, read_window
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.runtime.catalog import Catalog
 from streams.runtime.named import NamedDefinitions
@@ -42,6 +43,8 @@ class StandingAlert:
     """How it is percolated."""
     look_up: LookUp | None = None
     """How it looks the document up; it has this or a plan."""
+    window: Window | None = None
+    """What a matching document adds to, for an alert that the trigger station decides over a window."""
 
     references: frozenset[str] = frozenset()
     """Ids of the collections that must be at hand when a document is checked."""
@@ -96,6 +99,17 @@ class Changes:
 
     removed: tuple[StandingAlert, ...] = ()
     added: tuple[StandingAlert, ...] = ()
+
+    def by_window(self) -> "tuple[Changes, Changes]":
+        """Those of alerts that one document decides, and those of alerts that are decided over a window."""
+        if all(alert.window is None for alert in (*self.removed, *self.added)):
+            return self, Changes()
+        return (
+            Changes(
+                *(tuple(alert for alert in part if alert.window is None) for part in (self.removed, self.added))
+            ),
+            Changes(*(tuple(alert for alert in part if alert.window) for part in (self.removed, self.added))),
+        )
 
 
 def standing_alerts(
@@ -269,6 +283,9 @@ def _standing(
         raise PlanError(f"its retriever {retriever_id!r} does not exist")
     definitions = NamedDefinitions(catalog, alert.namespace_id)
     read = read_standing(retriever.body, alert.body, application, definitions, collection_id=collection_id)
+    window = None
+    if has_window(alert.body):
+        window = read_window(retriever.body, alert.body, application, retriever.version.number)
     phase = application.get("execution_phase")
     order = (ALERT_PHASE if phase is None else phase, -(application.get("priority") or 0), alert.number)
     plan, look_up = (read, None) if isinstance(read, Plan) else (None, read)
@@ -281,5 +298,6 @@ def _standing(
         rule=alert.body,
         plan=plan,
         look_up=look_up,
+        window=window,
         references=reference_collections(read, definitions),
     )

@@ -20,7 +20,8 @@ from streams.engines.retrieval.percolate.percolator import Hit
 from streams.match.alerts import Changes, Standing, StandingAlert
 from streams.match.arrivals import Arrival
 from streams.match.compiled import Compiled
-from streams.match.results import Checked, Result, compose, results
+from streams.match.counting import Counting
+from streams.match.results import Checked, Result, compose, contributed, results
 from streams.match.standings import CollectionKey, Standings
 from streams.runtime.catalog import Catalog
 from streams.runtime.clock import Clock
@@ -38,6 +39,8 @@ class Group:
     """Per document its executions as bytes, where the document alone decides."""
     hits: list[list[Hit[StandingAlert]]] = field(default_factory=list)
     """Per document its hits, where some alerts need more than the document."""
+    added: list[list[bytes]] = field(default_factory=list)
+    """Per document what it adds to windows, where there are any."""
 
 
 @dataclass(slots=True)
@@ -82,6 +85,8 @@ class Matcher:
         """What the thread has to take in before the next chunk."""
         self._compiled: dict[CollectionKey, Compiled] = {}
         """The thread's own."""
+        self._counting: dict[CollectionKey, Counting] = {}
+        """The thread's own, of alerts that are decided over a window."""
         self._thread = ThreadPoolExecutor(1, "percolator")
 
     def close(self) -> None:
@@ -120,6 +125,8 @@ class Matcher:
         checked = Checked(percolation.executed_at, duration_ms, percolation.definitions_version)
         matched = Matched()
         for group in groups:
+            # In the order of the log within a collection: readers drop what they have by its offset.
+            matched.results += contributed(group.arrivals, group.added, checked, hasher)
             if group.standing.more:
                 records = [
                     record
@@ -142,13 +149,21 @@ class Matcher:
     def _percolate(self, changes: Sequence[tuple[CollectionKey, Changes]], groups: list[Group]) -> list[Group]:
         """In the thread."""
         for key, change in changes:
+            now, over_time = change.by_window()
             compiled = self._compiled.setdefault(key, Compiled())
-            compiled.remove(change.removed)
-            compiled.add(change.added)
+            compiled.remove(now.removed)
+            compiled.add(now.added)
             if not len(compiled):
                 del self._compiled[key]
+            if over_time.removed or over_time.added:
+                windowed = self._counting.setdefault(key, Counting())
+                windowed.change(over_time.removed, over_time.added)
+                if not len(windowed):
+                    del self._counting[key]
         for group in groups:
             held = self._compiled.get(group.collection)
+            if (counting := self._counting.get(group.collection)) is not None:
+                group.added = counting.contributions(group.arrivals)
             if group.standing.more:
                 group.hits = [[] for _ in group.arrivals] if held is None else held.hits(group.arrivals)
             elif held is not None:

@@ -46,8 +46,46 @@ def results(
     """The records of documents of one collection, for those on which something ``fired``."""
     if not fired:
         return []
-    first = arrivals[0]
-    writer = ResultWriter(
+    writer = _writer(arrivals[0], checked)
+    return [
+        _result(arrival, found, writer, hasher) for arrival, found in zip(arrivals, fired, strict=True) if found
+    ]
+
+
+def contributed(
+    arrivals: Sequence[Arrival], added: Sequence[Sequence[bytes]], checked: Checked, hasher: ExecutionHasher
+) -> list[Result]:
+    """The records of what documents of one collection ``added`` to windows. They are apart from what fired, and
+    without the documents, so that none has to be cut."""
+    if not any(added):
+        return []
+    writer = _writer(arrivals[0], checked)
+    return [
+        Result(
+            arrival.partition,
+            arrival.event.key,
+            writer.write(
+                arrival.base(hasher),
+                arrival.event.document_id,
+                arrival.partition,
+                arrival.offset,
+                arrival.appended_at,
+                arrival.event.occurred,
+                (),
+                keyed=arrival.event.event_id is not None,
+                asset_id=arrival.event.asset_id,
+                caused_by=arrival.causes,
+                contributions=contributions,
+            ),
+            0,
+        )
+        for arrival, contributions in zip(arrivals, added, strict=True)
+        if contributions
+    ]
+
+
+def _writer(first: Arrival, checked: Checked) -> ResultWriter:
+    return ResultWriter(
         first.event.namespace_id,
         first.event.collection_id,
         first.topic,
@@ -55,9 +93,6 @@ def results(
         checked.duration_ms,
         checked.definitions_version,
     )
-    return [
-        _result(arrival, found, writer, hasher) for arrival, found in zip(arrivals, fired, strict=True) if found
-    ]
 
 
 def _result(arrival: Arrival, found: Sequence[bytes], writer: ResultWriter, hasher: ExecutionHasher) -> Result:
