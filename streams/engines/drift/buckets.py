@@ -10,21 +10,26 @@ WIDTHS_SECONDS: Final = (86_400, 3_600, 60, 1)
 """Day, hour, minute, second."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def bucket_width(check_interval_seconds: int, window_seconds: int | None = None) -> int:
-    """The widest bucket, in seconds, that divides the check interval and the window (if there is one).
+def bucket_width(check_interval_seconds: int, *spans: int | None) -> int:
+    """The widest bucket, in seconds, that divides the check interval and every other span (a window, say).
 
     A check cuts at a multiple of its interval; because the width divides it, the cut never falls inside a
     bucket and a check reads as few rows as it can. Raises ``ValueError`` for a span under one second.
     """
-    spans = [check_interval_seconds] if window_seconds is None else [check_interval_seconds, window_seconds]
-    if min(spans) < 1:
+    given = [check_interval_seconds, *(span for span in spans if span is not None)]
+    if min(given) < 1:
         raise ValueError("a check interval and a window are at least 1 second")
-    return next(width for width in WIDTHS_SECONDS if all(span % width == 0 for span in spans))
+    return next(width for width in WIDTHS_SECONDS if all(span % width == 0 for span in given))
 
 
 def bucket_start(moment: datetime, width_seconds: int) -> datetime:
-    """The start, in UTC, of the bucket that holds ``moment``: start <= moment < start + width."""
+    """The start, in UTC, of the bucket that holds ``moment``: start <= moment < start + width. Of a bucket that
+    begins before the calendar does, the calendar's beginning."""
     width = timedelta(seconds=width_seconds)
-    return _EPOCH + (moment - _EPOCH) // width * width
+    try:
+        return _EPOCH + (moment - _EPOCH) // width * width
+    except OverflowError:
+        return _BEGINNING

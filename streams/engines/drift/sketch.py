@@ -1,111 +1,163 @@
-"""A mergeable sketch of vectors: enough to compare the means of two samples without bias (design section 5).
+"""A mergeable sketch of vectors (design section 5): what the drift metrics need to know of a sample.
 
-A sketch keeps, of n vectors x in d dimensions, the count n, the sum Σx and the sum of squared norms Σ|x|².
-All three add up, so sketches of partitions, time buckets and replays combine in any order to the sketch of all
-their vectors (up to float64 rounding), and a window costs the same whatever the number of documents in it.
+A sketch keeps, of n vectors x in d dimensions, the count n, the sum Σx, the sum of squared norms Σ|x|² and a
+histogram of the vectors' directions along fixed random axes (:mod:`~streams.engines.drift.directions`). All of
+them add up, so sketches of partitions, time buckets and replays combine in any order to the sketch of all their
+vectors, and a window costs the same whatever the number of documents in it.
+
+Merging is exact, not only up to rounding: components are rounded to multiples of 2^-24 when they come in (half the
+last digit of a float32 near 1), and sums of such numbers are exact in float64 up to 2^29. So a replay over any
+number of partitions decides what the live run decided, to the bit. Beyond that sum the last digits depend on the
+order, and features whose numbers are all far below 2^-24 would have to be scaled up.
 """
 
-import math
 import struct
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.features import MAX_DIMENSIONS
+from streams.engines.drift.codec import SketchError, frame, pack_integers, read_frame, unpack_integers
+from streams.engines.drift.directions import AXES, CELLS, profile
 
-_MAGIC: Final = b"TWSK"
-_VERSION: Final = 1
-_HEADER: Final = struct.Struct("<4sHIQd")
-"""Magic, version, dimensions, count, sum of squared norms; then the sum vector zlib of little-endian float64."""
+__all__ = ["EMBEDDING", "SeriesSketch", "Sketch", "SketchError", "merge_all"]
+
+EMBEDDING: Final = 1
+"""The kind of an embedding's sketch in its bytes."""
+
+_UNIT: Final = 2.0**24
+_EXACT: Final = 2.0**53
+_HEADER: Final = struct.Struct("<IdB")
+"""Dimensions, sum of squared norms, and whether the sum of the vectors is in whole units."""
 
 
-class SketchError(ValueError):
-    """Bytes that are not a sketch, or vectors and sketches whose dimensions differ."""
+class SeriesSketch(Protocol):
+    """What is kept of ``count`` values of one kind. Immutable: :meth:`add` and :meth:`merge` return a new one.
+
+    Merging is associative and commutative to the bit, with the empty sketch as its neutral element, and adding
+    values in any cut is adding them at once.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many values it holds."""
+        ...
+
+    def add(self, values: Any) -> Self:
+        """This sketch with ``values``. Raises :class:`SketchError` when they are not of its kind."""
+        ...
+
+    def merge(self, other: "SeriesSketch") -> Self:
+        """The sketch of the values of both. Raises :class:`SketchError` when they do not fit together."""
+        ...
+
+    def emptied(self) -> Self:
+        """The sketch of no values that merges with this one."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """A compact, versioned form."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
-    """What is kept of ``count`` vectors. Immutable: :meth:`add` and :meth:`merge` return a new one."""
+    """What is kept of ``count`` vectors."""
 
     count: int
     total: NDArray[np.float64]
     """Sum of the vectors, shape ``(dimensions,)``."""
     squares: float
     """Sum of the squared norms of the vectors."""
+    cells: NDArray[np.int64]
+    """Vectors per axis and cell, shape ``(AXES * CELLS,)``; every axis holds ``count``."""
 
     @classmethod
     def empty(cls, dimensions: int) -> "Sketch":
         """The sketch of no vectors. Raises :class:`SketchError` for an impossible number of dimensions."""
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise SketchError(f"a sketch has 1 to {MAX_DIMENSIONS} dimensions, not {dimensions}")
-        return cls(0, np.zeros(dimensions), 0.0)
+        return cls(0, np.zeros(dimensions), 0.0, np.zeros(AXES * CELLS, dtype=np.int64))
 
     @property
     def dimensions(self) -> int:
         """Length of the vectors."""
         return len(self.total)
 
-    def add(self, vectors: NDArray[Any]) -> "Sketch":
-        """This sketch with ``vectors``, shape ``(n, dimensions)``, any float type, all finite.
+    def emptied(self) -> "Sketch":
+        """The sketch of no vectors of these dimensions."""
+        return Sketch.empty(self.dimensions)
+
+    def add(self, values: NDArray[Any]) -> "Sketch":
+        """This sketch with vectors, shape ``(n, dimensions)``, any float type, all finite.
 
         A zero vector counts as a vector: it shortens the mean and turns it nowhere.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self.dimensions:
-            raise SketchError(f"vectors of shape {vectors.shape} do not fit {self.dimensions} dimensions")
-        wide = vectors.astype(np.float64, copy=False)
-        squares = float(np.einsum("ij,ij->", wide, wide))
-        return Sketch(self.count + len(vectors), self.total + wide.sum(axis=0), self.squares + squares)
+        if values.ndim != 2 or values.shape[1] != self.dimensions:
+            raise SketchError(f"vectors of shape {values.shape} do not fit {self.dimensions} dimensions")
+        if not len(values):
+            return self
+        units = np.rint(values.astype(np.float64) * _UNIT)
+        squares = np.einsum("ij,ij->i", units, units)
+        return Sketch(
+            self.count + len(values),
+            self.total + units.sum(axis=0) / _UNIT,
+            self.squares + float(np.rint(squares / _UNIT).sum()) / _UNIT,
+            self.cells + profile(units, np.sqrt(squares)),
+        )
 
-    def merge(self, other: "Sketch") -> "Sketch":
-        """The sketch of the vectors of both. Commutative and associative up to rounding."""
+    def merge(self, other: SeriesSketch) -> "Sketch":
+        """The sketch of the vectors of both."""
+        if not isinstance(other, Sketch):
+            raise SketchError("a sketch of embeddings merges with embeddings only")
         if other.dimensions != self.dimensions:
             raise SketchError(f"a sketch of {other.dimensions} dimensions does not merge with {self.dimensions}")
-        return Sketch(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        return Sketch(
+            self.count + other.count,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.cells + other.cells,
+        )
 
     def to_bytes(self) -> bytes:
-        """A compact, versioned form; sums over few documents are mostly zeros and compress well."""
-        header = _HEADER.pack(_MAGIC, _VERSION, self.dimensions, self.count, self.squares)
-        return header + zlib.compress(self.total.astype("<f8", copy=False).tobytes(), level=1)
+        """A compact, versioned form; sums over few documents are mostly zeros and shrink well."""
+        units = self.total * _UNIT
+        whole = bool((np.abs(units) < _EXACT).all())
+        body = pack_integers(units.astype(np.int64) if whole else self.total.view(np.int64))
+        header = _HEADER.pack(self.dimensions, self.squares, whole)
+        return frame(EMBEDDING, self.count) + header + body + pack_integers(self.cells)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Sketch":
         """Read :meth:`to_bytes`. Raises :class:`SketchError` saying what is wrong with the bytes."""
-        dimensions, count, squares = _header(data)
-        size = dimensions * 8
-        inflate = zlib.decompressobj()
-        try:
-            body = inflate.decompress(data[_HEADER.size :], size)
-            # A stream that holds more than it should yields more here; its end mark may need one more call.
-            surplus = inflate.decompress(inflate.unconsumed_tail, 1)
-        except zlib.error as error:
-            raise SketchError(f"the sketch's vector is damaged: {error}") from error
-        if len(body) != size or surplus or not inflate.eof or inflate.unused_data:
-            raise SketchError(f"the sketch's vector is not {dimensions} numbers")
-        total = np.frombuffer(body, dtype="<f8").astype(np.float64)
+        kind, count, body = read_frame(data)
+        if kind != EMBEDDING:
+            raise SketchError("the sketch is not one of embeddings")
+        if len(body) < _HEADER.size:
+            raise SketchError("the sketch ends too early")
+        dimensions, squares, whole = _HEADER.unpack_from(body)
+        if not 1 <= dimensions <= MAX_DIMENSIONS or not 0 <= squares < float("inf"):
+            raise SketchError("the sketch's header is damaged")
+        sums, body = unpack_integers(body[_HEADER.size :], dimensions)
+        total = sums / _UNIT if whole else sums.view(np.float64)
         if not np.isfinite(total).all():
             raise SketchError("the sketch's vector is not finite")
-        return cls(count, total, squares)
+        cells, body = unpack_integers(body, AXES * CELLS)
+        if body or (cells < 0).any() or (cells.reshape(AXES, CELLS).sum(axis=1) != count).any():
+            raise SketchError("the sketch's histogram is damaged")
+        return cls(count, total, squares, cells)
 
 
-def _header(data: bytes) -> tuple[int, int, float]:
-    if len(data) < _HEADER.size or data[: len(_MAGIC)] != _MAGIC:
-        raise SketchError("these bytes are not a sketch")
-    _, version, dimensions, count, squares = _HEADER.unpack_from(data)
-    if version != _VERSION:
-        raise SketchError(f"the sketch has version {version}, this program reads version {_VERSION}")
-    if not 1 <= dimensions <= MAX_DIMENSIONS or not math.isfinite(squares) or squares < 0:
-        raise SketchError("the sketch's header is damaged")
-    return dimensions, count, squares
+S = TypeVar("S", bound=SeriesSketch)
 
 
-def merge_all(sketches: Iterable[Sketch]) -> Sketch | None:
+def merge_all(sketches: Iterable[S]) -> S | None:
     """The sketch of everything in ``sketches``; ``None`` when there are none. Raises :class:`SketchError` when
-    their dimensions differ."""
-    merged: Sketch | None = None
+    they do not fit together."""
+    merged: S | None = None
     for sketch in sketches:
         merged = sketch if merged is None else merged.merge(sketch)
     return merged

@@ -3,7 +3,6 @@
 import contextlib
 import random
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -50,8 +49,8 @@ def test_a_sketch_holds_what_its_definition_says(
     rows = vectors.astype(np.float64)
     sketch = Sketch.empty(vectors.shape[1]).add(vectors)
     assert sketch.count == len(rows)
-    assert np.allclose(sketch.total, np.add.reduce(rows))
-    assert np.isclose(sketch.squares, float((rows**2).sum()))
+    assert np.allclose(sketch.total, np.add.reduce(rows), atol=len(rows) * 2**-25)
+    assert np.isclose(sketch.squares, float((rows**2).sum()), rtol=1e-6, atol=rows.size * 2**-25)
 
 
 @given(VECTORS)
@@ -76,20 +75,38 @@ def test_damaged_bytes_are_refused_or_read_as_a_sketch_of_the_same_size(data: st
         assert Sketch.from_bytes(bytes(good)).dimensions == 3
 
 
+EMPTY = Sketch.empty(2).to_bytes()
+FRAME = struct.Struct("<4sHBQ")
+BODY = FRAME.size + struct.calcsize("<IdB")
+
+
+def changed(at: int, form: str, value: float) -> bytes:
+    """The empty sketch with one field replaced."""
+    data = bytearray(EMPTY)
+    struct.pack_into(form, data, at, value)
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "not a sketch"),
         (b"JSON" + bytes(40), "not a sketch"),
-        (struct.pack("<4sHIQd", b"TWSK", 9, 2, 1, 1.0), "version 9"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 0, 1, 1.0), "header"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 2, 1, float("nan")), "header"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 2, 1, 1.0) + b"xx", "damaged"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 2, 1, 1.0) + zlib.compress(bytes(8)), "2 numbers"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 2, 1, 1.0) + zlib.compress(bytes(24)), "2 numbers"),
-        (struct.pack("<4sHIQd", b"TWSK", 1, 1, 1, 1.0) + zlib.compress(struct.pack("<d", np.inf)), "finite"),
-        (Sketch.empty(2).to_bytes()[:-1], "2 numbers"),
-        (Sketch.empty(2).to_bytes() + b"x", "2 numbers"),
+        (changed(4, "<H", 1), "version 1, this program reads version 2"),
+        (changed(6, "<B", 2), "not one of embeddings"),
+        (changed(7, "<Q", 2**63), "header"),
+        (changed(7, "<Q", 1), "histogram"),
+        (changed(FRAME.size, "<I", 0), "header"),
+        (changed(FRAME.size, "<I", 16_001), "header"),
+        (changed(FRAME.size, "<I", 3), "numbers are not 3"),
+        (changed(FRAME.size + 4, "<d", float("nan")), "header"),
+        (changed(FRAME.size + 4, "<d", -1.0), "header"),
+        (changed(BODY, "<B", 3), "numbers are damaged"),
+        (changed(BODY, "<B", 0x81), "numbers are damaged"),
+        (EMPTY[: FRAME.size], "too early"),
+        (EMPTY[:BODY], "too early"),
+        (EMPTY[:-1], "numbers are damaged"),
+        (EMPTY + b"x", "histogram"),
     ],
 )
 def test_the_error_says_what_is_wrong(data: bytes, message: str) -> None:
@@ -119,4 +136,4 @@ def test_merge_all_of_nothing_is_none() -> None:
 def test_a_sparse_sum_is_small() -> None:
     few = np.zeros((3, 1024), dtype=np.float32)
     few[:, [5, 70, 900]] = 0.57735
-    assert len(Sketch.empty(1024).add(few).to_bytes()) < 200
+    assert len(Sketch.empty(1024).add(few).to_bytes()) < 600
