@@ -153,7 +153,8 @@ async def test_the_event_loop_lives_while_documents_are_looked_up() -> None:
         ticking.cancel()
     assert answers.records
     assert took > 1.0, "look-ups too quick to show anything"
-    assert max(gaps) < 0.5
+    # Half of the time at most, also on a machine that is busy with other things; blocked, it would be all of it.
+    assert max(gaps) < took / 2
     # The time was up before the documents were: what was not looked up comes again.
     assert took < 6.0
     assert answers.left == ({0: len(answers.records)} if len(answers.records) < len(documents) else {})
