@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
-from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one
+from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one, verdict
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
-from streams.engines.retrieval.vectors.cosine import pair_cosines
+from streams.engines.retrieval.vectors.cosine import pair_cosines, rounded
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.retrieval.vectors.feature_batch import Block, blocks
 
@@ -72,6 +72,8 @@ class Percolator(Generic[S]):
         """Per alert whether it is still to be made."""
         self._doubtful = np.zeros(16, dtype=np.bool_)
         """Per alert whether a nomination has to be judged."""
+        self._least = np.full(16, -np.inf)
+        """Per alert that one cosine decides what that has to be."""
         self._predicates = PredicateIndex()
         self._renewal: _Renewal | None = None
         self._vectors = VectorIndex()
@@ -101,7 +103,9 @@ class Percolator(Generic[S]):
                 self._vectors.add(search, bound, number)
             entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
             if entry.exactness is Exactness.EXACT and len(plan.searches) == 1:
-                entry.alone = plan.searches[0]
+                (search,) = plan.searches
+                entry.alone = search.feature_uri
+                self._least[number] = -np.inf if search.min_score is None else search.min_score
         else:
             entry.exactness = self._predicates.add(plan.predicate, number)
             if self._renewal is not None:
@@ -117,6 +121,7 @@ class Percolator(Generic[S]):
             self._hits = np.concatenate([self._hits, np.full(number, None, dtype=object)])
             self._unmade = np.concatenate([self._unmade, np.zeros(number, dtype=np.bool_)])
             self._doubtful = np.concatenate([self._doubtful, np.zeros(number, dtype=np.bool_)])
+            self._least = np.concatenate([self._least, np.full(number, -np.inf)])
         return number
 
     def _by_vector(self, plan: Plan) -> bool:
@@ -135,6 +140,7 @@ class Percolator(Generic[S]):
         self._entries[number] = self._hits[number] = None
         self._unmade[number] = False
         self._doubtful[number] = True
+        self._least[number] = -np.inf
         if entry.by_vector:
             for search, bound in zip(entry.plan.searches, entry.plan.bounds or (), strict=True):
                 self._vectors.remove(search, bound, number)
@@ -183,10 +189,10 @@ class Percolator(Generic[S]):
         for pair in np.flatnonzero(self._unmade[found.numbers]).tolist():
             self.hit(int(found.numbers[pair]))
         hits: list[Hit[S]] = self._hits[found.numbers].tolist()
-        for pair, verdict in found.judged.items():
+        for pair, said in found.judged.items():
             entry = self._entries[found.numbers[pair]]
             assert entry is not None
-            hits[pair] = Hit(entry.alert, *verdict)
+            hits[pair] = Hit(entry.alert, *said)
         return [hits[first:last] for first, last in pairwise(found.bounds)]
 
     def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
@@ -204,21 +210,22 @@ class Percolator(Generic[S]):
             for at, pair, number in asked:
                 entry = self._entries[number]
                 if entry is None:
-                    verdict = None
+                    said = None
                 elif entry.alone is not None:
-                    verdict = judge_one(entry.plan, entry.alone, batch.cosines[pair])
+                    score = batch.cosines[pair]
+                    said = verdict(entry.plan, score, {entry.alone: score})
                 else:
-                    verdict = self._judge(batch, entry, pair, pair // width)
-                if verdict is None:
+                    said = self._judge(batch, entry, pair, pair // width)
+                if said is None:
                     wrong.append(at)
-                elif verdict.matched_features is not None:
-                    judged[at] = verdict
+                elif said.matched_features is not None:
+                    judged[at] = said
             if wrong:
                 keep = np.ones(len(pairs), dtype=np.bool_)
                 keep[wrong] = False
                 pairs, numbers = pairs[keep], numbers[keep]
                 places = (np.cumsum(keep) - 1).tolist()
-                judged = {places[at]: verdict for at, verdict in judged.items()}
+                judged = {places[at]: said for at, said in judged.items()}
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
         return Matches(bounds.tolist(), numbers, judged)
 
@@ -230,8 +237,12 @@ class Percolator(Generic[S]):
         pairs += owners
         for uri in self._vectors.features:
             for found in self._vectors.search(uri, batch.blocks(uri)):
+                cosines = rounded(found.cosines)
                 near = found.documents * width + found.owners
-                batch.cosines.update(zip(near.tolist(), found.cosines.tolist(), strict=True))
+                reached = cosines >= self._least[found.owners]
+                if not reached.all():
+                    near, cosines = near[reached], cosines[reached]
+                batch.cosines.update(zip(near.tolist(), cosines.tolist(), strict=True))
                 pairs = np.concatenate([pairs, near.astype(pairs.dtype)])
         # Runs of ascending numbers, which this way of sorting makes use of.
         pairs.sort(kind="stable")
@@ -257,8 +268,8 @@ class _Entry(Generic[S]):
     plan: Plan
     by_vector: bool
     exactness: Exactness = Exactness.NECESSARY
-    alone: Search | None = None
-    """The search that decides the alert by itself, where nothing else can nominate it."""
+    alone: str | None = None
+    """The feature whose cosine decides the alert by itself."""
 
 
 @dataclass(slots=True)
@@ -279,7 +290,7 @@ class _Batch:
         self.documents = documents
         self.apart: frozenset[int] = frozenset()
         self.cosines: dict[int, float] = {}
-        """By pair, the exact cosine of the search that nominated it."""
+        """By pair the cosine, rounded, of the search that nominated it."""
         self._embedder = embedder
         self._views: dict[int, View] = {}
         self._blocks: dict[str, dict[int, Block]] = {}

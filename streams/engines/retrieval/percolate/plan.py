@@ -139,7 +139,7 @@ def judge(plan: Plan, cosines: Sequence[float | None]) -> Verdict | None:
         features[search.feature_uri] = max(cosine, features.get(search.feature_uri, cosine))
     if not found or best is None or weights <= 0.0:
         return None
-    return _verdict(plan, best if plan.fusion == "max" else round(total / weights, DIGITS), features)
+    return verdict(plan, best if plan.fusion == "max" else round(total / weights, DIGITS), features)
 
 
 def judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | None:
@@ -149,10 +149,12 @@ def judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | Non
     rounded = round(cosine, DIGITS)
     if search.min_score is not None and rounded < search.min_score:
         return None
-    return _verdict(plan, rounded, {search.feature_uri: rounded})
+    return verdict(plan, rounded, {search.feature_uri: rounded})
 
 
-def _verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
+def verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
+    """What is said of a document that was found, from its rounded score and cosines; ``None`` when it does not
+    pass the plan's tests of the score."""
     score = raw if 0.0 < raw <= 1.0 else float(raw > 0.0)
     if plan.score_tests and not plan.passes(score):
         return None

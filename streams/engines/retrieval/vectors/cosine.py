@@ -14,6 +14,8 @@ DIGITS: Final = 6
 threshold of 1.0 with itself."""
 ROUNDING: Final = 10.0**-DIGITS
 """More than rounding can add to a score."""
+_HALF_WAY: Final = 1e-6
+"""More than a cosine times a power of ten is off, in units of that power."""
 _PAIRS: Final = 32
 """Pairs multiplied at a time: their products stay in the processor's cache."""
 _SAFE: Final = (np.float32(1e-24), np.float32(1e24))
@@ -77,6 +79,20 @@ def pair_cosines(
         stop = start + _PAIRS
         out[start:stop] = cosines(left[left_rows[start:stop]], right[right_rows[start:stop]])
     return out
+
+
+def rounded(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``round(cosine, DIGITS)`` of each, to the last bit.
+
+    The nearest multiple of :data:`ROUNDING` is a whole number divided by a power of ten, and a division of whole
+    numbers is exact to the last bit. Which multiple is nearest is only in doubt about half way between two.
+    """
+    scaled = cosines * 10.0**DIGITS
+    whole = np.rint(scaled)
+    found: NDArray[np.float64] = whole / 10.0**DIGITS
+    for at in np.flatnonzero(np.abs(np.abs(scaled - whole) - 0.5) < _HALF_WAY).tolist():
+        found[at] = round(float(cosines[at]), DIGITS)
+    return found
 
 
 def best_cosines(vectors: NDArray[np.float32], queries: NDArray[np.float64]) -> list[float]:
