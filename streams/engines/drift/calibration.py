@@ -1,19 +1,28 @@
 """The threshold of a drift trigger that does not give one: how far the baseline's own windows lie apart.
 
 Sampling noise is only part of what moves a stream: news, weekdays and campaigns come and go without the stream
-having changed. So a threshold is taken from the baseline itself. It is cut into blocks as long as the window of a
-check; each block is measured against all the others (as a later window will be against the baseline); and the
-threshold is the upper prediction limit for one more such reading, at the false-alarm rate asked for.
+having changed. So a threshold is taken from the baseline itself. Blocks as long as the window of a check are cut out
+of it, each is measured against the rest (as a later window will be against the baseline), and the threshold is the
+upper prediction limit for one more such reading, at the false-alarm rate asked for.
 
-Assumption: on the scale of distances (the root of a divergence) the readings of blocks are about normal. A
-squared distance of two means is a sum of squares, whose root is close to normal (Fisher's approximation of
-chi-square). With k blocks the limit is mean + t * sd * sqrt(1 + 1/k), t the quantile of Student's distribution
-with k - 1 degrees of freedom, so that few blocks give a wide limit (a prediction limit as in Hahn & Meeker,
-"Statistical intervals", 1991).
+Assumptions:
+
+- On the scale of distances (the root of a divergence) the readings of blocks are about normal. A squared distance of
+  two means is a sum of squares, whose root is close to normal (Fisher's approximation of chi-square). Corrected
+  readings may be below 0; the scale then begins at the least of them (Tukey's started root).
+- Blocks that do not overlap are about independent. Of those there are k; the limit is
+  mean + t * sd * sqrt(1 + 1/k), t the quantile of Student's distribution with k - 1 degrees of freedom, so few
+  blocks give a wide limit (Hahn & Meeker 1991, "Statistical intervals").
+- Mean and sd are taken over blocks that overlap by three quarters, which does not add independent blocks but makes
+  them depend less on where the cuts fall (overlapping batch means, Meketon & Schmeiser 1984). The k/(k - 1) that
+  makes their variance unbiased is included.
+
+The limit covers the variation that the baseline shows. A baseline that ends before the first weekend or the first
+winter knows of none.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,9 +36,11 @@ from streams.engines.drift.sketch import merge_all
 DEFAULT_FALSE_ALARM_RATE: Final = 0.01
 """Share of checks that exceed the threshold although the stream only varies as the baseline did."""
 FEWEST_BLOCKS: Final = 6
-"""Blocks a calibration is made of at least; a baseline of fewer windows is cut into shorter blocks."""
+"""Windows that a calibration is made of at least; a baseline of fewer is cut into shorter blocks, which vary more."""
 MOST_BLOCKS: Final = 100
-"""Blocks that are measured at most, evenly spread over a baseline of more: more would not move the limit."""
+"""Windows that are looked at, at most: more would not move the limit."""
+_OVERLAP: Final = 4
+"""Blocks that begin within the length of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Calibration:
 
     threshold: float | None
     samples: int
-    """Blocks of the baseline it rests on."""
+    """Windows of the baseline it rests on, without overlap."""
     reason: str
 
 
@@ -54,61 +65,70 @@ def calibrate(
     ``buckets`` add up to.
 
     ``buckets`` are the baseline's time buckets in time order, without gaps (an empty sketch for an empty bucket).
-    A block with fewer than ``min_sample`` values is left out, as a check on it would be. Raises ``ValueError`` for
+    A block with fewer than ``min_sample`` values is left out, as a check on it would be; where blocks are shorter
+    than windows, fewer are needed in proportion. Raises ``ValueError`` for
     an unknown metric and a rate that is not between 0 and 0.5.
     """
     if not 0 < false_alarm_rate < 0.5:
         raise ValueError(f"a false alarm rate is between 0 and 0.5, not {false_alarm_rate}")
     found = find_metric(metric, kind_of(buckets[0]) if buckets else None)
     length = max(1, min(window_buckets, len(buckets) // FEWEST_BLOCKS))
+    starts = _starts(len(buckets), length)
     needed = math.ceil(min_sample * length / max(window_buckets, 1))
-    readings = _readings(_blocks(buckets, length), metric, needed)
-    if len(readings) < FEWEST_BLOCKS:
-        words = f"the baseline has {len(readings)} blocks that can be measured, {FEWEST_BLOCKS} are needed"
-        return Calibration(None, len(readings), f"no threshold: {words}")
-    threshold = _limit(np.array(readings), found.squared, false_alarm_rate)
-    words = f"{len(readings)} blocks of the baseline, false-alarm rate {false_alarm_rate:g} per check"
-    return Calibration(threshold, len(readings), f"threshold {threshold:.4f} from {words}")
+    readings = _readings(buckets, starts, length, metric, needed)
+    blocks = len(buckets) / length * len(readings) / len(starts) if starts else 0.0
+    if blocks < FEWEST_BLOCKS:
+        words = f"{int(blocks)} windows of the baseline can be measured, {FEWEST_BLOCKS} are needed"
+        return Calibration(None, int(blocks), f"no threshold: {words}")
+    threshold = _limit(np.array(readings), found.squared, blocks, false_alarm_rate)
+    words = f"{int(blocks)} windows of the baseline, false-alarm rate {false_alarm_rate:g} per check"
+    return Calibration(threshold, int(blocks), f"threshold {threshold:.4g} from {words}")
 
 
-def _blocks(buckets: Sequence[AnySketch], length: int) -> list[AnySketch]:
-    """Runs of ``length`` buckets, counted back from the end; the first ones may be left over."""
-    ends = range(len(buckets), length - 1, -length)
-    merged = [merge_all(buckets[end - length : end]) for end in reversed(ends)]
-    return [block for block in merged if block is not None]
+def _starts(buckets: int, length: int) -> list[int]:
+    """Where blocks of ``length`` begin: evenly spread from the first to the last, a quarter of a block apart or,
+    in a baseline of very many blocks, further."""
+    if buckets < length:
+        return []
+    last = buckets - length
+    count = min(math.ceil(last / length * _OVERLAP), MOST_BLOCKS * _OVERLAP)
+    return sorted({round(last * place / max(count, 1)) for place in range(count + 1)})
 
 
-def _readings(blocks: Sequence[AnySketch], metric: str, needed: int) -> list[float]:
-    """Blocks against all the others: every block, or :data:`MOST_BLOCKS` of them, evenly spread."""
-    step = max(1, math.ceil(len(blocks) / MOST_BLOCKS))
-    tails = [merge_all(blocks[place + 1 : place + step]) for place in range(0, len(blocks), step)]
-    measured = [(block, tail) for block, tail in zip(blocks[::step], tails, strict=True)]
-    after: list[AnySketch | None] = [None]
-    for block, tail in reversed(measured):
-        after.append(_merged(block, tail, after[-1]))
+def _readings(
+    buckets: Sequence[AnySketch], starts: Sequence[int], length: int, metric: str, needed: int
+) -> list[float]:
+    """Each block against the rest of the baseline, where both can be measured."""
+    later = dict(_running(buckets[::-1], {len(buckets) - start - length for start in starts}))
     found = []
-    before: AnySketch | None = None
-    for (block, tail), later in zip(measured, reversed(after[:-1]), strict=True):
-        others = _merged(before, tail, later)
-        value = None if others is None else measure(metric, others, block, min_sample=needed).value
-        if value is not None:
-            found.append(value)
-        before = _merged(before, block, tail)
+    for start, before in _running(buckets, set(starts)):
+        rest = merge_all(part for part in (before, later[len(buckets) - start - length]) if part is not None)
+        block = merge_all(buckets[start : start + length])
+        if rest is not None and block is not None:
+            value = measure(metric, rest, block, min_sample=needed).value
+            if value is not None:
+                found.append(value)
     return found
 
 
-def _merged(*parts: AnySketch | None) -> AnySketch | None:
-    return merge_all(part for part in parts if part is not None)
+def _running(buckets: Sequence[AnySketch], stops: set[int]) -> Iterator[tuple[int, AnySketch | None]]:
+    """The merged first ``stop`` buckets for every stop, rising; ``None`` for none of them."""
+    merged: AnySketch | None = None
+    for place in range(len(buckets) + 1):
+        if place in stops:
+            yield place, merged
+        if place < len(buckets):
+            merged = buckets[place] if merged is None else merged.merge(buckets[place])
 
 
-def _limit(readings: NDArray[np.float64], squared: bool, rate: float) -> float:
+def _limit(readings: NDArray[np.float64], squared: bool, blocks: float, rate: float) -> float:
     # Only a process that calibrates pays for loading it.
     from scipy.special import stdtrit
 
     squares = readings if squared else np.copysign(readings**2, readings)
     shift = max(0.0, -float(squares.min()))
     roots = np.sqrt(squares + shift)
-    count = len(roots)
-    quantile = float(stdtrit(count - 1, 1 - rate))
-    limit = float(roots.mean() + quantile * roots.std(ddof=1) * math.sqrt(1 + 1 / count)) ** 2 - shift
+    spread = roots.std() * math.sqrt(blocks / (blocks - 1))
+    quantile = float(stdtrit(blocks - 1, 1 - rate))
+    limit = float(roots.mean() + quantile * spread * math.sqrt(1 + 1 / blocks)) ** 2 - shift
     return limit if squared else math.copysign(math.sqrt(abs(limit)), limit)
