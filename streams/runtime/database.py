@@ -1,7 +1,7 @@
 """The PostgreSQL protocol: a pool, migrations, and positions that move by compare-and-set."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -207,6 +207,15 @@ async def wait_for_notify(dsn: str, channel: str, wake: asyncio.Event) -> None:
                     wake.set()
         except psycopg.OperationalError:
             await asyncio.sleep(1.0)
+
+
+def columns(rows: Iterable[Sequence[Any]], width: int) -> tuple[list[Any], ...]:
+    """Rows as one list per column, for ``unnest``."""
+    found: tuple[list[Any], ...] = tuple([] for _ in range(width))
+    for row in rows:
+        for column, value in zip(found, row, strict=True):
+            column.append(value)
+    return found
 
 
 async def fetch_value(connection: Connection, query: str, parameters: Any = None) -> Any:
