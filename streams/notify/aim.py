@@ -6,7 +6,7 @@ retries. Where it leads is not: a delivery decided for one address never goes to
 
 from collections.abc import Mapping
 
-from streams.notify.channels import Endpoint, endpoint, identity
+from streams.notify.channels import Way, identity, way
 from streams.notify.plan import AlertKey
 from streams.notify.policy import Policy
 
@@ -15,8 +15,8 @@ class GoneError(ValueError):
     """There is nothing to send to any more. The message says why."""
 
 
-def aim(policies: Mapping[AlertKey, Policy], alert: AlertKey, channel: bytes, channel_type: str) -> Endpoint:
-    """The endpoint of a delivery, by the :func:`identity` of the channel it was decided for. Raises
+def aim(policies: Mapping[AlertKey, Policy], alert: AlertKey, channel: bytes, channel_type: str) -> Way:
+    """The way of a delivery, by the :func:`identity` of the channel it was decided for. Raises
     :class:`GoneError` when the alert is no longer enabled or has no such channel any more,
     ``NotConfiguredError`` when the channel cannot deliver."""
     policy = policies.get(alert)
@@ -26,5 +26,5 @@ def aim(policies: Mapping[AlertKey, Policy], alert: AlertKey, channel: bytes, ch
         raise GoneError("the alert was disabled before this could be delivered")
     for standing in policy.channels:
         if identity(standing) == channel:
-            return endpoint(standing)
+            return way(standing)
     raise GoneError(f"the {channel_type} channel was removed or changed before this could be delivered")

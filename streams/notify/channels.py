@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord
+from streams.notify.copying import copy_body
 from streams.notify.payload import slack_body, webhook_body
 from streams.notify.policy import Policy
 
@@ -59,6 +60,24 @@ class Endpoint:
         return self.url.secret_id if isinstance(self.url, SecretRef) else urlsplit(self.url).netloc.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A collection that what an alert fires on is copied into."""
+
+    collection_id: str
+    """Its id or name."""
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+    @property
+    def host(self) -> str:
+        """What shares the places for attempts."""
+        return f"collection {self.collection_id}"
+
+
+Way = Endpoint | Into
+"""How a channel delivers."""
+
+
 def identity(channel: Mapping[str, Any]) -> bytes:
     """A digest of what makes a channel the same one: its type and where it leads. How it signs, which headers
     it sends and how long it waits may change without making it another."""
@@ -69,8 +88,8 @@ def identity(channel: Mapping[str, Any]) -> bytes:
     return hashlib.blake2b(text, digest_size=12, person=b"tw-channel").digest()
 
 
-def endpoint(channel: Mapping[str, Any]) -> Endpoint:
-    """The endpoint of a channel. Raises :class:`NotConfiguredError`."""
+def way(channel: Mapping[str, Any]) -> Way:
+    """Where a channel delivers to. Raises :class:`NotConfiguredError`."""
     kind = channel.get("channel_type")
     config = channel.get("config") or {}
     if not config and channel.get("channel_id"):
@@ -84,15 +103,31 @@ def endpoint(channel: Mapping[str, Any]) -> Endpoint:
         )
     if kind == "slack":
         return Endpoint(url=_address(config, "webhook_url", kind))
-    if kind in {"email", "batch"}:
-        raise NotConfiguredError(f"{kind} delivery is not available on this server; use a webhook or Slack")
-    raise NotConfiguredError(f"unknown channel_type {kind!r}; known are webhook and slack")
+    if kind == "batch":
+        return _into(config)
+    if kind == "email":
+        raise NotConfiguredError("email delivery is not available on this server; use a webhook or Slack")
+    raise NotConfiguredError(f"unknown channel_type {kind!r}; known are webhook, slack and batch")
+
+
+def _into(config: Mapping[str, Any]) -> Into:
+    collection = config.get("collection_id")
+    if not isinstance(collection, str) or not collection:
+        raise NotConfiguredError("the batch channel has no collection_id")
+    if config.get("bucket_id"):
+        raise NotConfiguredError("this server has no buckets: leave bucket_id out")
+    if config.get("dedup_strategy"):
+        raise NotConfiguredError("dedup_strategy is not available: a copy replaces the document of its id")
+    return Into(collection)
 
 
 def body(
     channel: Mapping[str, Any], record: AlertResultRecord, execution_id: str, hit: AlertHit, policy: Policy
 ) -> bytes:
-    """What the channel is sent."""
+    """What the channel is sent; of a batch channel, what it is to copy. Raises :class:`CauseDepthError` where the
+    copy would be the effect of too many others."""
+    if channel.get("channel_type") == "batch":
+        return copy_body(record, hit)
     if channel.get("channel_type") == "slack":
         return slack_body(record, execution_id, hit, policy, channel.get("config") or {})
     return webhook_body(record, execution_id, hit, policy)

@@ -13,8 +13,9 @@ from typing import Final
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord
 from schemas.events.notification import DeliveryRecord, DeliveryStatus
+from schemas.headers import CauseDepthError
 from streams.engines.rules.cooldown import decide
-from streams.notify.channels import NotConfiguredError, body, endpoint, identity
+from streams.notify.channels import NotConfiguredError, body, identity, way
 from streams.notify.policy import Policy
 
 EXPLAINED_PER_BATCH: Final = 50
@@ -108,11 +109,12 @@ def _deliver(
     for index, channel in enumerate(alert.channels):
         problem, payload = None, b""
         try:
-            endpoint(channel)
+            way(channel)
             payload = body(channel, record, execution_id, hit, alert)
-        except NotConfiguredError as error:
+        except (NotConfiguredError, CauseDepthError) as error:
             problem = str(error)
-            result.notices.append(_notice(execution_id, alert, index, "not_configured", problem, now))
+            status: DeliveryStatus = "not_configured" if isinstance(error, NotConfiguredError) else "failed"
+            result.notices.append(_notice(execution_id, alert, index, status, problem, now))
         result.deliveries.append(
             Delivery(
                 execution_id=execution_id,

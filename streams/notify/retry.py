@@ -30,8 +30,15 @@ class Outcome:
     error: str | None = None
     retry_after: str | None = None
     """The header as the endpoint sent it."""
+    done: bool = False
+    """Set when the channel is this system's own and has done it."""
     final: Literal["failed", "not_configured"] | None = None
     """Set when no attempt can ever work, e.g. a refused address."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the far end lives."""
+        return self.done or self.http_status is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ def judge(outcome: Outcome, webhook_id: str, attempt: int, created_at: datetime,
     says that the endpoint is gone for good. Everything else (5xx, no answer) is tried again.
     """
     status = outcome.http_status
-    if status is not None and 200 <= status < 300:
+    if outcome.done or (status is not None and 200 <= status < 300):
         return Verdict("delivered")
     error = _worded(outcome)
     if outcome.final is not None:

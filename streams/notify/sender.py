@@ -1,4 +1,4 @@
-"""Sends what is due: takes rows by lease, posts them, records each attempt.
+"""Sends what is due: takes rows by lease, posts or copies them, records each attempt.
 
 =====================================  =============================================================
 killed                                 consequence
@@ -19,7 +19,16 @@ import structlog
 
 from schemas.events.notification import DeliveryRecord
 from streams.notify.aim import GoneError, aim
-from streams.notify.channels import LONGEST_TIMEOUT_SECONDS, Endpoint, NotConfiguredError, SecretRef, Value
+from streams.notify.channels import (
+    LONGEST_TIMEOUT_SECONDS,
+    Endpoint,
+    Into,
+    NotConfiguredError,
+    SecretRef,
+    Value,
+    Way,
+)
+from streams.notify.copies import copy
 from streams.notify.leases import Address, Claimed, Due, claim, due_deliveries, forget_old, record_attempt
 from streams.notify.plan import AlertKey
 from streams.notify.policy import Policy
@@ -124,7 +133,7 @@ class Sender:
                 break
         return started
 
-    def _choose(self, aimed: Mapping[Due, Endpoint | Outcome], excluded: set[Address]) -> list[Due]:
+    def _choose(self, aimed: Mapping[Due, Way | Outcome], excluded: set[Address]) -> list[Due]:
         """Those there is room for, oldest first; the endpoints of the others become ``excluded``."""
         chosen: list[Due] = []
         per_host: Counter[str] = Counter()
@@ -137,7 +146,7 @@ class Sender:
                 excluded.add(due.address)
         return chosen
 
-    def _begin(self, claimed: Claimed, aimed: Endpoint | Outcome) -> None:
+    def _begin(self, claimed: Claimed, aimed: Way | Outcome) -> None:
         host = _host(aimed)
         self._slots.take(host)
         task = asyncio.create_task(self._attempt(claimed, aimed), name=f"deliver-{claimed.webhook_id}")
@@ -148,7 +157,7 @@ class Sender:
         _, host = self._attempts.pop(task)
         error = None if task.cancelled() else task.exception()
         outcome = task.result() if error is None and not task.cancelled() else None
-        self._slots.release(host, answered=outcome is None or outcome.http_status is not None)
+        self._slots.release(host, answered=outcome is None or outcome.answered)
         if error is not None and classify(error) is Disposition.STOP:
             self._broken = error
         elif error is not None:
@@ -156,8 +165,14 @@ class Sender:
             log.warning("attempt_unrecorded", error=repr(error))
         self._wake.set()
 
-    async def _attempt(self, claimed: Claimed, aimed: Endpoint | Outcome) -> Outcome:
-        outcome = aimed if isinstance(aimed, Outcome) else await self._post(claimed, aimed)
+    async def _attempt(self, claimed: Claimed, aimed: Way | Outcome) -> Outcome:
+        match aimed:
+            case Outcome():
+                outcome = aimed
+            case Into():
+                outcome = await copy(self._context, claimed, aimed.collection_id)
+            case Endpoint():
+                outcome = await self._post(claimed, aimed)
         await fault("notify:after-send")
         now = self._context.clock()
         verdict = judge(outcome, claimed.webhook_id, claimed.attempts + 1, claimed.created_at, now)
@@ -225,13 +240,13 @@ class Sender:
         return False
 
 
-def _aim_all(policies: Mapping[AlertKey, Policy], due: Sequence[Due]) -> dict[Due, Endpoint | Outcome]:
+def _aim_all(policies: Mapping[AlertKey, Policy], due: Sequence[Due]) -> dict[Due, Way | Outcome]:
     """Where each goes, or the outcome of having nowhere to send to; worked out once per channel."""
-    known: dict[Address, Endpoint | Outcome] = {}
+    known: dict[Address, Way | Outcome] = {}
     for item in due:
         if item.address in known:
             continue
-        where: Endpoint | Outcome
+        where: Way | Outcome
         try:
             where = aim(policies, item.alert, item.channel, item.channel_type)
         except GoneError as error:
@@ -242,10 +257,10 @@ def _aim_all(policies: Mapping[AlertKey, Policy], due: Sequence[Due]) -> dict[Du
     return {item: known[item.address] for item in due}
 
 
-def _host(aimed: Endpoint | Outcome) -> str:
+def _host(aimed: Way | Outcome) -> str:
     return "" if isinstance(aimed, Outcome) else aimed.host
 
 
-def _lease(aimed: Endpoint | Outcome) -> timedelta:
+def _lease(aimed: Way | Outcome) -> timedelta:
     seconds = LONGEST_TIMEOUT_SECONDS if isinstance(aimed, Outcome) else aimed.timeout_seconds
     return timedelta(seconds=seconds + LEASE_MARGIN_SECONDS)

@@ -96,6 +96,14 @@ class Stored:
         )
         return {row[0]: self._event(collection_id, row) for row in await cursor.fetchall()}
 
+    async def whole(self, collection_id: str, document_ids: Collection[str]) -> dict[str, DocumentEvent]:
+        """Those of the named documents that exist, with the vectors that came with them."""
+        found = await self.named(collection_id, document_ids)
+        vectors = await self.vectors(collection_id, found, await self.feature_names(collection_id))
+        for document_id, event in found.items():
+            event.features = vectors.get(document_id, {})
+        return found
+
     async def vectors(
         self, collection_id: str, document_ids: Collection[str], features: Sequence[str]
     ) -> dict[str, dict[str, Vector]]:

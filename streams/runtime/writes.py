@@ -6,7 +6,7 @@ Causality), and the alerts and triggers it is an effect of, so that none of them
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.events.document import DocumentEvent, encode_document_event
 from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION, SOURCE_POSITION, SourcePosition, format_causes
@@ -41,6 +41,19 @@ def write_of(event: DocumentEvent, made_from: SourcePosition | None = None) -> W
     if len(value) > MAX_RECORD_BYTES:
         raise DocumentTooLargeError(f"The document is larger than {MAX_RECORD_BYTES} bytes")
     return Write(event.key, value, made_from)
+
+
+def copy_of(event: DocumentEvent, collection_id: str) -> DocumentEvent:
+    """A document as another collection has it, under its id; where it has fields, they say where it is from."""
+    payload = event.payload
+    if payload is None or isinstance(payload, dict):
+        payload = {
+            **(payload or {}),
+            "source_type": "collection",
+            "source_collection_id": event.collection_id,
+            "source_document_id": event.document_id,
+        }
+    return replace(event, collection_id=collection_id, payload=payload)
 
 
 async def queue_writes(connection: Connection, writes: Iterable[Write], causes: tuple[str, ...] = ()) -> str:

@@ -1,16 +1,27 @@
 """Channels: what can deliver, and where a delivery goes by the alert as it stands."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from streams.notify.aim import GoneError, aim
-from streams.notify.channels import Endpoint, NotConfiguredError, SecretRef, endpoint, identity
+from streams.notify.channels import Endpoint, Into, NotConfiguredError, SecretRef, identity, way
 from streams.notify.policy import Policy, policy
 from tests.notify.support import NAMESPACE, webhook
 
 URL = "https://Example.com:8443/hook?x=1"
 KEY = (NAMESPACE, "alt_1")
+
+
+def endpoint(channel: Mapping[str, Any]) -> Endpoint:
+    found = way(channel)
+    assert isinstance(found, Endpoint)
+    return found
+
+
+def test_a_batch_channel_leads_into_a_collection() -> None:
+    assert way({"channel_type": "batch", "config": {"collection_id": "col_1"}}) == Into("col_1")
 
 
 def test_a_webhook() -> None:
@@ -63,14 +74,19 @@ def test_headers_of_the_message_itself_are_not_taken() -> None:
         (webhook("https://[::1"), "http:// or https://"),
         ({"channel_type": "slack", "config": {}}, "has no webhook_url"),
         ({"channel_type": "email", "config": {"to_addresses": ["a@b"]}}, "email delivery is not available"),
-        ({"channel_type": "batch", "config": {"collection_id": "c"}}, "batch delivery is not available"),
+        ({"channel_type": "batch", "config": {}}, "has no collection_id"),
+        ({"channel_type": "batch", "config": {"collection_id": "c", "bucket_id": "b"}}, "no buckets"),
+        (
+            {"channel_type": "batch", "config": {"collection_id": "c", "dedup_strategy": "x"}},
+            "dedup_strategy is not",
+        ),
         ({"channel_type": "pigeon"}, "unknown channel_type 'pigeon'"),
         ({}, "unknown channel_type None"),
     ],
 )
 def test_what_cannot_deliver_says_why(channel: dict[str, Any], words: str) -> None:
     with pytest.raises(NotConfiguredError, match=words):
-        endpoint(channel)
+        way(channel)
 
 
 def _policies(*channels: Any, **fields: Any) -> dict[tuple[str, str], Policy]:
@@ -80,9 +96,10 @@ def _policies(*channels: Any, **fields: Any) -> dict[tuple[str, str], Policy]:
 def test_aim_follows_the_alert() -> None:
     first, second = webhook(URL), webhook(URL + "2")
     for standing in ((first, second), (second, first), (second,)):
-        assert aim(_policies(*standing), KEY, identity(second), "webhook").url == URL + "2"
+        assert aim(_policies(*standing), KEY, identity(second), "webhook") == Endpoint(URL + "2")
     repaired = webhook(URL + "2", signing_secret={"$secret": "s3"}, headers={"X-A": "b"}, timeout=3)
     found = aim(_policies(repaired), KEY, identity(second), "webhook")
+    assert isinstance(found, Endpoint)
     assert (found.signing_secret, found.headers, found.timeout_seconds) == (SecretRef("s3"), (("X-A", "b"),), 3.0)
 
 

@@ -6,10 +6,8 @@ counters are kept up.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from schemas.events.document import DocumentEvent
 from streams.act.actions.action import Finish
 from streams.act.actions.resources import filter_of, needed, written_to
 from streams.act.failures import ActionError
@@ -17,6 +15,7 @@ from streams.act.rewriting import Made, rewrite
 from streams.act.walk import Found, Source
 from streams.act.work import Work
 from streams.runtime.database import Connection
+from streams.runtime.writes import copy_of
 
 STEP: Final = 1_000
 """Documents per step."""
@@ -37,24 +36,11 @@ async def run(work: Work) -> Finish:
 
     async def make(found: Sequence[Found]) -> list[Made]:
         return [
-            Made(one.event, one.version) if one.event.collection_id == target else Made(copied(one.event, target))
+            Made(one.event, one.version) if one.event.collection_id == target else Made(copy_of(one.event, target))
             for one in found
         ]
 
     return await rewrite(work, sources, STEP, make, collection_id=target, source_collection_ids=names)
-
-
-def copied(event: DocumentEvent, collection_id: str) -> DocumentEvent:
-    """A document as another collection has it: with where it came from, where it has fields to say so in."""
-    payload = event.payload
-    if payload is None or isinstance(payload, dict):
-        payload = {
-            **(payload or {}),
-            "source_type": "collection",
-            "source_collection_id": event.collection_id,
-            "source_document_id": event.document_id,
-        }
-    return replace(event, collection_id=collection_id, payload=payload)
 
 
 async def _sources(connection: Connection, namespace_id: str, target: str, config: dict[str, Any]) -> list[str]:

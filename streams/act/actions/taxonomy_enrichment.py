@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.act.actions.action import Finish
-from streams.act.actions.collection_trigger import copied
 from streams.act.actions.resources import filter_of, needed, written_to
 from streams.act.failures import ActionError
 from streams.act.lease import Job
@@ -26,6 +25,7 @@ from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.retrieval.reading import Stored
 from streams.runtime.database import Connection
 from streams.runtime.named import NamedDefinitions, named_definitions
+from streams.runtime.writes import copy_of
 
 MOST_REFERENCES: Final = 100_000
 """Documents a taxonomy's collections may hold: they are in memory while others are matched against them."""
@@ -110,7 +110,7 @@ def _made(one: Found, what: Enriched, target: str) -> Made:
         return Made(matched=what.matched, problem=what.problem)
     if one.event.collection_id == target:
         return Made(what.event, one.version)
-    return Made(copied(what.event or one.event, target))
+    return Made(copy_of(what.event or one.event, target))
 
 
 async def _references(connection: Connection, namespace_id: str, collection_ids: Sequence[str]) -> bytes:
