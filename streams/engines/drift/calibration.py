@@ -1,15 +1,15 @@
 """The threshold of a drift trigger that does not give one: how far the baseline's own windows lie apart.
 
 Sampling noise is only part of what moves a stream: news, weekdays and campaigns come and go without the stream
-having changed. So a threshold is taken from the baseline itself. Blocks as long as the window of a check are cut out
-of it, each is measured against the rest (as a later window will be against the baseline), and the threshold is the
-upper prediction limit for one more such reading, at the false-alarm rate asked for.
+having changed. So a threshold is taken from the baseline itself. Blocks as long as the window of a check are cut
+out of it, each is measured against the rest (as a later window will be against the baseline), and the threshold
+is the upper prediction limit for one more such reading, at the false-alarm rate asked for.
 
 Assumptions:
 
-- On the scale of distances (the root of a divergence) the readings of blocks are about normal. A squared distance of
-  two means is a sum of squares, whose root is close to normal (Fisher's approximation of chi-square). Corrected
-  readings may be below 0; the scale then begins at the least of them (Tukey's started root).
+- On the scale of distances (the root of a divergence) the readings of blocks are about normal. A squared distance
+  of two means is a sum of squares, whose root is close to normal (Fisher's approximation of chi-square).
+  Corrected readings may be below 0; the scale then begins at the least of them (Tukey's started root).
 - Blocks that do not overlap are about independent. Of those there are k; the limit is
   mean + t * sd * sqrt(1 + 1/k), t the quantile of Student's distribution with k - 1 degrees of freedom, so few
   blocks give a wide limit (Hahn & Meeker 1991, "Statistical intervals").
@@ -35,10 +35,13 @@ from streams.engines.drift.sketch import merge_all
 
 DEFAULT_FALSE_ALARM_RATE: Final = 0.01
 """Share of checks that exceed the threshold although the stream only varies as the baseline did."""
-FEWEST_BLOCKS: Final = 6
-"""Windows that a calibration is made of at least; a baseline of fewer is cut into shorter blocks, which vary more."""
+FEWEST_BLOCKS: Final = 12
+"""Windows that a baseline should hold, and does where its period is not given: with 6 the limit lies 3.6 standard
+deviations above the mean, with 12 it is 2.8, with ever so many 2.3."""
 MOST_BLOCKS: Final = 100
 """Windows that are looked at, at most: more would not move the limit."""
+_LEAST: Final = 6
+"""Blocks without which there is no limit; a baseline of fewer windows is cut into shorter ones, which vary more."""
 _OVERLAP: Final = 4
 """Blocks that begin within the length of one."""
 
@@ -66,19 +69,19 @@ def calibrate(
 
     ``buckets`` are the baseline's time buckets in time order, without gaps (an empty sketch for an empty bucket).
     A block with fewer than ``min_sample`` values is left out, as a check on it would be; where blocks are shorter
-    than windows, fewer are needed in proportion. Raises ``ValueError`` for
-    an unknown metric and a rate that is not between 0 and 0.5.
+    than windows, fewer are needed in proportion. Raises ``ValueError`` for an unknown metric, one that does not
+    apply to the buckets' kind, and a rate that is not between 0 and 0.5.
     """
     if not 0 < false_alarm_rate < 0.5:
         raise ValueError(f"a false alarm rate is between 0 and 0.5, not {false_alarm_rate}")
     found = find_metric(metric, kind_of(buckets[0]) if buckets else None)
-    length = max(1, min(window_buckets, len(buckets) // FEWEST_BLOCKS))
+    length = max(1, min(window_buckets, len(buckets) // _LEAST))
     starts = _starts(len(buckets), length)
     needed = math.ceil(min_sample * length / max(window_buckets, 1))
     readings = _readings(buckets, starts, length, metric, needed)
     blocks = len(buckets) / length * len(readings) / len(starts) if starts else 0.0
-    if blocks < FEWEST_BLOCKS:
-        words = f"{int(blocks)} windows of the baseline can be measured, {FEWEST_BLOCKS} are needed"
+    if blocks < _LEAST:
+        words = f"{int(blocks)} windows of the baseline can be measured, {_LEAST} are needed"
         return Calibration(None, int(blocks), f"no threshold: {words}")
     threshold = _limit(np.array(readings), found.squared, blocks, false_alarm_rate)
     words = f"{int(blocks)} windows of the baseline, false-alarm rate {false_alarm_rate:g} per check"
