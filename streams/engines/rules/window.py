@@ -206,6 +206,23 @@ def decide(
     return replace(state, through=last), fires
 
 
+def next_moment(rule: WindowRule, state: WindowState, cells: Sequence[Cell], since: int | None) -> int | None:
+    """When something changes after ``state.through`` if nothing more comes; ``None``: never."""
+    step, window = rule.step_seconds, rule.window_seconds
+    found = [cell.start + span + step for cell in cells for span in (0, window)]
+    if rule.silent and since is not None:
+        found.append(whole_window(rule, since))
+    if state.holds and (due := sweep.next_due(_sweep(state), rule.cooldown_seconds, rule.renotify_seconds)):
+        found.append(-(-seconds(due) // step) * step)
+    through = state.through
+    return min((moment for moment in found if through is None or moment > through), default=None)
+
+
+def whole_window(rule: WindowRule, since: int) -> int:
+    """The first instant whose whole window is after ``since``."""
+    return -(-(since + rule.window_seconds) // rule.step_seconds) * rule.step_seconds
+
+
 def _windows(
     rule: WindowRule, through: int | None, cells: Sequence[Cell], last: int, since: int | None
 ) -> Iterator[tuple[int, int, Totals]]:
@@ -232,7 +249,7 @@ def _moments(
     found = {cell.start + step for cell in cells}
     found.update(cell.start + window + step for cell in cells)
     if rule.silent and since is not None:
-        found.add(-(-(since + window) // step) * step)
+        found.add(whole_window(rule, since))
     if through is not None:
         found.add(through + step)
     return sorted(moment for moment in found if moment <= last and (through is None or moment > through))

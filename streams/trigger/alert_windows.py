@@ -1,0 +1,238 @@
+"""Alerts with a window: adds up what match tells, and decides windows whose time has come (design section 4).
+
+Two halves. The first reads ``alert-results`` and adds contributions to buckets, in one transaction with its
+position. The second decides: each alert on each collection in one transaction, its row locked, the executions in
+the outbox. So several stations may run, and a window is decided once however they are killed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from aiokafka import TopicPartition
+
+from schemas.errors import DecodeError
+from schemas.events.alert_result import AlertResultRecord, decode_alert_result, encode_alert_result
+from schemas.ids import document_key
+from schemas.topics import ALERT_RESULTS, Topic
+from streams.engines.rules.window import decide, next_moment, seconds, whole_window
+from streams.runtime import metrics
+from streams.runtime.agent import Context
+from streams.runtime.database import Connection
+from streams.runtime.definitions import current_version
+from streams.runtime.faults import fault
+from streams.runtime.loop import Batch, DeadLetters, StationLoop
+from streams.runtime.outbox import Outgoing, enqueue_all
+from streams.runtime.positions import Positions
+from streams.trigger import window_store
+from streams.trigger.window_cut import Cut, Cuts
+from streams.trigger.window_definitions import WindowedAlert, windowed_alerts
+from streams.trigger.window_fires import records
+from streams.trigger.window_folding import contributing, events, fold, sources, unread
+from streams.trigger.window_store import Standing
+
+CELLS = 5_000
+"""Buckets looked at in one transaction, besides those of one window."""
+FIRES = 500
+"""Executions in one transaction."""
+_FORGET_EVERY = timedelta(minutes=10)
+_LOG_KEPT = ALERT_RESULTS.retention or timedelta(0)
+
+
+class WindowFolder:
+    """Adds contributions up. A ``BatchHandler``."""
+
+    topics: tuple[Topic, ...] = (ALERT_RESULTS,)
+
+    def __init__(self, context: Context, dead_letters: DeadLetters, name: str) -> None:
+        self.name = name
+        self._clock = context.clock
+        self._dead_letters = dead_letters
+        self._window = timedelta(seconds=context.settings.event_id_window_seconds)
+        self._positions = Positions(context, name)
+        self._forgot_at: datetime | None = None
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Behind what was added up."""
+        return await self._positions.assign(partitions)
+
+    async def handle(self, batch: Batch) -> None:
+        """Put bad records away, then commit buckets and positions together."""
+        left = self._positions.unread(batch)
+        if not left:
+            return
+        results: list[AlertResultRecord] = []
+        for found in left.values():
+            for record in found:
+                try:
+                    results.append(_result(record.value))
+                except DecodeError as error:
+                    await self._dead_letters.put(record, error)
+        async with self._positions.transaction({tp: found[-1] for tp, found in left.items()}) as connection:
+            await self._add(connection, contributing(results))
+            await fault("trigger:before-fold-commit")
+        await fault("trigger:after-fold-commit")
+
+    async def _add(self, connection: Connection, results: Sequence[AlertResultRecord]) -> None:
+        if not results:
+            return
+        fresh = unread(results, await window_store.next_offsets(connection, sources(results)))
+        known = await window_store.claim_events(connection, events(fresh), self._window)
+        await window_store.add(connection, fold(fresh, known))
+        now = self._clock()
+        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
+            self._forgot_at = now
+            await window_store.forget_events(connection, now - self._window - _LOG_KEPT)
+
+
+def _result(value: bytes | None) -> AlertResultRecord:
+    result = decode_alert_result(value)
+    # PostgreSQL has no text with a NUL: such a record would fail its whole batch, for ever.
+    named = (
+        result.namespace_id,
+        result.collection_id,
+        result.document_id,
+        result.asset_id or "",
+        *result.caused_by,
+    )
+    told = (text for one in result.contributions for text in (one.alert_id, one.series))
+    if any("\x00" in text for text in (*named, *told)):
+        raise DecodeError("an id of the alert result holds a NUL character")
+    return result
+
+
+class AlertWindows:
+    """Decides windows. Tests drive :meth:`tick` with instants of their own."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self._database = context.database
+        self._name = name
+        self._cuts = Cuts(context, name)
+        self._loop: StationLoop | None = None
+        self._stopped = False
+        self._version: tuple[str, int] | None = None
+        self._alerts: list[WindowedAlert] = []
+        self._cut: Cut | None = None
+
+    async def close(self) -> None:
+        """Release what :meth:`tick` opened."""
+        await self._cuts.close()
+
+    async def fold(self) -> None:
+        """Add contributions up until :meth:`stop`."""
+        broker = self._context.broker
+        async with broker.producer() as producer:
+            folder = WindowFolder(self._context, DeadLetters(broker, producer, self._name), self._name)
+            self._loop = StationLoop(broker, folder, batch_records=self._context.settings.batch_documents)
+            if not self._stopped:
+                await self._loop.run()
+
+    def stop(self) -> None:
+        """End :meth:`fold` after the batch in hand."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    async def tick(self, now: datetime) -> None:
+        """Decide what is due, as far as everything has been added up."""
+        await self._refresh(now)
+        if not self._alerts:
+            return
+        if self._cut is None and not await self._worth_it(now):
+            return
+        if self._cut is None:
+            self._cut = await self._cuts.make({alert.collection for alert in self._alerts}, now)
+        if not await self._cuts.ready(self._cut):
+            return
+        cut, self._cut = self._cut, None
+        async with self._database.connection() as connection:
+            standings = await window_store.standings(connection)
+        for alert in self._alerts:
+            until = cut.until(alert.collection, alert.rule.time_domain)
+            if until is not None and _due(alert, standings.get(alert.place), seconds(until)):
+                while await self._decide(alert, seconds(until), now):
+                    pass
+
+    async def _worth_it(self, now: datetime) -> bool:
+        """Whether anything can be due: most ticks end here, without a question to the broker."""
+        collected = await self._cuts.watermarks.collected({alert.collection for alert in self._alerts})
+        async with self._database.connection() as connection:
+            standings = await window_store.standings(connection)
+        for alert in self._alerts:
+            event_time = alert.rule.time_domain == "event_time"
+            reach = collected.greatest([alert.collection]) if event_time else now
+            if reach is not None and _due(alert, standings.get(alert.place), seconds(reach)):
+                return True
+        return False
+
+    async def _refresh(self, now: datetime) -> None:
+        async with self._database.connection() as connection:
+            version = await current_version(connection)
+        if self._version == (version.epoch, version.number):
+            return
+        # In one snapshot: what another worker begins for an alert that is not in it must not be dropped.
+        async with self._database.transaction(snapshot=True) as connection:
+            version = await current_version(connection)
+            self._alerts = await windowed_alerts(connection, now)
+        self._version = (version.epoch, version.number)
+
+    async def _decide(self, alert: WindowedAlert, until: int, now: datetime) -> bool:
+        """One transaction; returns whether there is more to decide."""
+        rule = alert.rule
+        async with self._database.transaction() as connection:
+            claimed = await window_store.claim(connection, alert.series, now)
+            if claimed is None:
+                return False
+            state, since = claimed.state, claimed.since
+            if rule.time_domain == "processing_time":
+                begun = seconds(claimed.created_at)
+                since = begun if since is None else min(since, begun)
+            first = None if state.through is None else state.through - rule.window_seconds
+            limit = CELLS + rule.window_seconds // rule.step_seconds
+            cells, more = await window_store.cells(connection, alert.series, first, limit)
+            more = more and cells[-1].start < until
+            reach = cells[-1].start if more else until
+            state, fires = decide(rule, state, cells, reach, since, limit=FIRES)
+            version = await current_version(connection)
+            made = records(
+                alert,
+                fires,
+                epoch=version.epoch,
+                definitions_version=version.number,
+                after=claimed.appended_at,
+                now=now,
+            )
+            await enqueue_all(connection, ALERT_RESULTS, map(_outgoing, made))
+            await window_store.save(
+                connection,
+                alert.series,
+                state,
+                next_moment(rule, state, cells, since),
+                made[-1].appended_at if made else claimed.appended_at,
+                rule.window_seconds,
+            )
+            await fault("trigger:before-window-commit")
+        await fault("trigger:after-window-commit")
+        metrics.EXECUTIONS.inc(len(made))
+        return more or len(fires) == FIRES
+
+
+def _outgoing(record: AlertResultRecord) -> Outgoing:
+    key = document_key(record.namespace_id, record.collection_id, record.document_id)
+    return Outgoing(key, encode_alert_result(record))
+
+
+def _due(alert: WindowedAlert, known: Standing | None, until: int) -> bool:
+    """Whether deciding up to ``until`` could change anything."""
+    rule = alert.rule
+    if known is None or known.series != alert.series or known.through is None:
+        return True
+    last = until // rule.step_seconds * rule.step_seconds
+    if last <= known.through:
+        return False
+    moments = [known.next_at]
+    if known.entering is not None:
+        moments.append(known.entering + rule.step_seconds)
+    if rule.silent and known.since is not None:
+        moments.append(whole_window(rule, known.since))
+    return any(moment is not None and known.through < moment <= last for moment in moments)
