@@ -42,8 +42,8 @@ STATIONS: tuple[Station, ...] = (
     ),
     Station(
         "trigger",
-        POSTGRES,
-        "fires cron and interval triggers, measures drift and volume",
+        (*POSTGRES, *names(ALERT_RESULTS)),
+        "fires cron and interval triggers, measures drift and volume, decides windows of alerts",
         OUTBOX,
         trigger,
     ),
@@ -63,6 +63,7 @@ STATIONS: tuple[Station, ...] = (
             DOCUMENTS,
             DEFINITIONS,
             REFERENCES,
+            ALERT_RESULTS,
             RETRIEVER_EXECUTIONS,
             TRIGGER_COMMANDS,
             TRIGGER_RESULTS,

@@ -1,6 +1,6 @@
-"""trigger: looks at the clock, fires schedules, and checks conditions (design sections 1, 5 and 6).
+"""trigger: looks at the clock, fires schedules, checks conditions, decides windows (design sections 1, 4, 5 and 6).
 
-Two loops share the station, so that a long replay of checks never delays a schedule. All that must survive is
+Several loops share the station, so that a long replay of checks never delays a schedule. All that must survive is
 in PostgreSQL; several trigger stations may run at once.
 """
 
@@ -16,6 +16,7 @@ from streams.runtime.agent import Context
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
 from streams.trigger import store
+from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
 from streams.trigger.schedules import CLAIM, fire_due
 from streams.trigger.watermarks import Watermarks
@@ -31,11 +32,14 @@ class TriggerStation:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._watermarks = Watermarks(context)
+        self._windows = AlertWindows(context, self.name)
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
-        loops = [asyncio.create_task(self._every(work)) for work in (self._schedules, self._conditions)]
+        works = (self._schedules, self._conditions, self._windows.tick)
+        loops = [asyncio.create_task(self._every(work)) for work in works]
+        loops.append(asyncio.create_task(self._windows.fold()))
         try:
             await asyncio.gather(*loops)
         finally:
@@ -47,15 +51,18 @@ class TriggerStation:
     def stop(self) -> None:
         """End after the transaction in hand."""
         self._stopping.set()
+        self._windows.stop()
 
     async def close(self) -> None:
         """Release what :meth:`tick` opened; :meth:`run` does it itself."""
         await self._watermarks.close()
+        await self._windows.close()
 
     async def tick(self, now: datetime) -> None:
         """Do everything that is due at ``now``."""
         await self._schedules(now)
         await self._conditions(now)
+        await self._windows.tick(now)
 
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
         failures = 0
