@@ -6,10 +6,10 @@ Instants are UTC, durations seconds.
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part
-from schemas.features import HASHING
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, read_part
+from schemas.features import FIELD_METRICS, HASHING
 from schemas.times import TimeDomain
 
 TriggerType = Literal["cron", "interval", "event", "conditional"]
@@ -18,7 +18,16 @@ _YEAR: Final = 366 * 86_400
 Seconds = Annotated[int, Field(ge=0, le=_YEAR)]
 
 
-class CronSchedule(ApiRequest):
+class _Kept(ApiRequest):
+    """How a schedule is kept, as Temporal keeps its own: whether a nominal time fires while the run before is not
+    over, how late one that was missed still fires, and how far fires are spread (docs/triggers.md)."""
+
+    overlap_policy: Literal["skip", "buffer_one", "allow_all"] = "skip"
+    catchup_window_seconds: int = Field(365 * 86_400, ge=10, le=_YEAR)
+    jitter_seconds: int = Field(0, ge=0, le=86_400)
+
+
+class CronSchedule(_Kept):
     """A cron expression of five fields in a time zone."""
 
     cron_expression: str = Field(min_length=1, max_length=200)
@@ -35,7 +44,7 @@ class CronSchedule(ApiRequest):
         return self
 
 
-class IntervalSchedule(ApiRequest):
+class IntervalSchedule(_Kept):
     """Every so many seconds."""
 
     interval_seconds: int = Field(ge=1, le=_YEAR)
@@ -59,25 +68,65 @@ class EventSchedule(ApiRequest):
         return self
 
 
+class Period(ApiRequest):
+    """The time a baseline is taken from: from ``from`` on, before ``until``; at least one of them."""
+
+    from_: Instant | None = Field(None, alias="from")
+    until: Instant | None = None
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.from_ is None and self.until is None:
+            raise problem("say `from`, `until` or both", "from")
+        for name, moment in (("from", self.from_), ("until", self.until)):
+            if moment is not None and (moment.tzinfo is None or moment.microsecond):
+                raise problem("a whole second, with its time zone", name)
+        if self.from_ is not None and self.until is not None and self.from_ >= self.until:
+            raise problem("after `from`", "until")
+        return self
+
+
 class ConditionalSchedule(ApiRequest):
     """When a collection drifts from its baseline or grows.
 
-    ``window_seconds``: how much of the present is compared (absent: all since the baseline). ``min_sample``:
-    documents needed on each side. ``time_domain``: whether buckets and checks run on the time of processing
+    What is measured: ``feature_uri``, an embedding (absent: the built-in one of words), or ``field``, a dotted
+    payload path whose ``field_type`` is number or category (it may be left out where ``metric`` says it).
+    ``threshold``: absent for drift, it is calibrated on the baseline's own time buckets at ``false_alarm_rate``.
+    ``window_seconds``: how much of the present is compared (absent: all since the baseline). ``baseline`` or
+    ``baseline_seconds``: what it is compared with (absent: the first window that has enough). ``min_sample``:
+    values needed on each side. ``time_domain``: whether buckets and checks run on the time of processing
     or of the documents. ``allowed_lateness_seconds``: event time, how far out of order is in time.
     """
 
     condition_type: Literal["drift", "volume"]
-    threshold: float
-    metric: str = Field("cosine_drift", min_length=1, max_length=64)
+    threshold: float | None = None
+    metric: str | None = Field(None, min_length=1, max_length=64)
     check_interval_seconds: int = Field(3600, ge=1, le=_YEAR)
     collection_id: str | None = Field(None, min_length=1)
     cooldown_seconds: Seconds = 0
-    feature_uri: str = Field(HASHING, min_length=1, max_length=512)
+    feature_uri: str | None = Field(None, min_length=1, max_length=512)
+    field: str | None = Field(None, min_length=1, max_length=512)
+    field_type: Literal["number", "category"] | None = None
+    false_alarm_rate: float | None = Field(None, gt=0, lt=0.5)
+    baseline: Period | None = None
+    baseline_seconds: int | None = Field(None, ge=1, le=100 * _YEAR)
     time_domain: TimeDomain = "processing_time"
     window_seconds: int | None = Field(None, ge=1, le=_YEAR)
     min_sample: int = Field(100, ge=2, le=2**31)
     allowed_lateness_seconds: float = Field(0, ge=0, le=_YEAR)
+
+    @model_validator(mode="after")
+    def _filled_in(self) -> Self:
+        if self.condition_type == "volume" and self.threshold is None:
+            raise problem("required for volume: how many documents are too many", "threshold")
+        if self.field is None:
+            self.feature_uri = self.feature_uri or HASHING
+            self.metric = self.metric or "cosine_drift"
+        elif self.metric is None:
+            if self.field_type is None:
+                raise problem("number or category, or name a metric that says it", "field_type")
+            self.metric = FIELD_METRICS[self.field_type]
+        return self
 
 
 _SHAPES: Final[dict[str, type[ApiRequest]]] = {
@@ -92,3 +141,28 @@ def read_schedule(trigger_type: TriggerType, raw: JsonObject) -> JsonObject:
     """A ``schedule_config`` checked and with its defaults. Raises ``ValidationError`` placed at
     ``schedule_config``."""
     return read_part(_SHAPES[trigger_type], raw, "schedule_config").filled()
+
+
+class BackfillRequest(ApiRequest):
+    """Run the nominal times of a schedule from ``start_at`` to ``end_at``, both included, once more."""
+
+    start_at: AwareDatetime
+    end_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.end_at < self.start_at:
+            raise problem("end_at must not be before start_at", "end_at")
+        return self
+
+
+class BackfillResponse(ApiResponse):
+    """``task_ids`` are the runs of the range's nominal times, in their order; ``queued`` of them are new, the
+    others were asked for before."""
+
+    trigger_id: str
+    start_at: Instant
+    end_at: Instant
+    total: int
+    queued: int
+    task_ids: list[str]

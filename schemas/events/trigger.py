@@ -7,6 +7,8 @@ from schemas.events.frozen import Record
 
 TriggerFamily = Literal["trigger", "cluster_trigger"]
 RunStatus = Literal["pending", "processing", "completed", "failed", "canceled", "skipped"]
+FiredBy = Literal["schedule", "event", "condition", "request", "backfill"]
+"""What set a run off: the trigger's own rule, somebody who asked for it now, or for past nominal times."""
 
 
 class TriggerCommand(Record):
@@ -28,6 +30,7 @@ class TriggerCommand(Record):
     """Event-time fires: the action sees documents that occurred before this instant."""
     measurement: dict[str, Any] | None = None
     caused_by: tuple[str, ...] = ()
+    fired_by: FiredBy | None = None
 
     @property
     def key(self) -> bytes:
@@ -48,6 +51,7 @@ class TriggerCommand(Record):
             triggered_at=self.triggered_at,
             reason=self.reason,
             measurement=self.measurement,
+            fired_by=self.fired_by,
             **fields,
         )
 
@@ -73,6 +77,7 @@ class TriggerResult(Record):
     num_documents: int | None = None
     measurement: dict[str, Any] | None = None
     outcome: dict[str, Any] | None = None
+    fired_by: FiredBy | None = None
 
     @property
     def key(self) -> bytes:

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from schemas.api.base import ApiResponse, JsonObject, first_problem
 from schemas.api.pages import WindowedListRequest
-from schemas.api.schedule import read_schedule
+from schemas.api.schedule import BackfillRequest, BackfillResponse, read_schedule
 from schemas.api.task import TaskResponse
 from schemas.api.trigger import Status
 from schemas.events.trigger import TriggerFamily
 from schemas.ids import new_id
 from streams.api import trigger_store
+from streams.api.backfill import backfill
 from streams.api.store import change, require
 from streams.api.tasks import task_response
 from streams.api.trigger_actions import resolve_action
@@ -27,6 +28,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import Access
 from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.job_queue import queue_jobs
 from streams.runtime.jobs import queue_job
 
 R = TypeVar("R", bound=ApiResponse)
@@ -109,7 +111,7 @@ class Family(Generic[R]):
         """Run the action now, whatever the schedule says; also while paused."""
         now = context.clock()
         async with change(context, answer) as connection:
-            stored = await self._runnable(connection, trigger_id, access)
+            stored, _ = await self._runnable(connection, trigger_id, access)
             order = command(
                 trigger_id,
                 access.namespace_id,
@@ -120,10 +122,30 @@ class Family(Generic[R]):
                 nominal_at=now,
                 triggered_at=now,
                 reason="executed on request",
+                fired_by="request",
             )
             await queue_job(connection, order)
         additional = {"trigger_id": trigger_id, "reason": order.reason}
         return task_response(order.job_id, order.action_type, "pending", None, additional, None)
+
+    async def backfill(
+        self, trigger_id: str, request: BackfillRequest, access: Access, context: Context, answer: Response
+    ) -> BackfillResponse:
+        """Run the nominal times of a range once more, whatever the trigger's own fires did; also while paused.
+        Asking again queues only what was not asked for before."""
+        now = context.clock()
+        async with change(context, answer) as connection:
+            stored, state = await self._runnable(connection, trigger_id, access)
+            orders = backfill(stored, self.name, state.anchor_at, request, now)
+            fresh = await queue_jobs(connection, orders)
+        return BackfillResponse(
+            trigger_id=trigger_id,
+            start_at=request.start_at,
+            end_at=request.end_at,
+            total=len(orders),
+            queued=len(fresh),
+            task_ids=[order.job_id for order in orders],
+        )
 
     async def page(
         self, wanted: WindowedListRequest, matches: JsonObject, access: Access, context: Context
@@ -139,12 +161,14 @@ class Family(Generic[R]):
     async def _stored(self, connection: Connection, trigger_id: str, access: Access) -> StoredDefinition:
         return await require(connection, self.name, access.namespace_id, trigger_id, by_id=True)
 
-    async def _runnable(self, connection: Connection, trigger_id: str, access: Access) -> StoredDefinition:
+    async def _runnable(
+        self, connection: Connection, trigger_id: str, access: Access
+    ) -> tuple[StoredDefinition, TriggerState]:
         stored = await self._stored(connection, trigger_id, access)
         state = await trigger_store.state_of(connection, trigger_id, lock=True)
         if state.status == "disabled":
             raise ApiError(400, "The trigger is disabled; set its status to active or paused first")
-        return stored
+        return stored, state
 
     async def _shown(self, connection: Connection, stored: StoredDefinition, access: Access, now: datetime) -> R:
         state = await trigger_store.state_of(connection, stored.record.id)

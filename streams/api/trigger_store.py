@@ -11,7 +11,7 @@ from schemas.api.pages import WindowedListRequest
 from schemas.api.trigger import Status
 from schemas.events.trigger import TriggerFamily
 from streams.api.store import require, save
-from streams.api.triggers import TriggerState, measures_otherwise, next_time
+from streams.api.triggers import NextTime, TriggerState, measures_otherwise, next_time
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import invalid, not_found
@@ -50,18 +50,23 @@ async def create(
     now: datetime,
 ) -> StoredDefinition:
     """Write a new trigger with its state. Raises 422 for a schedule that cannot work."""
-    due = next_time(body["trigger_type"], body["schedule_config"], now, created=True)
+    due = next_time(body["trigger_id"], body["trigger_type"], body["schedule_config"], now, created=True)
     stored = await save(connection, family, namespace_id, body["trigger_id"], None, body)
+    if status != "active":
+        due = NextTime()
     await connection.execute(
-        "INSERT INTO trigger_state (trigger_id, namespace_id, family, trigger_type, status, next_scheduled_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
+        "INSERT INTO trigger_state (trigger_id, namespace_id, family, trigger_type, status, next_scheduled_at,"
+        " next_due_at, anchor_at, decided_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             body["trigger_id"],
             namespace_id,
             family,
             body["trigger_type"],
             status,
-            due if status == "active" else None,
+            due.next_scheduled_at,
+            due.next_due_at,
+            due.next_scheduled_at,
+            now,
         ),
     )
     return stored
@@ -69,17 +74,16 @@ async def create(
 
 async def set_status(connection: Connection, stored: StoredDefinition, status: Status, now: datetime) -> None:
     """Pause, resume or disable. A trigger that starts again is next due counted from ``now`` and its failures
-    are forgiven; one that does not run has no next time."""
-    body = stored.body
+    are forgiven; one that does not run has no next time, and what waited for its open run will not be run."""
     state = await state_of(connection, stored.record.id, lock=True)
     if state.status == status:
         return
-    due = next_time(body["trigger_type"], body["schedule_config"], now) if status == "active" else None
+    await _move(connection, stored, status, now)
     await connection.execute(
-        "UPDATE trigger_state SET status = %s, next_scheduled_at = %s, updated_at = now(),"
+        "UPDATE trigger_state SET status = %s,"
         " consecutive_failures = CASE WHEN %s = 'active' THEN 0 ELSE consecutive_failures END"
         " WHERE trigger_id = %s",
-        (status, due, status, stored.record.id),
+        (status, status, stored.record.id),
     )
 
 
@@ -93,18 +97,27 @@ async def reschedule(
     if new == old:
         return saved
     state = await state_of(connection, stored.record.id, lock=True)
-    due = next_time(body["trigger_type"], new, now)
-    await connection.execute(
-        "UPDATE trigger_state SET next_scheduled_at = %s, updated_at = now() WHERE trigger_id = %s",
-        (due if state.status == "active" else None, stored.record.id),
-    )
+    await _move(connection, saved, state.status, now)
     if body["trigger_type"] == "conditional" and measures_otherwise(old, new):
         await connection.execute(
-            "UPDATE trigger_state SET baseline_sketch = NULL, baseline_snapshot = NULL,"
+            "UPDATE trigger_state SET baseline_sketch = NULL, baseline_snapshot = NULL, window_until = NULL,"
             " last_drift_measurement = NULL, last_volume_measurement = NULL WHERE trigger_id = %s",
             (stored.record.id,),
         )
     return saved
+
+
+async def _move(connection: Connection, stored: StoredDefinition, status: Status, now: datetime) -> None:
+    body = stored.body
+    due = next_time(stored.record.id, body["trigger_type"], body["schedule_config"], now)
+    if status != "active":
+        due = NextTime()
+    await connection.execute(
+        "UPDATE trigger_state SET next_scheduled_at = %(next)s, next_due_at = %(due)s, decided_at = %(now)s,"
+        " anchor_at = coalesce(%(next)s, anchor_at), buffered_at = NULL, skipping = NULL, updated_at = now()"
+        " WHERE trigger_id = %(trigger)s",
+        {"next": due.next_scheduled_at, "due": due.next_due_at, "now": now, "trigger": stored.record.id},
+    )
 
 
 async def resolved(

@@ -8,13 +8,19 @@ from typing import Any
 from schemas.api.base import JsonObject
 from schemas.api.cluster_trigger import ClusterTriggerResponse
 from schemas.api.trigger import Status, TriggerResponse
-from streams.engines.drift.metrics import find_metric
-from streams.engines.rules.schedule import initial_state, is_overdue
+from streams.engines.rules.condition import Condition
+from streams.engines.rules.due import Policy, due_at
+from streams.engines.rules.schedule import initial_state, is_overdue, parse
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 
-MEASURED_BY = ("condition_type", "metric", "feature_uri", "time_domain", "collection_id")
+MEASURED_BY = (
+    *("condition_type", "metric", "feature_uri", "field", "field_type", "time_domain", "collection_id"),
+    *("baseline", "baseline_seconds"),
+)
 """Keys of a conditional schedule that say what is measured: with another value the old baseline means nothing."""
+CALIBRATED_BY = ("threshold", "false_alarm_rate", "window_seconds", "min_sample")
+"""Keys that a calibrated threshold depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,8 @@ class TriggerState:
     status: Status
     last_triggered_at: datetime | None
     next_scheduled_at: datetime | None
+    next_due_at: datetime | None
+    anchor_at: datetime | None
     last_cooldown_at: datetime | None
     last_condition_check_at: datetime | None
     last_job_id: str | None
@@ -40,23 +48,37 @@ class TriggerState:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NextTime:
+    """When a trigger is next due; nothing when it does not run, or when events or documents' times decide.
+    ``next_due_at`` is with its jitter, if there is any."""
+
+    next_scheduled_at: datetime | None = None
+    next_due_at: datetime | None = None
+
+
 def next_time(
-    trigger_type: str, schedule_config: JsonObject, now: datetime, *, created: bool = False
-) -> datetime | None:
-    """When a trigger that starts to run at ``now`` is next due; ``None`` when events or documents' times
-    decide. Only a new trigger honours ``start_immediately``. Raises 422 for a schedule that cannot work."""
+    trigger_id: str, trigger_type: str, schedule_config: JsonObject, now: datetime, *, created: bool = False
+) -> NextTime:
+    """When a trigger that starts to run at ``now`` is next due. Only a new trigger honours
+    ``start_immediately``. Raises 422 for a schedule that cannot work."""
     config = schedule_config if created else {**schedule_config, "start_immediately": False}
     try:
-        if trigger_type == "conditional" and config["condition_type"] == "drift":
-            find_metric(config["metric"])
-        return initial_state(trigger_type, config, now)["next_scheduled_at"]
+        if trigger_type == "conditional":
+            Condition.parse(config)
+        nominal = initial_state(trigger_type, config, now)["next_scheduled_at"]
+        if nominal is None or trigger_type == "conditional":
+            return NextTime(nominal)
+        due = due_at(trigger_id, parse(trigger_type, config), Policy.parse(config), nominal)
+        return NextTime(nominal, None if due == nominal else due)
     except ValueError as error:
         raise invalid(str(error), "body", "schedule_config") from error
 
 
 def measures_otherwise(old: JsonObject, new: JsonObject) -> bool:
     """Whether a baseline taken under schedule ``old`` says nothing under ``new``."""
-    return any(old.get(key) != new.get(key) for key in MEASURED_BY)
+    keys = MEASURED_BY if new.get("threshold") is not None else MEASURED_BY + CALIBRATED_BY
+    return any(old.get(key) != new.get(key) for key in keys)
 
 
 def new_body(
@@ -110,7 +132,9 @@ def trigger_response(
         baseline_snapshot=state.baseline_snapshot,
         last_drift_measurement=state.last_drift_measurement,
         last_volume_measurement=state.last_volume_measurement,
-        is_overdue=is_overdue(state.status, stored.body["trigger_type"], state.next_scheduled_at, now),
+        is_overdue=is_overdue(
+            state.status, body["trigger_type"], state.next_due_at or state.next_scheduled_at, now
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""trigger: looks at the clock, fires schedules, checks conditions, decides windows (design sections 1, 4, 5 and 6).
+"""trigger: the clock. Fires schedules, checks conditions, decides windows (design sections 1, 4, 5 and 6).
 
 Several loops share the station, so that a long replay of checks never delays a schedule. All that must survive is
 in PostgreSQL; several trigger stations may run at once.
@@ -6,7 +6,8 @@ in PostgreSQL; several trigger stations may run at once.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -18,10 +19,13 @@ from streams.runtime.failure import Disposition, classify
 from streams.trigger import store
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
-from streams.trigger.schedules import CLAIM, fire_due
+from streams.trigger.schedules import CLAIM, fire_due, turn_back
 from streams.trigger.watermarks import Watermarks
 
 log = structlog.get_logger(__name__)
+
+LOOK_BACK: Final = timedelta(minutes=1)
+"""How often it is looked whether a clock has gone back."""
 
 
 class TriggerStation:
@@ -34,6 +38,7 @@ class TriggerStation:
         self._watermarks = Watermarks(context)
         self._windows = AlertWindows(context, self.name)
         self._stopping = asyncio.Event()
+        self._looked_back_at: datetime | None = None
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
@@ -81,9 +86,13 @@ class TriggerStation:
             await pause(self._stopping, seconds)
 
     async def _schedules(self, now: datetime) -> None:
-        while not self._stopping.is_set():
-            if await fire_due(self._context.database, now) < CLAIM:
-                return
+        database, looked = self._context.database, self._looked_back_at
+        if looked is None or now < looked or now - looked >= LOOK_BACK:
+            while await turn_back(database, now) == CLAIM:
+                pass
+            self._looked_back_at = now
+        while not self._stopping.is_set() and await fire_due(database, now):
+            pass
 
     async def _conditions(self, now: datetime) -> None:
         async with self._context.database.connection() as connection:

@@ -8,19 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
+from schemas.events.definition import DefinitionRecord
 from schemas.events.trigger import TriggerFamily
+from schemas.headers import DefinitionsVersion
 from schemas.topics import DOCUMENTS
 from streams.act import lease, outcome
 from streams.act.outcome import Outcome
-from streams.engines.drift.buckets import bucket_start, bucket_width
-from streams.engines.drift.sketch import Sketch
+from streams.collect.sketches import merge_cells, reconcile
+from streams.collect.sketching import Place, counted_cells, vector_cells
+from streams.collect.watching import watch
 from streams.engines.rules import schedule
+from streams.engines.rules.condition import Condition
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
 
 NAMESPACE = "ns_test"
 COLLECTION = "col_news"
-FEATURE = "mixpeek://hashing@v1/words"
 DAY = 86_400
 LEASE = timedelta(seconds=30)
 
@@ -70,23 +73,28 @@ async def add_documents(
     documents: Iterable[tuple[datetime, NDArray[np.float64]]],
 ) -> None:
     """Sketches of documents, as collect writes them for a conditional trigger with this ``schedule_config``."""
-    width = bucket_width(config["check_interval_seconds"], config.get("window_seconds"))
-    cells: dict[datetime, list[NDArray[np.float64]]] = {}
-    for moment, vector in documents:
-        cells.setdefault(bucket_start(moment, width), []).append(vector)
-    series = (NAMESPACE, COLLECTION, FEATURE, config.get("time_domain", "processing_time"), width, partition)
+    given = list(documents)
+    condition = Condition.parse(config)
+    specs = watch([_definition(config)]).specs[NAMESPACE, COLLECTION]
+    places = [Place(partition, moment, moment) for moment, _ in given]
     async with context.database.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO drift_seeds VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING", series
-        )
-        async with connection.cursor() as cursor:
-            await cursor.executemany(
-                "INSERT INTO drift_sketches VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    (*series, start, len(vectors), Sketch.empty(len(vectors[0])).add(np.array(vectors)).to_bytes())
-                    for start, vectors in cells.items()
-                ],
-            )
+        await reconcile(connection, specs, {partition: 0})
+        if not given:
+            return
+        if condition.condition_type == "volume":
+            cells = counted_cells(specs, places)
+        else:
+            cells = vector_cells(specs, places, np.array([vector for _, vector in given]))
+        await merge_cells(connection, cells)
+
+
+def _definition(config: Mapping[str, Any]) -> DefinitionRecord:
+    body = {
+        "trigger_type": "conditional",
+        "schedule_config": config,
+        "watched_collection_ids": [COLLECTION],
+    }
+    return DefinitionRecord("trigger", NAMESPACE, "trig", 1, DefinitionsVersion("epoch", 1), body=body)
 
 
 async def set_watermark(
@@ -115,9 +123,11 @@ async def rows(context: Context, query: str, *parameters: object) -> list[tuple[
 
 
 async def fires(context: Context, trigger_id: str) -> list[datetime]:
-    """The nominal times of a trigger's jobs, in order."""
+    """The nominal times of a trigger's runs, in order."""
     found = await rows(
-        context, "SELECT nominal_at FROM jobs WHERE trigger_id = %s ORDER BY nominal_at", trigger_id
+        context,
+        "SELECT nominal_at FROM jobs WHERE trigger_id = %s AND status <> 'skipped' ORDER BY nominal_at",
+        trigger_id,
     )
     return [row[0] for row in found]
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 from fastapi import APIRouter, Response
 
 from schemas.api.base import ApiResponse
+from schemas.api.schedule import BackfillRequest, BackfillResponse
 from schemas.api.task import TaskResponse
 from streams.api.store import VERSION_HEADER
 from streams.api.trigger_families import Family
@@ -49,3 +50,10 @@ def add_switches(router: APIRouter, family: Family[R]) -> None:
     ) -> TaskResponse:
         """Run the action now, whatever the schedule says; also while paused."""
         return await family.execute(trigger_id, access, context, answer)
+
+    @router.post("/{trigger_id}/backfill")
+    async def backfill_trigger(
+        trigger_id: str, body: BackfillRequest, access: AccessDep, context: ContextDep, answer: Response
+    ) -> BackfillResponse:
+        """Run the nominal times of a past range once more."""
+        return await family.backfill(trigger_id, body, access, context, answer)

@@ -2,17 +2,30 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from schemas.events.trigger import TriggerCommand, TriggerFamily
+from schemas.events.trigger import FiredBy, TriggerCommand, TriggerFamily
 from schemas.ids import derived_id
 from schemas.times import format_instant
 from streams.engines.rules.errors import ScheduleError
+
+_RULES: Final[dict[str, FiredBy]] = {
+    "cron": "schedule",
+    "interval": "schedule",
+    "event": "event",
+    "conditional": "condition",
+}
 
 
 def job_id(trigger_id: str, nominal_at: datetime) -> str:
     """The job of one nominal time of one trigger: deciding it again gives the same id."""
     return derived_id("job_", trigger_id, format_instant(nominal_at))
+
+
+def backfill_job_id(trigger_id: str, nominal_at: datetime) -> str:
+    """The job of one nominal time that is run again on request: asking again gives the same id, which is not that
+    of the nominal time's own job."""
+    return derived_id("job_", trigger_id, "backfill", format_instant(nominal_at))
 
 
 def command(
@@ -28,9 +41,10 @@ def command(
     until: datetime | None = None,
     measurement: dict[str, Any] | None = None,
     caused_by: tuple[str, ...] = (),
+    fired_by: FiredBy | None = None,
 ) -> TriggerCommand:
-    """The command for a fire of the trigger defined by ``body``. Raises :class:`ScheduleError` when the
-    definition does not say what to do."""
+    """The command for a fire of the trigger defined by ``body``; without ``fired_by`` its own rule fired it.
+    Raises :class:`ScheduleError` when the definition does not say what to do."""
     action_type, action_config = action(family, body)
     return TriggerCommand(
         job_id=job_id,
@@ -45,6 +59,7 @@ def command(
         until=until,
         measurement=measurement,
         caused_by=caused_by,
+        fired_by=fired_by or _RULES.get(str(body.get("trigger_type"))),
     )
 
 

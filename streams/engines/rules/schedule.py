@@ -1,16 +1,4 @@
-"""Cron and interval schedules: the instants a trigger stands for, and what is due (contract 4.8). Pure.
-
-What was missed (a worker was down, a trigger paused and resumed) is not caught up one by one: it gives **one**
-fire, and that fire carries the nominal time of the latest missed one. Every hour, down from 01:30 to 04:30:
-
-==========  ==========================================
-now         fires
-==========  ==========================================
-01:00:00.1  01:00, next 02:00
-04:30       04:00 (02:00 and 03:00 are skipped), next 05:00
-04:59       nothing
-05:00       05:00, next 06:00
-==========  ==========================================
+"""Cron and interval schedules: the instants a trigger stands for (contract 4.8). Pure.
 
 Daylight saving follows Debian cron (``cronsim``): a job of fixed hours and minutes that falls into the skipped
 hour fires once, right after it; in the repeated hour it fires once, the first time. Jobs whose minute or hour
@@ -26,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from schemas.times import format_instant
 from streams.engines.rules import grid
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError as ScheduleError
@@ -58,6 +45,10 @@ class Cron:
             if (instant := candidate.astimezone(UTC)) > moment:
                 return instant
         raise ScheduleError(f"cron_expression {self.expression!r} never comes true")
+
+    def following(self, _: datetime, moment: datetime) -> datetime:
+        """The first nominal time strictly after ``moment``, whichever is known."""
+        return self.after(moment)
 
     def latest(self, scheduled: datetime, now: datetime) -> datetime:
         """The last nominal time not after ``now``; ``scheduled`` is one of them."""
@@ -94,25 +85,19 @@ class Interval:
         """The nominal time that follows the nominal time ``moment``."""
         return moment.astimezone(UTC) + timedelta(seconds=self.seconds)
 
-    def latest(self, scheduled: datetime, now: datetime) -> datetime:
-        """The last nominal time not after ``now``; ``scheduled`` is one of them."""
+    def following(self, known: datetime, moment: datetime) -> datetime:
+        """The first nominal time strictly after ``moment``, before or after the nominal time ``known``."""
+        return self.after(self.latest(known, moment))
+
+    def latest(self, known: datetime, now: datetime) -> datetime:
+        """The last nominal time not after ``now``; ``known`` is one of them."""
         step = timedelta(seconds=self.seconds)
         # Instants may come with other zones, whose arithmetic is that of a wall clock.
-        scheduled = scheduled.astimezone(UTC)
-        return scheduled + step * ((now.astimezone(UTC) - scheduled) // step)
+        known = known.astimezone(UTC)
+        return known + step * ((now.astimezone(UTC) - known) // step)
 
 
 Schedule = Cron | Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Fire:
-    """A schedule that is due."""
-
-    nominal_at: datetime
-    """The instant the fire stands for; its job's id derives from it."""
-    next_scheduled_at: datetime
-    reason: str
 
 
 class InitialState(TypedDict):
@@ -147,22 +132,11 @@ def initial_state(trigger_type: str, schedule_config: Mapping[str, Any], now: da
     return {"next_scheduled_at": grid.after(now, condition.check_interval_seconds)}
 
 
-def due(schedule: Schedule, next_scheduled_at: datetime, now: datetime) -> Fire | None:
-    """What is to be fired at ``now``, given the stored next time: nothing, or one fire (module docstring)."""
-    if next_scheduled_at > now:
-        return None
-    nominal = schedule.latest(next_scheduled_at, now)
-    reason = f"{schedule.words} due at {format_instant(nominal)}"
-    if nominal > next_scheduled_at:
-        reason += f", standing also for those missed since {format_instant(next_scheduled_at)}"
-    return Fire(nominal, schedule.after(nominal), reason)
-
-
-def is_overdue(status: str, trigger_type: str, next_scheduled_at: datetime | None, now: datetime) -> bool:
-    """Contract 4.7: active, scheduled by time, and its next time has passed."""
+def is_overdue(status: str, trigger_type: str, next_due_at: datetime | None, now: datetime) -> bool:
+    """Contract 4.7: active, scheduled by time, and its next time, with its jitter, has passed."""
     if status != "active" or trigger_type not in ("cron", "interval"):
         return False
-    return next_scheduled_at is not None and next_scheduled_at < now
+    return next_due_at is not None and next_due_at < now
 
 
 def _cron(config: Mapping[str, Any]) -> Cron:
