@@ -41,7 +41,7 @@ deviations above the mean, with 12 it is 2.8, with ever so many 2.3."""
 MOST_BLOCKS: Final = 100
 """Windows that are looked at, at most: more would not move the limit."""
 _LEAST: Final = 6
-"""Blocks without which there is no limit; a baseline of fewer windows is cut into shorter ones, which vary more."""
+"""Blocks without which there is no limit; a baseline of fewer windows is cut into shorter blocks."""
 _OVERLAP: Final = 4
 """Blocks that begin within the length of one."""
 

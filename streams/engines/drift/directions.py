@@ -39,13 +39,12 @@ def axes(dimensions: int) -> NDArray[np.float32]:
     return np.asarray(found, dtype=np.float32)
 
 
-def profile(vectors: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.int64]:
+def profile(vectors: NDArray[np.float32], lengths: NDArray[np.float64]) -> NDArray[np.int64]:
     """How many of ``vectors``, shape ``(n, dimensions)``, fall into each cell of each axis: shape
     ``(AXES * CELLS,)``. ``lengths`` are their norms; a zero vector lies in the middle of every axis."""
     scale = np.divide(_SCALE, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    directions = np.rint(vectors * scale[:, np.newaxis]).astype(np.float32)
+    directions = np.rint(vectors * scale.astype(np.float32)[:, np.newaxis])
     views = directions @ axes(vectors.shape[1])
-    cells = np.floor(views * np.float32(1 / _PER_CELL)) + CELLS // 2
-    cells = np.clip(cells, 0, CELLS - 1).astype(np.intp)
+    cells = np.clip(np.floor(views * np.float32(1 / _PER_CELL)) + CELLS // 2, 0, CELLS - 1).astype(np.intp)
     cells += np.arange(AXES) * CELLS
     return np.bincount(cells.ravel(), minlength=AXES * CELLS).astype(np.int64)

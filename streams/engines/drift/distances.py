@@ -66,19 +66,19 @@ def degrees(one: Counts, other: Counts) -> float:
 
 
 def psi(one: Counts, other: Counts) -> float:
-    """Population stability index, sum of (p - q) ln(p / q); half a document is added to every bin, so that an
-    empty one has a logarithm. Without change it is ``degrees * noise`` on average (Yurdakul 2018, "Statistical
-    properties of population stability index")."""
+    """Population stability index, sum of (p - q) ln(p / q). Inside the logarithm half a document is added to every
+    bin, so that an empty one has one. Without change it is ``degrees * noise`` on average (Yurdakul 2018,
+    "Statistical properties of population stability index")."""
     held = (one + other) > 0
-    p, q = (shares_smoothed(counts, held) for counts in (one, other))
-    terms = np.where(held, (p - q) * np.log(np.where(held, p / q, 1.0)), 0.0)
-    return float(terms.sum(axis=1).mean())
+    difference = shares(one) - shares(other)
+    return float((difference * (_logarithms(one, held) - _logarithms(other, held))).sum(axis=1).mean())
 
 
-def shares_smoothed(counts: Counts, held: NDArray[np.bool_]) -> Floats:
-    """Shares with half a document more in every held bin; 1 elsewhere."""
+def _logarithms(counts: Counts, held: NDArray[np.bool_]) -> Floats:
+    """Logarithms of the shares with half a document more in every held bin; 0 elsewhere."""
     added = np.where(held, counts + 0.5, 0.0)
-    return np.where(held, added / added.sum(axis=1, keepdims=True), 1.0)
+    share = added / added.sum(axis=1, keepdims=True)
+    return np.asarray(np.log(share, out=np.zeros_like(share), where=held), dtype=np.float64)
 
 
 def js_divergence(one: Counts, other: Counts) -> float:

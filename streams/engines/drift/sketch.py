@@ -29,6 +29,8 @@ EMBEDDING: Final = 1
 """The kind of an embedding's sketch in its bytes."""
 
 _UNIT: Final = 2.0**24
+_ROWS: Final = 64
+"""Vectors that are added at once: few enough that what is computed of them stays in the cache."""
 _EXACT: Final = 2.0**53
 _HEADER: Final = struct.Struct("<IdB")
 """Dimensions, sum of squared norms, and whether the sum of the vectors is in whole units."""
@@ -92,21 +94,28 @@ class Sketch:
         return Sketch.empty(self.dimensions)
 
     def add(self, values: NDArray[Any]) -> "Sketch":
-        """This sketch with vectors, shape ``(n, dimensions)``, any float type, all finite.
+        """This sketch with vectors, shape ``(n, dimensions)``, any float type, all finite as float32. Raises
+        :class:`SketchError` for others.
 
         A zero vector counts as a vector: it shortens the mean and turns it nowhere.
         """
         if values.ndim != 2 or values.shape[1] != self.dimensions:
             raise SketchError(f"vectors of shape {values.shape} do not fit {self.dimensions} dimensions")
-        if not len(values):
-            return self
-        units = np.rint(values.astype(np.float64) * _UNIT)
-        squares = np.einsum("ij,ij->i", units, units)
+        added = self
+        for start in range(0, len(values), _ROWS):
+            added = added._with(values[start : start + _ROWS].astype(np.float32, copy=False))
+        return added
+
+    def _with(self, vectors: NDArray[np.float32]) -> "Sketch":
+        units = np.rint(vectors.astype(np.float64) * _UNIT)
+        squares = np.einsum("ij,ij->i", units, units) / _UNIT**2
+        if not np.isfinite(squares).all():
+            raise SketchError("a sketch of embeddings takes finite vectors")
         return Sketch(
-            self.count + len(values),
+            self.count + len(vectors),
             self.total + units.sum(axis=0) / _UNIT,
-            self.squares + float(np.rint(squares / _UNIT).sum()) / _UNIT,
-            self.cells + profile(units, np.sqrt(squares)),
+            self.squares + float(np.rint(squares * _UNIT).sum()) / _UNIT,
+            self.cells + profile(vectors, np.sqrt(squares)),
         )
 
     def merge(self, other: SeriesSketch) -> "Sketch":
