@@ -29,7 +29,7 @@ def webhook_body(record: AlertResultRecord, execution_id: str, hit: AlertHit, po
             "match_count": 1 if hit.found is None else hit.found.count,
             "executed_at": format_instant(record.executed_at),
             "duration_ms": record.duration_ms,
-            "source_documents": [record.document_id],
+            "source_documents": [record.document_id] if record.document_id else [],
             "matches": _matches(record, hit, policy) if policy.include_matches else None,
         }
     )
@@ -57,7 +57,8 @@ def slack_body(
     record: AlertResultRecord, execution_id: str, hit: AlertHit, policy: Policy, config: Mapping[str, Any]
 ) -> bytes:
     """A Slack message: one line that says which alert fired on what, then why."""
-    lines = [f"*{_escape(policy.name)}* fired on `{_escape(record.document_id)}` in `{record.collection_id}`"]
+    document = f" on `{_escape(record.document_id)}`" if record.document_id else ""
+    lines = [f"*{_escape(policy.name)}* fired{document} in `{record.collection_id}`"]
     if policy.include_matches:
         score = f" (score {hit.score:.3f})" if policy.include_scores else ""
         lines.append(f"{_escape(hit.reason)}{score}")

@@ -87,20 +87,26 @@ def plan(
         for execution_id, hit in record.executions():
             key = (record.namespace_id, hit.alert_id)
             alert = policies.get(key)
-            if alert is None or not alert.enabled or execution_id in seen:
+            if alert is None or not alert.enabled or not hit.triggered or execution_id in seen:
                 continue
             seen.add(execution_id)
             state = result.states.get(key) or states.get(key) or NotifyState()
-            decision = decide(state.last_fired_at, record.appended_at, alert.cooldown_seconds)
-            if decision.fire:
+            decision = decide(state.last_fired_at, _moment(record), alert.cooldown_seconds)
+            if decision.fire and hit.held is None:
                 result.states[key] = NotifyState(decision.new_state, state.suppressed)
                 _deliver(result, record, execution_id, hit, alert, now)
                 continue
             result.states[key] = NotifyState(state.last_fired_at, state.suppressed + 1)
             explained[key] += 1
             if explained[key] <= EXPLAINED_PER_BATCH:
-                _hold_back(result, execution_id, alert, decision.reason, now)
+                _hold_back(result, execution_id, alert, hit.held or decision.reason, now)
     return result
+
+
+def _moment(record: AlertResultRecord) -> datetime:
+    """The clock of the cooldown: the append time of the document; the instant that a window or a sweep was decided
+    for, where there is none."""
+    return record.appended_at if record.source_topic else record.occurred_at
 
 
 def _deliver(

@@ -53,6 +53,8 @@ class Decider:
                     results.append(_result(record.value))
                 except DecodeError as error:
                     await self._dead_letters.put(record, error)
+        # Those without hits only say what a document adds to windows, which is for the trigger station.
+        results = [result for result in results if result.hits]
         async with self._positions.transaction({tp: records[-1] for tp, records in unread.items()}) as connection:
             if results:
                 await self._decide(connection, results)

@@ -108,6 +108,7 @@ def _hit(namespace_id: str, hit: AlertHit) -> Row:
         _text(hit.reason),
         None if hit.matched_features is None else _json(hit.matched_features),
         *((None, None, None) if hit.found is None else _found(hit.found)),
+        hit.triggered,
     )
 
 
@@ -121,6 +122,9 @@ def _found(found: Found) -> Row:
 
 def _add_result(rows: Rows, value: bytes | None) -> None:
     record = decode_alert_result(value)
+    if not record.hits:
+        # Only what a document adds to windows, which is for the trigger station.
+        return
     namespace = _text(record.namespace_id)
     document = (
         namespace,

@@ -12,7 +12,7 @@ _DOCUMENT = (
 )
 _EXECUTION = (
     "day, base, appended_at, alert_number, namespace_id, alert_id, alert_version, retriever_id, score, reason,"
-    " matched_features, match_count, matches, reference_position"
+    " matched_features, match_count, matches, reference_position, triggered"
 )
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
@@ -43,8 +43,8 @@ INSERT INTO trigger_executions AS t (job_id, trigger_id, namespace_id, family, a
     nominal_at, triggered_at, reason, finished_at, execution_time_ms, error, num_clusters, num_documents, body)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (job_id) DO UPDATE SET
-    status = EXCLUDED.status, revision = EXCLUDED.revision, finished_at = EXCLUDED.finished_at,
-    execution_time_ms = EXCLUDED.execution_time_ms, error = EXCLUDED.error,
+    status = EXCLUDED.status, revision = EXCLUDED.revision, reason = EXCLUDED.reason,
+    finished_at = EXCLUDED.finished_at, execution_time_ms = EXCLUDED.execution_time_ms, error = EXCLUDED.error,
     num_clusters = EXCLUDED.num_clusters, num_documents = EXCLUDED.num_documents, body = EXCLUDED.body
 WHERE EXCLUDED.revision > t.revision
 """

@@ -62,15 +62,15 @@ def _hit(alert: WindowedAlert, fire: Fire) -> AlertHit:
         retriever_id=alert.retriever_id,
         score=newest[0].score if newest else 1.0,
         reason=f"{fire.reason}; until {format_instant(instant(fire.at))}",
-        found=Found(fire.totals.documents, [_match(reference) for reference in newest], {}),
+        found=Found(fire.totals.documents, [_match(alert, reference) for reference in newest], {}),
         held=fire.held,
     )
 
 
-def _match(reference: Reference) -> dict[str, object]:
+def _match(alert: WindowedAlert, reference: Reference) -> dict[str, object]:
     return {
         "document_id": reference.document_id,
         "score": reference.score,
         "asset_id": reference.asset_id or None,
-        "metadata": {"at": format_instant(instant(reference.at))},
+        "metadata": {"collection_id": alert.series.collection_id, "at": format_instant(instant(reference.at))},
     }

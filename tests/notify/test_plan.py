@@ -1,6 +1,7 @@
 """Which executions are delivered and which are held back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -125,3 +126,25 @@ def test_against_a_plain_reference_over_batch_cuts(seconds: list[int], cooldown:
             last = second
     assert sent == expected
     assert states[KEY] == NotifyState(_after(last or 0), len(records) - len(expected))
+
+
+def test_of_what_a_sweep_or_a_window_holds_back_nobody_is_told() -> None:
+    quiet = result(0, replace(hit(1, "alt_1"), triggered=False))
+    assert _plan([quiet], _policy()) == Plan()
+    held = result(1, replace(hit(1, "alt_1"), held="the condition goes on to hold, told once"))
+    made = _plan([held], _policy())
+    assert made.deliveries == []
+    assert [notice.error for notice in made.notices] == ["not sent: the condition goes on to hold, told once"]
+    assert made.states == {KEY: NotifyState(None, 1)}
+
+
+def test_the_clock_of_what_has_no_document_is_the_instant_it_was_decided_for() -> None:
+    records = [
+        replace(
+            result(number, at=_after(number)), source_topic="", document_id="", occurred_at=_after(hour * 3_600)
+        )
+        for number, hour in enumerate((0, 0, 1))
+    ]
+    made = _plan(records, _policy(cooldown_seconds=3_600))
+    assert [item.execution_id for item in made.deliveries] == [id_of(records[0]), id_of(records[2])]
+    assert made.states == {KEY: NotifyState(_after(3_600), 1)}

@@ -36,6 +36,7 @@ def execution(number: int, moment: datetime) -> Execution:
         match_count=None,
         matches=None,
         reference_position=None,
+        triggered=True,
         include_matches=True,
         channels=[],
         collection_id="col",
@@ -55,7 +56,7 @@ def execution(number: int, moment: datetime) -> Execution:
 
 def unfired(number: int) -> Unfired:
     moment = datetime(2020, 1, 1, tzinfo=UTC)
-    return Unfired(number, f"alt_{number}", 1, "ret", True, "col", moment, moment, 1)
+    return Unfired(number, f"alt_{number}", 1, "ret", True, False, "col", moment, moment, 1)
 
 
 @given(moments=st.lists(MOMENTS, max_size=12), silent=st.integers(0, 6), limit=st.integers(1, 5))

@@ -1,6 +1,7 @@
 """Alert executions as ``AlertExecutionResult`` (contract 4.1)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from schemas.api.channel import is_unconfigured
@@ -8,39 +9,47 @@ from schemas.ids import BASE_BYTES, execution_id
 from schemas.times import format_instant
 from streams.query.compose.rows import Delivery, Execution, Progress, Unfired
 
+_NEVER_HELD = "checked against every document so far, its condition has not held over a window"
 UNFIRED_BASE = bytes(BASE_BYTES)
 """The document part of the one result of an alert that never fired. No hash gives it."""
 
 
 def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, Any]:
-    """The result of an execution that fired."""
+    """The result of a recorded execution."""
     return {
         "execution_id": execution_id(execution.base, execution.number),
         "alert_id": execution.alert_id,
         "collection_id": execution.collection_id,
-        "triggered": True,
+        "triggered": execution.triggered,
         "match_count": 1 if execution.match_count is None else execution.match_count,
         "matches": _matches(execution) if execution.include_matches else None,
-        "source_documents": [execution.document_id],
+        "source_documents": [execution.document_id] if execution.document_id else [],
         "executed_at": format_instant(execution.executed_at),
         "duration_ms": execution.duration_ms,
         "deliveries": [
             {"channel_type": item.channel_type, "status": item.status, "error": item.error} for item in deliveries
         ]
-        or _undelivered(execution),
+        or (_undelivered(execution) if execution.triggered else None),
         "reason": execution.reason,
         "retriever_id": execution.retriever_id,
         "alert_version": execution.alert_version,
         "definitions_version": execution.definitions_version,
         "appended_at": format_instant(execution.appended_at),
         "occurred_at": format_instant(execution.occurred_at),
-        "position": {
-            "topic": execution.source_topic,
-            "partition": execution.source_partition,
-            "offset": execution.source_offset,
-        },
+        "position": _position(execution),
         "truncated": execution.truncated,
         "reference_position": execution.reference_position,
+    }
+
+
+def _position(execution: Execution) -> dict[str, Any] | None:
+    """Where the document stands in the log; ``None`` where a window or a sweep was decided, and no document."""
+    if not execution.source_topic:
+        return None
+    return {
+        "topic": execution.source_topic,
+        "partition": execution.source_partition,
+        "offset": execution.source_offset,
     }
 
 
@@ -96,7 +105,7 @@ def derived(alert: Unfired) -> dict[str, Any]:
         "executed_at": format_instant(alert.appended_at),
         "duration_ms": 0,
         "deliveries": None,
-        "reason": "checked against every document so far, none matched",
+        "reason": _NEVER_HELD if alert.windowed else "checked against every document so far, none matched",
         "retriever_id": alert.retriever_id,
         "alert_version": alert.alert_version,
         "definitions_version": alert.definitions_version,
@@ -113,9 +122,10 @@ def fields(execution: Execution) -> dict[str, Any]:
     return own
 
 
-def checked_through(progress: Iterable[Progress]) -> dict[str, Any] | None:
+def checked_through(progress: Iterable[Progress], decided: Mapping[str, datetime]) -> dict[str, Any] | None:
     """How far the collections of an alert have been checked: the next offset of each partition of
-    ``documents``, and the greatest instants seen."""
+    ``documents``, and the greatest instants seen. Of an alert with a window also up to which instant there was
+    something to decide in each collection."""
     rows = list(progress)
     if not rows:
         return None
@@ -127,4 +137,5 @@ def checked_through(progress: Iterable[Progress]) -> dict[str, Any] | None:
         "occurred_at": format_instant(max(row.occurred_at for row in rows)),
         "appended_at": format_instant(max(row.appended_at for row in rows)),
         "definitions_version": max(row.definitions_version for row in rows),
+        **({"decided": {key: format_instant(at) for key, at in decided.items()}} if decided else {}),
     }

@@ -23,6 +23,8 @@ class Execution:
     """How many documents a look-up found; ``None`` where the document itself is the one match."""
     matches: Sequence[Mapping[str, Any]] | None
     reference_position: Mapping[str, int] | None
+    triggered: bool
+    """False for a sweep whose condition did not hold."""
     include_matches: bool
     channels: Sequence[Mapping[str, Any]]
     """The alert's channels as they are now."""
@@ -49,6 +51,8 @@ class Unfired:
     alert_version: int
     retriever_id: str
     include_matches: bool
+    windowed: bool
+    """It is decided over a window."""
     collection_id: str
     appended_at: datetime
     occurred_at: datetime
@@ -82,6 +86,7 @@ class TriggerRun:
     """One execution of a trigger of either family."""
 
     job_id: str
+    nominal_at: datetime
     triggered_at: datetime
     status: str
     execution_time_ms: int | None
@@ -89,6 +94,7 @@ class TriggerRun:
     num_clusters: int | None
     num_documents: int | None
     reason: str
+    fired_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ _SERVED = f"(SELECT a.deleted_at IS NULL {_ALERT})"
 # The page is chosen on the narrow rows; the document parts are fetched for it alone.
 _SELECT = """
 SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retriever_id, p.appended_at, p.score,
-       p.reason, p.matched_features, p.match_count, p.matches, p.reference_position, p.include_matches, p.channels,
-       r.collection_id, r.document_id, r.source_topic, r.source_partition, r.source_offset, r.occurred_at,
-       r.executed_at, r.duration_ms, r.definitions_version, r.asset_id, r.truncated, r.document
+       p.reason, p.matched_features, p.match_count, p.matches, p.reference_position, p.triggered,
+       p.include_matches, p.channels, r.collection_id, r.document_id, r.source_topic, r.source_partition,
+       r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version, r.asset_id,
+       r.truncated, r.document
 FROM ({page}) p
 JOIN result_documents r ON r.day = p.day AND r.base = p.base AND r.day = ANY(%(days)s)
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
@@ -30,7 +31,7 @@ ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
 
 _COLUMNS = (
     "e.day, e.base, e.alert_number, e.alert_id, e.alert_version, e.retriever_id, e.appended_at, e.score, e.reason,"
-    " e.matched_features, e.match_count, e.matches, e.reference_position,"
+    " e.matched_features, e.match_count, e.matches, e.reference_position, e.triggered,"
     " (SELECT a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb"
     f" {_ALERT}) AS include_matches,"
     f" (SELECT coalesce(a.body -> 'notification_config' -> 'channels', '[]') {_ALERT}) AS channels"

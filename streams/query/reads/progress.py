@@ -1,5 +1,7 @@
 """What match has checked, and the alerts that never fired on it."""
 
+from datetime import datetime
+
 from psycopg.rows import class_row
 
 from streams.query.compose.rows import Progress, Unfired
@@ -28,6 +30,7 @@ WITH applied AS ({_APPLIED}), progress AS (
     SELECT DISTINCT ON (a.id) a.number, a.id AS alert_id, a.version AS alert_version,
            coalesce(a.body ->> 'retriever_id', '') AS retriever_id,
            a.body -> 'notification_config' -> 'include_matches' IS DISTINCT FROM 'false'::jsonb AS include_matches,
+           a.body ->> 'window_seconds' IS NOT NULL AS windowed,
            p.collection_id, p.appended_at, p.occurred_at, p.definitions_version
     FROM definitions a JOIN applied ON applied.alert_id = a.id
     LEFT JOIN definitions r ON r.kind = 'retriever' AND r.namespace_id = a.namespace_id
@@ -61,3 +64,13 @@ async def checked(connection: Connection, namespace_id: str, alert_id: str) -> l
             {"namespace": namespace_id, "alert": alert_id},
         )
         return await cursor.fetchall()
+
+
+async def decided(connection: Connection, namespace_id: str, alert_id: str) -> dict[str, datetime]:
+    """By collection up to which instant windows of an alert have been decided."""
+    cursor = await connection.execute(
+        "SELECT collection_id, to_timestamp(through) FROM alert_windows"
+        " WHERE namespace_id = %s AND alert_id = %s AND through IS NOT NULL ORDER BY 1",
+        (namespace_id, alert_id),
+    )
+    return dict(await cursor.fetchall())

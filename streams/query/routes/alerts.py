@@ -34,7 +34,10 @@ async def latest_result(alert_identifier: str, access: AccessDep, context: Conte
                 details={"resource": "alert_execution", "id": alert},
             )
         (result,) = await _composed(connection, access.namespace_id, found)
-        through = compose.checked_through(await progress.checked(connection, access.namespace_id, alert))
+        through = compose.checked_through(
+            await progress.checked(connection, access.namespace_id, alert),
+            await progress.decided(connection, access.namespace_id, alert),
+        )
         return await answer(connection, {**result, "checked_through": through})
 
 
