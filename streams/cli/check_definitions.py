@@ -7,6 +7,7 @@ wait for the end of the manifest.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import orjson
@@ -34,7 +35,7 @@ Refuse = Callable[[ManifestError], None]
 """Told of an alert that cannot be checked; raises to end the reading, or returns to go on without it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CheckedAlert:
     """An alert ready to be checked."""
 
@@ -42,10 +43,13 @@ class CheckedAlert:
     plan: Plan
     collections: frozenset[str] | None
     """Of documents that name a collection, those of these only; ``None`` for all."""
-    entry: bytes
-    """The JSON of a match with score 1.0."""
     body: JsonObject | None = None
     """The alert itself, where stages of its must run on a document that matches so far (``Plan.tail``)."""
+
+    @cached_property
+    def entry(self) -> bytes:
+        """The JSON of a match with score 1.0."""
+        return entry(self.name)
 
     def covers(self, collection: str) -> bool:
         """Whether it is checked on documents that name ``collection``."""
@@ -202,9 +206,7 @@ class _Reading:
             sizes = [self._sizes.setdefault(size, size) for size in query_sizes(retriever, inputs)]
             self._queries.setdefault(name, (alert.place, []))[1].extend(sizes)
         covered = collections or retriever.get("collection_identifiers")
-        yield CheckedAlert(
-            name, plan, self._set(covered) if covered else None, _entry(name), alert.body if plan.tail else None
-        )
+        yield CheckedAlert(name, plan, self._set(covered) if covered else None, alert.body if plan.tail else None)
 
     def _set(self, names: Iterable[str]) -> frozenset[str]:
         """One object for equal sets: most alerts of a manifest are attached alike."""
@@ -216,7 +218,8 @@ def _waits(stages: list[JsonObject]) -> bool:
     return not surely_plain(stages) and holds_template(stages)
 
 
-def _entry(name: str) -> bytes:
+def entry(name: str) -> bytes:
+    """The JSON of a match of the alert ``name`` with score 1.0."""
     return b'{"alert":' + orjson.dumps(name) + b',"score":1.0}'
 
 

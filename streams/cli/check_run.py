@@ -23,7 +23,7 @@ from schemas.api.base import JsonObject
 from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent
 from schemas.manifest import ManifestError
-from streams.cli.check_definitions import CheckedAlert, read_alerts
+from streams.cli.check_definitions import CheckedAlert, entry, read_alerts
 from streams.cli.check_documents import read_document
 from streams.cli.lines import LineTooLongError, line_batches, open_source
 from streams.cli.manifests import iter_manifest
@@ -137,10 +137,13 @@ class CheckRun:
         self.alerts = len({alert.name for alert in alerts})
         if not alerts:
             raise CommandError(f"{self.definitions}: there is no alert to check")
-        if all(alert.collections is None and not alert.plan.searches and alert.body is None for alert in alerts):
-            self._plain = np.array([alert.entry for alert in alerts], dtype=object)
         self.advanced()
-        return Percolator(alerts, attrgetter("plan"))
+        percolator = Percolator(alerts, attrgetter("plan"))
+        if all(alert.collections is None and not alert.plan.searches and alert.body is None for alert in alerts):
+            self._plain = np.full(len(alerts), None, dtype=object)
+            for number in percolator.together():
+                self._plain[number] = entry(alerts[number].name)
+        return percolator
 
     def _refuse(self, error: ManifestError) -> None:
         if self.skip_bad is None:

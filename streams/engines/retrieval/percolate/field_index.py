@@ -63,7 +63,7 @@ class FieldIndex:
         self._by_string_alone = True
         """Whether what a string meets is known from the finders."""
         self._remembers = False
-        """Whether anything has been found since :meth:`ask`."""
+        """Whether anything has been found since :meth:`forget`."""
 
     def add(self, requirement: Requirement, number: int) -> None:
         """Let the values that meet a requirement be found under its number."""
@@ -83,8 +83,12 @@ class FieldIndex:
                 self._composites.add(requirement.node, number)
 
     def ask(self) -> None:
-        """Note that a conjunction asks for a requirement, and find out anew what values meet and lead to."""
+        """Note that a conjunction asks for a requirement, maybe in a new way."""
         self.uses += 1
+        self.forget()
+
+    def forget(self) -> None:
+        """Find out anew what values meet and lead to."""
         if not self._remembers:
             return
         self._remembers = False

@@ -40,6 +40,11 @@ class Fields:
             self._own = [name for name in _OWN if name in self._entries]
         return found
 
+    def forget(self) -> None:
+        """Find out anew what values lead to."""
+        for index in self._indexes.values():
+            index.forget()
+
     def _entry(self, name: str) -> "_Entry":
         return self._entries.setdefault(name, _Entry())
 

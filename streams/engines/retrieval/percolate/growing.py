@@ -17,6 +17,13 @@ class GrowingArray:
         self._items = array("i")
         self._read: Integers = np.zeros(0, dtype=np.int32)
 
+    @classmethod
+    def of(cls, values: Integers) -> "GrowingArray":
+        """A list of these to begin with."""
+        made = cls()
+        made._items.frombytes(np.ascontiguousarray(values, dtype=np.int32).tobytes())
+        return made
+
     def __len__(self) -> int:
         return len(self._items)
 

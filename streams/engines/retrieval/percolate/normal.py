@@ -8,7 +8,7 @@ document without the field, so that only fields that are there have to be looked
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any, Final, TypeAlias
 
 from streams.engines.retrieval.filters.nodes import And, Condition, Node, Not, Or, conditions, evaluate
@@ -133,8 +133,9 @@ class _Form:
         return found
 
     def _product(self, factors: list[list[Conjunction]]) -> list[Conjunction]:
-        if all(len(factor) == 1 for factor in factors):
-            only = tuple(dict.fromkeys(literal for [term] in factors for literal in term))
+        single = [factor[0] for factor in factors if len(factor) == 1]
+        if len(single) == len(factors):
+            only = tuple(dict.fromkeys(chain.from_iterable(single)))
             return [only] if _consistent(only) else []
         found: list[Conjunction] = [()]
         for factor in sorted(factors, key=len):

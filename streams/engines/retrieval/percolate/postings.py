@@ -29,8 +29,20 @@ class Postings:
         self._seen = 0
         self._has_recent: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
 
+    @classmethod
+    def of(cls, keys: Integers, values: Integers) -> "Postings":
+        """A multimap of these pairs to begin with."""
+        made = cls()
+        made._keys, made._values = GrowingArray.of(keys), GrowingArray.of(values)
+        return made
+
     def __len__(self) -> int:
         return len(self._keys)
+
+    @property
+    def pairs(self) -> tuple[Integers, Integers]:
+        """All keys, and their values; not to be written to."""
+        return self._keys.values, self._values.values
 
     def add(self, key: int, value: int) -> None:
         """Add a pair."""

@@ -109,9 +109,21 @@ class PredicateIndex:
         share = (1 + self._uses[number]) / (_VALUES + self._field(number).uses)
         return share * _WORDS if words else share
 
+    @property
+    def owners(self) -> Integers:
+        """All there ever were, those whose predicates are found together next to each other; an owner may come
+        several times."""
+        return self._conjunctions.owners
+
+    def settle(self) -> None:
+        """Do the work that many additions have left."""
+        if self._conjunctions.settle():
+            self._fields.forget()
+
     def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:
         """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
         documents that ``Exactness.APART`` speaks of."""
+        self.settle()
         step = self._conjunctions.documents_at_once
         asked = events if len(self._conjunctions) else ()
         found = [self._some(asked, first, first + step) for first in range(0, len(asked), step)]

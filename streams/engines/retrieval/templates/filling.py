@@ -10,8 +10,6 @@ from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.templates.compiled import FAILURES, Names, Reference, compiled
 
 _PLAIN: Final = (int, float, bool, type(None))
-_SIGNS: Final = (b"{{", b"{%", b'"dynamic"')
-"""The JSON of a value that holds a template holds one of these, also where it is in the name of a key."""
 _OPENING: Final = re.compile(r"(?<!\{)\{\{(?!\{)|\{%")
 
 __all__ = [
@@ -68,7 +66,7 @@ def surely_plain(value: Any) -> bool:
         text = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return False
-    return not any(sign in text for sign in _SIGNS)
+    return not (b"{{" in text or b"{%" in text or b'"dynamic"' in text)
 
 
 def references(value: Any) -> frozenset[Reference]:

@@ -113,6 +113,25 @@ def test_a_batch_larger_than_the_table() -> None:
     assert sum(map(len, wanted)) > 10_000
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.lists(filters(), min_size=1, max_size=8), st.lists(documents(), max_size=4), st.integers(900, 1_500))
+def test_a_population_that_is_put_in_order(
+    raw: list[dict[str, Any]], payloads: list[dict[str, Any]], more: int
+) -> None:
+    """What documents met before thousands of alerts came, and others got new places, is found out anew."""
+    asked, events = parsed(raw), [event(payload) for payload in payloads]
+    asked += [parse_filter({"AND": [{"n": number % 5}, {"a": {"gte": number}}]}) for number in range(more)]
+    index: Percolator[int] = Percolator((), lambda number: Plan(asked[number].root))
+    for number in range(len(asked)):
+        assert index.add(number) == number
+        if number % 300 == 0:
+            assert answers(index, events) == [expected(asked, set(range(number + 1)), one) for one in events]
+    wanted = [expected(asked, set(range(len(asked))), one) for one in events]
+    assert answers(index, events) == wanted
+    assert answers(percolator(asked), events) == wanted
+    assert sorted(index.together()) == list(range(len(asked)))
+
+
 bounds = st.one_of(st.integers(-20, 20), st.floats(-20, 20, width=16), st.sampled_from([2**53, 1e308, -1e308]))
 
 
