@@ -417,6 +417,7 @@ def fired(number: int, family: TriggerFamily) -> TriggerResult:
         error=None if done else "no documents",
         num_clusters=8 if done else None,
         num_documents=90 if done else None,
+        fired_by="condition",
     )
 
 
@@ -445,12 +446,14 @@ async def test_cluster_trigger_history(context: Context) -> None:
         assert found["executions"][0] == {
             "job_id": "job_cluster_trigger_4",
             "triggered_at": "2024-05-01T16:00:00.000Z",
+            "nominal_at": "2024-05-01T12:00:00.000Z",
             "status": "completed",
             "execution_time_ms": 1204,
             "error": None,
             "num_clusters": 8,
             "num_documents": 90,
             "reason": "cosine_drift 0.4 exceeds 0.3",
+            "fired_by": "condition",
         }
         failed = (await http.post(path, json={"status_filter": "FAILED", "limit": 1, "offset": 1})).json()
         assert failed["total"] == 2
@@ -478,8 +481,27 @@ async def test_trigger_history(context: Context) -> None:
         assert [item["task_id"] for item in found["executions"]] == ["job_trigger_1", "job_trigger_0"]
         assert (found["total"], found["offset"], found["limit"]) == (3, 1, 2)
         assert found["executions"][0]["error"] == "no documents"
+        failed = await body(http, "/v1/triggers/trig_trigger/history", status_filter="FAILED")
+        assert (failed["total"], [item["task_id"] for item in failed["executions"]]) == (1, ["job_trigger_1"])
         assert (await http.get("/v1/triggers/trig_trigger/history?limit=0")).status_code == 422
         assert await missing(http, "/v1/triggers/trig_none/history")
+
+
+async def test_runs_decided_at_once_are_in_the_order_of_their_nominal_times(context: Context) -> None:
+    await define_namespace(context)
+    await define_trigger(context, "trigger")
+    hours = (3, 1, 2)
+    runs = [
+        fired(0, "trigger").model_copy(update={"job_id": f"job_{n}", "nominal_at": NOON + timedelta(hours=n)})
+        for n in hours
+    ]
+    grown = runs[0].model_copy(update={"status": "skipped", "revision": 3, "reason": "3 nominal times skipped"})
+    # Of one job the highest revision is shown, whatever came last.
+    await apply(context, TRIGGER_RESULTS, *(run.encode() for run in (*runs, grown, runs[0])))
+    async with client(context) as http:
+        found = (await body(http, "/v1/triggers/trig_trigger/history"))["executions"]
+    assert [item["task_id"] for item in found] == ["job_3", "job_2", "job_1"]
+    assert (found[0]["status"], found[0]["reason"]) == ("skipped", "3 nominal times skipped")
 
 
 async def test_cluster_runs(context: Context) -> None:

@@ -34,8 +34,9 @@ async def history(
     total = await fetch_value(connection, f"SELECT count(*) FROM trigger_executions WHERE {_WHERE}", parameters)
     async with connection.cursor(row_factory=class_row(TriggerRun)) as cursor:
         await cursor.execute(
-            "SELECT job_id, triggered_at, status, execution_time_ms, error, num_clusters, num_documents, reason"
-            f" FROM trigger_executions WHERE {_WHERE} ORDER BY triggered_at DESC, job_id DESC"
+            "SELECT job_id, nominal_at, triggered_at, status, execution_time_ms, error, num_clusters,"
+            " num_documents, reason, body->>'fired_by' AS fired_by"
+            f" FROM trigger_executions WHERE {_WHERE} ORDER BY triggered_at DESC, nominal_at DESC, job_id DESC"
             " OFFSET %(offset)s LIMIT %(limit)s".encode(),
             parameters,
         )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from streams.query.compose import triggers as compose
 from streams.query.reads import triggers
 from streams.query.routes.answer import answer, known
-from streams.query.routes.bodies import HistoryRequest
+from streams.query.routes.bodies import HistoryRequest, Status
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.json_route import JsonRoute
 
@@ -47,12 +47,19 @@ async def history(
     context: ContextDep,
     offset: Annotated[int, Query(ge=0, lt=1 << 63)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    status_filter: Annotated[Status | None, Query()] = None,
 ) -> Response:
-    """Executions of a trigger, newest first."""
+    """Executions of a trigger, newest first; ``total`` counts after the status filter."""
     async with context.database.transaction(snapshot=True) as connection:
         identifier = (await known(connection, "trigger", access.namespace_id, trigger_id)).record.id
         runs, total = await triggers.history(
-            connection, access.namespace_id, identifier, "trigger", status=None, offset=offset, limit=limit
+            connection,
+            access.namespace_id,
+            identifier,
+            "trigger",
+            status=status_filter,
+            offset=offset,
+            limit=limit,
         )
         return await answer(
             connection,
