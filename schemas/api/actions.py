@@ -22,6 +22,11 @@ Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 Identifiers = Annotated[list[Identifier], Field(max_length=1_000)]
 
 
+DedupStrategy = Literal["replace", "skip", "force"]
+"""A document that is to be written where there is one of its id takes its place (the default), or is left out. Ids
+are kept, so ``force`` is ``replace``."""
+
+
 class ClusterAction(ApiRequest):
     """Run a cluster."""
 
@@ -66,6 +71,7 @@ class CollectionAction(ApiRequest):
     include_buckets: Identifiers | None = None
     include_collections: Identifiers | None = None
     source_filters: JsonObject | None = None
+    dedup_strategy: DedupStrategy | None = None
 
 
 class Acceptance(ApiRequest):

@@ -51,7 +51,9 @@ class BatchConfig(ApiRequest):
 
     collection_id: str = Field(min_length=1)
     bucket_id: str | None = None
-    dedup_strategy: str | None = None
+    dedup_strategy: Literal["replace", "skip", "force"] | None = None
+    """A document that is to be written where there is one of its id takes its place (the default), or is left out.
+    Ids are kept, so ``force`` is ``replace``."""
 
 
 _CONFIGS: dict[str, type[ApiRequest]] = {

@@ -66,6 +66,8 @@ class Into:
 
     collection_id: str
     """Its id or name."""
+    keep: bool = False
+    """Whether a document that is there under the same id stays."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
     @property
@@ -116,9 +118,7 @@ def _into(config: Mapping[str, Any]) -> Into:
         raise NotConfiguredError("the batch channel has no collection_id")
     if config.get("bucket_id"):
         raise NotConfiguredError("this server has no buckets: leave bucket_id out")
-    if config.get("dedup_strategy"):
-        raise NotConfiguredError("dedup_strategy is not available: a copy replaces the document of its id")
-    return Into(collection)
+    return Into(collection, keep=config.get("dedup_strategy") == "skip")
 
 
 def body(

@@ -14,6 +14,7 @@ from typing import Final
 from schemas.events.document import DocumentEvent
 from schemas.ids import derived_id
 from schemas.topics import DOCUMENTS
+from streams.notify.channels import Into
 from streams.notify.copying import Copy, read_copy
 from streams.notify.leases import Claimed
 from streams.notify.retry import Outcome
@@ -21,15 +22,16 @@ from streams.retrieval.reading import Stored
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
-from streams.runtime.writes import DocumentTooLargeError, Write, copy_of, queue_writes, write_of
+from streams.runtime.writes import DocumentTooLargeError, Write, copy_of, existing_ids, queue_writes, write_of
 
 WAIT_SECONDS: Final = 5.0
 """How long an attempt waits for a document that match has seen and collect has not."""
 _POLL_SECONDS: Final = 0.05
 
 
-async def copy(context: Context, delivery: Claimed, collection: str) -> Outcome:
-    """One attempt to copy the documents of a delivery into a collection, by its id or name."""
+async def copy(context: Context, delivery: Claimed, into: Into) -> Outcome:
+    """One attempt to copy the documents of a delivery into a collection."""
+    collection = into.collection_id
     wanted = read_copy(delivery.payload)
     if not await _collected(context, wanted):
         return Outcome(error="the document has not been collected yet")
@@ -44,6 +46,9 @@ async def copy(context: Context, delivery: Claimed, collection: str) -> Outcome:
         events = await _documents(connection, namespace_id, wanted)
         if not events:
             return Outcome(error="the document was deleted before it could be copied", final="failed")
+        if into.keep:
+            there = await existing_ids(connection, namespace_id, target, [event.document_id for event in events])
+            events = [event for event in events if event.document_id not in there]
         try:
             writes = list(_writes(events, target, delivery.webhook_id))
         except DocumentTooLargeError as error:

@@ -170,7 +170,7 @@ class Sender:
             case Outcome():
                 outcome = aimed
             case Into():
-                outcome = await copy(self._context, claimed, aimed.collection_id)
+                outcome = await copy(self._context, claimed, aimed)
             case Endpoint():
                 outcome = await self._post(claimed, aimed)
         await fault("notify:after-send")

@@ -5,7 +5,7 @@ definitions version of that transaction, so that every alert attached before it 
 Causality), and the alerts and triggers it is an effect of, so that none of them fires on it (section 3, Loops).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.events.document import DocumentEvent, encode_document_event
@@ -54,6 +54,18 @@ def copy_of(event: DocumentEvent, collection_id: str) -> DocumentEvent:
             "source_document_id": event.document_id,
         }
     return replace(event, collection_id=collection_id, payload=payload)
+
+
+async def existing_ids(
+    connection: Connection, namespace_id: str, collection_id: str, document_ids: Sequence[str]
+) -> set[str]:
+    """Those of these ids that documents of the collection have."""
+    cursor = await connection.execute(
+        "SELECT document_id FROM documents WHERE namespace_id = %s AND collection_id = %s"
+        " AND document_id = ANY(%s)",
+        (namespace_id, collection_id, list(document_ids)),
+    )
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def queue_writes(connection: Connection, writes: Iterable[Write], causes: tuple[str, ...] = ()) -> str:

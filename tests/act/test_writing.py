@@ -299,3 +299,12 @@ async def test_a_worker_killed_between_batches_is_taken_over(
     assert len(found) == 250
     assert len({one.event.event_id for one in found}) == 250
     assert len({one.event.document_id for one in found}) == 250
+
+
+async def test_documents_that_are_there_can_be_left_alone(context: Context) -> None:
+    await news(context)
+    await add_documents(context, ["there"], collection="col_b")
+    config = {"collection_id": "col_b", "include_collections": ["col_a"], "dedup_strategy": "skip"}
+    job = await ran(context, "collection_trigger", config)
+    assert (job["outcome"]["documents_written"], job["outcome"]["documents_unchanged"]) == (4, 1)
+    assert "d000000" not in {one.event.document_id for one in await queued(context)}

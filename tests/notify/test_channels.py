@@ -76,10 +76,6 @@ def test_headers_of_the_message_itself_are_not_taken() -> None:
         ({"channel_type": "email", "config": {"to_addresses": ["a@b"]}}, "email delivery is not available"),
         ({"channel_type": "batch", "config": {}}, "has no collection_id"),
         ({"channel_type": "batch", "config": {"collection_id": "c", "bucket_id": "b"}}, "no buckets"),
-        (
-            {"channel_type": "batch", "config": {"collection_id": "c", "dedup_strategy": "x"}},
-            "dedup_strategy is not",
-        ),
         ({"channel_type": "pigeon"}, "unknown channel_type 'pigeon'"),
         ({}, "unknown channel_type None"),
     ],

@@ -119,6 +119,23 @@ async def test_a_document_is_copied_whole_with_its_cause(context: Context) -> No
     )
 
 
+async def test_a_document_that_is_there_can_be_left_alone(context: Context) -> None:
+    await collection(context)
+    await collected(context, 0)
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO documents (namespace_id, collection_id, document_id, occurred_at, appended_at, partition,"
+            " record_offset, created_at) SELECT namespace_id, 'col_hits', document_id, occurred_at, appended_at,"
+            " partition, record_offset, created_at FROM documents"
+        )
+    skipping = {**BATCH, "config": {"collection_id": "hits", "dedup_strategy": "skip"}}
+    async with notifying(allowing(context)):
+        await put_alert(context, "alt_1", skipping)
+        await publish(context, [result()])
+        await until_state(context, "delivered", 1)
+    assert await written(context) == []
+
+
 async def test_a_document_that_was_deleted_is_not_copied(context: Context) -> None:
     await collection(context)
     await collected(context, 0, stored=False)

@@ -15,7 +15,7 @@ from streams.act.rewriting import Made, rewrite
 from streams.act.walk import Found, Source
 from streams.act.work import Work
 from streams.runtime.database import Connection
-from streams.runtime.writes import copy_of
+from streams.runtime.writes import copy_of, existing_ids
 
 STEP: Final = 1_000
 """Documents per step."""
@@ -35,12 +35,20 @@ async def run(work: Work) -> Finish:
     ]
 
     async def make(found: Sequence[Found]) -> list[Made]:
-        return [
-            Made(one.event, one.version) if one.event.collection_id == target else Made(copy_of(one.event, target))
-            for one in found
-        ]
+        there: set[str] = set()
+        if config.get("dedup_strategy") == "skip":
+            ids = [one.event.document_id for one in found]
+            async with work.read() as connection:
+                there = await existing_ids(connection, command.namespace_id, target, ids)
+        return [Made() if one.event.document_id in there else _made(one, target) for one in found]
 
     return await rewrite(work, sources, STEP, make, collection_id=target, source_collection_ids=names)
+
+
+def _made(one: Found, target: str) -> Made:
+    if one.event.collection_id == target:
+        return Made(one.event, one.version)
+    return Made(copy_of(one.event, target))
 
 
 async def _sources(connection: Connection, namespace_id: str, target: str, config: dict[str, Any]) -> list[str]:

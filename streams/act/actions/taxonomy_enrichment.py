@@ -6,7 +6,7 @@ import pickle
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -88,7 +88,8 @@ def enrich(part: Slice) -> list[Enriched]:
         clock=time.monotonic,
         seed=part.taxonomy.parameters.taxonomy_id,
     )
-    return asyncio.run(matching)
+    # Nobody asks here what they were matched to.
+    return [replace(one, chains=()) for one in asyncio.run(matching)]
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from streams.engines.retrieval.execution.rows import row_of
 from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.execution.without import Without
 from streams.engines.retrieval.stages.taxonomy import Node, roots
-from streams.engines.retrieval.stages.taxonomy_enrich import Parameters, assignments, written_back
+from streams.engines.retrieval.stages.taxonomy_enrich import Chain, Parameters, assignments, written_back
 from streams.engines.retrieval.stages.values import identity
 
 
@@ -42,6 +42,8 @@ class Enriched:
     matched: bool
     problem: str | None = None
     """Why it could not be matched or written."""
+    chains: Sequence[Chain] = ()
+    """What it was matched to, best first."""
 
 
 def read_taxonomy(taxonomy_id: str, definitions: Definitions) -> Taxonomy:
@@ -88,7 +90,8 @@ async def _one(
         return Enriched(None, False, str(error))
     if not chains:
         return Enriched(None, False)
-    return _kept(event, row.fields, written_back(row, chains, taxonomy.parameters).fields)
+    kept = _kept(event, row.fields, written_back(row, chains, taxonomy.parameters).fields)
+    return replace(kept, chains=chains)
 
 
 def _kept(event: DocumentEvent, before: Mapping[str, Any], after: Mapping[str, Any]) -> Enriched:
