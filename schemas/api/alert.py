@@ -1,13 +1,16 @@
 """Alerts (contract 2.1, 4.2)."""
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, problem
 from schemas.api.channel import NotificationConfig
 from schemas.api.pages import Pagination
+from schemas.times import TimeDomain
 
+MAX_WINDOW: Final = 30 * 86_400
+"""Seconds."""
 TriggerOn = Literal["results", "no_results"]
 SystemConditionType = Literal[
     "collection_empty",
@@ -71,7 +74,10 @@ class CreateAlertRequest(ApiRequest):
     inputs: JsonObject | None = None
     cooldown_seconds: Cooldown = 0
     renotify_interval_seconds: int | None = Field(None, ge=60, le=2_592_000)
-    window_seconds: int | None = Field(None, ge=1)
+    window_seconds: int | None = Field(None, ge=1, le=MAX_WINDOW)
+    """Decide over what came in so many seconds. An extension, as ``time_domain``."""
+    time_domain: TimeDomain | None = None
+    """Whose seconds: when documents were appended (the default), or when they occurred."""
     system_condition: SystemCondition | None = None
     namespace_selector: NamespaceSelector | None = None
     enabled: bool = True
@@ -101,7 +107,9 @@ class PatchAlertRequest(ApiRequest):
     inputs: JsonObject | None = None
     cooldown_seconds: Cooldown | None = None
     renotify_interval_seconds: int | None = Field(None, ge=60, le=2_592_000)
-    window_seconds: int | None = Field(None, ge=1)
+    window_seconds: int | None = Field(None, ge=0, le=MAX_WINDOW)
+    """0 removes."""
+    time_domain: TimeDomain | None = None
     system_condition: SystemCondition | None = None
     namespace_selector: NamespaceSelector | None = None
     enabled: bool | None = None
@@ -123,6 +131,8 @@ class AlertResponse(ApiResponse):
     inputs: JsonObject | None
     cooldown_seconds: int
     renotify_interval_seconds: int | None
+    window_seconds: int | None
+    time_domain: TimeDomain | None
     last_fired_at: Instant | None
     system_condition: JsonObject | None
     namespace_selector: JsonObject | None

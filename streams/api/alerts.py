@@ -17,6 +17,8 @@ _PATCHED = (
     "inputs",
     "cooldown_seconds",
     "renotify_interval_seconds",
+    "window_seconds",
+    "time_domain",
     "system_condition",
     "namespace_selector",
     "enabled",
@@ -25,16 +27,12 @@ _PATCHED = (
 
 
 def check_enabled(request: CreateAlertRequest | PatchAlertRequest, source: str, namespace_id: str) -> None:
-    """Refuse (403) an alert that nothing here would evaluate: system conditions, other namespaces, windows."""
+    """Refuse (403) an alert that nothing here would evaluate: system conditions, other namespaces."""
     if source == "system":
         raise not_enabled("source 'system'", "source 'retriever'")
     selector = request.namespace_selector
     if selector is not None and (selector.mode == "all" or selector.namespace_ids != [namespace_id]):
         raise not_enabled("An alert over several namespaces", "the alert's own namespace")
-    if request.window_seconds is not None:
-        raise not_enabled(
-            "window_seconds", "min_count over what a look-up finds, or a trigger with event_threshold"
-        )
 
 
 def new_body(
@@ -55,6 +53,8 @@ def patched_body(
     """``body`` with what the request changes."""
     given = request.given()
     changed = {**body, **{name: given[name] for name in _PATCHED if name in given}}
+    if changed.get("window_seconds") == 0:
+        changed["window_seconds"] = None
     if retriever_id is not None:
         changed["retriever_id"] = retriever_id
     if notification_config is not None:
@@ -78,6 +78,8 @@ def response(stored: StoredDefinition, last_fired_at: datetime | None) -> AlertR
         inputs=body.get("inputs"),
         cooldown_seconds=body["cooldown_seconds"],
         renotify_interval_seconds=body.get("renotify_interval_seconds"),
+        window_seconds=body.get("window_seconds"),
+        time_domain=body.get("time_domain"),
         last_fired_at=last_fired_at,
         system_condition=body.get("system_condition"),
         namespace_selector=body.get("namespace_selector"),

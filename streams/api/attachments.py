@@ -18,12 +18,16 @@ from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.execution.look_up import LookUp, takes_from_document
 from streams.engines.retrieval.execution.sizes import check_sizes, query_sizes
 from streams.engines.retrieval.execution.standing import read_standing, reference_collections
+from streams.engines.retrieval.execution.windowed import has_window, read_window
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, select_definitions
 from streams.runtime.http.errors import invalid
 from streams.runtime.named import named_definitions
+
+MAX_WINDOWS = 1_000
+"""Alerts with a window on one collection: what one document adds to all of them must fit into one record."""
 
 
 async def attach(
@@ -32,19 +36,35 @@ async def attach(
     """Attachments to a collection, given as its body, as they are stored. Raises 404 for an unknown alert, 422 for
     one attached twice or that cannot be checked on ingest."""
     bodies: list[JsonObject] = []
+    windows = 0
     for index, application in enumerate(applications):
         alert = await require(connection, "alert", namespace_id, application.alert_id)
         where = ("body", "alert_applications", index)
         if any(body["alert_id"] == alert.record.id for body in bodies):
             raise invalid(f"Alert {alert.record.id} is attached twice", *where, "alert_id")
         body = application_body(application, alert.record.id)
-        if body["execution_mode"] == ON_INGEST:
+        if body["execution_mode"] != ON_INGEST:
+            _refuse_window(alert.body, where)
+        else:
             retriever = await require(connection, "retriever", namespace_id, alert.body["retriever_id"])
             reason = await _refusal(connection, namespace_id, collection, retriever.body, alert.body, body)
             if reason is not None:
                 raise invalid(f"Alert {alert.body['name']!r} cannot be attached on ingest: {reason}", *where)
+            windows += has_window(alert.body)
+            if windows > MAX_WINDOWS:
+                raise invalid(f"A collection takes at most {MAX_WINDOWS} alerts with window_seconds", *where)
         bodies.append(body)
     return bodies
+
+
+def _refuse_window(alert: JsonObject, where: Sequence[str | int]) -> None:
+    """Raises 422 for an alert with a window that is not attached on ingest."""
+    if has_window(alert):
+        raise invalid(
+            f"Alert {alert['name']!r} has window_seconds, which counts documents as they arrive: attach it"
+            " on_ingest, or leave the window out and filter by time",
+            *where,
+        )
 
 
 async def _refusal(
@@ -58,6 +78,8 @@ async def _refusal(
     """Why an alert cannot be checked when a document arrives, in words for the user; ``None`` when it can."""
     collection_id = collection["collection_id"]
     try:
+        if has_window(alert):
+            read_window(retriever, alert, application, 0)
         if not takes_from_document(application):
             plan = compile_plan(retriever, alert, application, collection_id=collection_id)
             here = {**retriever, "collection_identifiers": [collection_id]}
@@ -97,6 +119,7 @@ async def check_change(
     """Raises 422 when an alert, or its retriever, would no longer work where it is attached on ingest."""
     for collection, application in await collections_of_alert(connection, namespace_id, alert_id):
         if application["execution_mode"] != ON_INGEST:
+            _refuse_window(alert, ("body",))
             continue
         reason = await _refusal(connection, namespace_id, collection.body, retriever, alert, application)
         if reason is not None:

@@ -96,13 +96,6 @@ async def test_what_nothing_would_evaluate_is_refused(api: httpx.AsyncClient) ->
         "notification_config": make.UNCONFIGURED,
     }
     refused(await api.post("/v1/alerts", json=body), 403, "NotEnabledError")
-    await make.retriever(api)
-    one = {"name": "R", "retriever_id": "ebola", "notification_config": make.UNCONFIGURED}
-    window = {"window_seconds": 600}
-    error = refused(await api.post("/v1/alerts", json={**one, **window}), 403, "NotEnabledError")
-    assert "window_seconds" in error["message"]
-    await make.alert(api, "ebola")
-    refused(await api.patch("/v1/alerts/Ebola", json=window), 403, "NotEnabledError")
 
 
 async def test_cooldown_and_renotify_are_kept(api: httpx.AsyncClient) -> None:
