@@ -1,6 +1,6 @@
 """Clusters (contract 2.5, 4.10)."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,13 +8,39 @@ from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, probl
 from schemas.api.clustering import VectorConfig
 from schemas.api.pages import Pagination
 
+Path = Annotated[str, Field(min_length=1, max_length=500)]
+RunId = Annotated[str, Field(min_length=1, max_length=200)]
+
 
 class AttributeConfig(ApiRequest):
-    """How attributes are grouped."""
+    """How attributes are grouped: dot paths from a document's root. The members of a group agree in every
+    attribute, so how their values are aggregated makes no difference."""
 
-    attributes: list[str] = Field(min_length=1)
+    attributes: list[Path] = Field(min_length=1, max_length=20)
     hierarchical_grouping: bool = False
-    aggregation_method: str | None = None
+    aggregation_method: Literal["most_frequent", "first", "last"] | None = None
+
+
+class FieldMapping(ApiRequest):
+    """A field of the result and where in a document it is written."""
+
+    source_field: Literal[
+        "cluster_id", "cluster_label", "distance_to_centroid", "member_count", "keywords", "summary", "run_id"
+    ]
+    target_field: Path
+
+
+DEFAULT_MAPPINGS: Final = tuple(
+    {"source_field": name, "target_field": name}
+    for name in ("cluster_id", "cluster_label", "distance_to_centroid")
+)
+"""What is written into documents when the cluster does not say."""
+
+
+class SourceEnrichmentConfig(ApiRequest):
+    """What is written into the clustered documents."""
+
+    field_mappings: list[FieldMapping] | None = Field(None, min_length=1, max_length=20)
 
 
 class CreateClusterRequest(ApiRequest):
@@ -31,7 +57,7 @@ class CreateClusterRequest(ApiRequest):
     filters: JsonObject | None = None
     llm_labeling: JsonObject | None = None
     enrich_source_collection: bool = False
-    source_enrichment_config: JsonObject | None = None
+    source_enrichment_config: SourceEnrichmentConfig | None = None
     auto_execute_on_batch: bool = False
     auto_execute_min_documents: int | None = Field(None, ge=1)
     auto_execute_cooldown_seconds: int = Field(3600, ge=0)
@@ -46,6 +72,21 @@ class CreateClusterRequest(ApiRequest):
         if getattr(self, block) is None:
             raise problem(f"cluster_type '{self.cluster_type}' needs {block}", block, kind="missing")
         return self
+
+
+class ExecuteClusterRequest(ApiRequest):
+    """One run of a cluster. Settings that only change pictures of the result are accepted and change nothing."""
+
+    mode: Literal["full", "assign", "composite"] | None = None
+    source_execution_ids: list[RunId] | None = Field(None, min_length=1, max_length=1_000)
+    assignment_threshold: float = Field(0.5, ge=0, le=1)
+    filters: JsonObject | None = None
+    sample_size: int | None = Field(None, ge=1, le=1_000_000, strict=True)
+    output_collection_ids: list[RunId] | None = Field(None, max_length=100)
+    vis_n_components: int | None = Field(None, ge=2, le=3)
+    defer_visualization: bool | None = None
+    layout_stability: str | None = None
+    llm_labeling: JsonObject | None = None
 
 
 class PatchClusterRequest(ApiRequest):

@@ -1,10 +1,154 @@
-"""How vectors are clustered: methods and their parameters (contract 4.10)."""
+"""How vectors are clustered: methods, their parameters with bounds and defaults (contract 4.10)."""
 
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, JsonObject, problem
+from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+
+Whole = Annotated[int, Field(strict=True)]
+Clusters = Annotated[int, Field(strict=True, ge=2, le=1_000)]
+Iterations = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Neighbours = Annotated[int, Field(strict=True, ge=2, le=200)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Metric = Literal["euclidean", "l2", "cosine", "manhattan", "cityblock", "l1", "chebyshev", "minkowski"]
+Features = Annotated[list[Annotated[str, Field(min_length=1, max_length=512)]], Field(min_length=1, max_length=20)]
+
+
+class Parameters(ApiRequest):
+    """Parameters of one method, by their contract names, with the contract's defaults."""
+
+
+class KMeans(Parameters):
+    """``sklearn.cluster.KMeans``."""
+
+    n_clusters: Clusters = 8
+    max_iter: Iterations = 300
+    n_init: Annotated[int, Field(strict=True, ge=1, le=100)] = 10
+    tol: float = Field(1e-4, ge=0)
+    init: Literal["k-means++", "random"] = "k-means++"
+    random_state: Seed = 42
+    algorithm: Literal["lloyd", "elkan"] = "lloyd"
+
+
+class Dbscan(Parameters):
+    """``sklearn.cluster.DBSCAN``."""
+
+    eps: float = Field(0.5, gt=0)
+    min_samples: Whole = Field(5, ge=1, le=1_000_000)
+    metric: Metric = "euclidean"
+    algorithm: Literal["auto", "ball_tree", "kd_tree", "brute"] = "auto"
+    leaf_size: Whole = Field(30, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _trees_have_metrics(self) -> Self:
+        if self.metric == "cosine" and self.algorithm in ("ball_tree", "kd_tree"):
+            raise problem(f"{self.algorithm} has no cosine metric; use auto or brute", "algorithm")
+        return self
+
+
+class Hdbscan(Parameters):
+    """``sklearn.cluster.HDBSCAN``."""
+
+    min_cluster_size: Whole = Field(5, ge=2, le=1_000_000)
+    min_samples: Whole | None = Field(None, ge=1, le=1_000_000)
+    cluster_selection_epsilon: float = Field(0.0, ge=0)
+    max_cluster_size: Whole | None = Field(None, ge=2, le=1_000_000)
+    metric: Metric = "euclidean"
+    alpha: float = Field(1.0, gt=0)
+    cluster_selection_method: Literal["eom", "leaf"] = "eom"
+    allow_single_cluster: bool = False
+
+
+class Agglomerative(Parameters):
+    """``sklearn.cluster.AgglomerativeClustering``; ``affinity`` is its metric."""
+
+    n_clusters: Clusters = 2
+    affinity: Literal["euclidean", "l1", "l2", "manhattan", "cosine"] = "euclidean"
+    linkage: Literal["ward", "complete", "average", "single"] = "ward"
+    distance_threshold: float | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _ward_is_euclidean(self) -> Self:
+        if self.linkage == "ward" and self.affinity != "euclidean":
+            raise problem("linkage 'ward' works with the affinity 'euclidean' only", "affinity")
+        return self
+
+
+class Spectral(Parameters):
+    """``sklearn.cluster.SpectralClustering``."""
+
+    n_clusters: Clusters = 8
+    affinity: Literal["rbf", "nearest_neighbors", "laplacian"] = "rbf"
+    gamma: float = Field(1.0, gt=0)
+    n_neighbors: Neighbours = 10
+    assign_labels: Literal["kmeans", "discretize", "cluster_qr"] = "kmeans"
+    random_state: Seed = 42
+
+
+class GaussianMixture(Parameters):
+    """``sklearn.mixture.GaussianMixture``."""
+
+    n_components: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 1
+    covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
+    tol: float = Field(1e-3, ge=0)
+    reg_covar: float = Field(1e-6, ge=0)
+    max_iter: Iterations = 100
+    random_state: Seed = 42
+
+
+class MeanShift(Parameters):
+    """``sklearn.cluster.MeanShift``; without a bandwidth it is estimated at the quantile."""
+
+    bandwidth: float | None = Field(None, gt=0)
+    bandwidth_quantile: float = Field(0.1, gt=0, le=1)
+    bin_seeding: bool = False
+    cluster_all: bool = True
+    max_iter: Iterations = 300
+
+
+class Optics(Parameters):
+    """``sklearn.cluster.OPTICS``."""
+
+    min_samples: Whole = Field(5, ge=2, le=1_000_000)
+    max_eps: float | None = Field(None, gt=0)
+    metric: Metric = "minkowski"
+    p: float = Field(2, ge=1)
+    cluster_method: Literal["xi", "dbscan"] = "xi"
+    xi: float = Field(0.05, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _dbscan_has_a_radius(self) -> Self:
+        if self.cluster_method == "dbscan" and self.max_eps is None:
+            raise problem(
+                "cluster_method 'dbscan' needs max_eps, the radius it cuts at", "max_eps", kind="missing"
+            )
+        return self
+
+
+class Auto(Parameters):
+    """k-means with the number of clusters that has the best silhouette."""
+
+
+METHODS: Final[dict[str, type[Parameters]]] = {
+    "kmeans": KMeans,
+    "dbscan": Dbscan,
+    "hdbscan": Hdbscan,
+    "agglomerative": Agglomerative,
+    "spectral": Spectral,
+    "gaussian_mixture": GaussianMixture,
+    "mean_shift": MeanShift,
+    "optics": Optics,
+    "auto": Auto,
+}
+"""The methods this server runs and the parameters each takes."""
+
+MISSING_METHODS: Final[dict[str, str]] = {
+    "leiden": "it needs the igraph and leidenalg libraries, which are not part of this server",
+    "evoc": "it needs the evoc library, which is not part of this server",
+    "attribute_based": "it groups no vectors; use cluster_type 'attribute' with an attribute_config",
+}
+"""Methods of the contract that are refused, and why."""
 
 ClusteringMethod = Literal[
     "kmeans",
@@ -21,63 +165,57 @@ ClusteringMethod = Literal[
     "auto",
 ]
 
-PARAMETERS: Final[dict[str, frozenset[str]]] = {
-    "kmeans": frozenset(("n_clusters", "max_iter", "n_init", "tol", "init", "random_state", "algorithm")),
-    "dbscan": frozenset(("eps", "min_samples", "metric", "algorithm", "leaf_size")),
-    "hdbscan": frozenset(
-        (
-            "min_cluster_size",
-            "min_samples",
-            "cluster_selection_epsilon",
-            "max_cluster_size",
-            "metric",
-            "alpha",
-            "cluster_selection_method",
-            "allow_single_cluster",
-        )
-    ),
-    "agglomerative": frozenset(("n_clusters", "affinity", "linkage", "distance_threshold")),
-    "spectral": frozenset(("n_clusters", "affinity", "gamma", "n_neighbors", "assign_labels", "random_state")),
-    "gaussian_mixture": frozenset(
-        ("n_components", "covariance_type", "tol", "reg_covar", "max_iter", "random_state")
-    ),
-    "mean_shift": frozenset(("bandwidth", "bandwidth_quantile", "bin_seeding", "cluster_all", "max_iter")),
-    "optics": frozenset(("min_samples", "max_eps", "metric", "p", "cluster_method", "xi")),
-}
-"""The methods this server runs and the parameters each takes."""
-
-_BOUNDS: Final[dict[str, tuple[float, float]]] = {
-    "n_clusters": (2, 1000),
-    "n_components": (1, 1000),
-    "max_iter": (1, 10_000),
-    "min_cluster_size": (2, 1_000_000),
-    "min_samples": (1, 1_000_000),
-    "n_neighbors": (1, 1000),
-    "bandwidth_quantile": (0, 1),
-}
-_BLOCKS: Final = ("kmeans_parameters", "dbscan_parameters", "hdbscan_parameters")
-
 
 def check_parameters(method: str, given: JsonObject, *location: str) -> None:
-    """Refuse a parameter the method has not, or out of its bounds. Raises ``ValidationError``. Methods this
-    server does not run are not looked at."""
-    known = PARAMETERS.get(method)
-    if known is None:
-        return
-    for name, value in given.items():
-        if name not in known:
-            raise problem(
-                f"Unknown parameter of {method}. Accepted: {', '.join(sorted(known))}",
-                *(*location, name),
-                kind="extra_forbidden",
-            )
-        low, high = _BOUNDS.get(name, (None, None))
-        if low is None or high is None:
+    """Refuse a parameter the method has not, or out of its bounds. Raises ``ValidationError`` with the place
+    under ``location``. Methods this server does not run are not looked at."""
+    if (shape := METHODS.get(method)) is not None:
+        read_part(shape, given, *location)
+
+
+def filled_parameters(method: str, given: JsonObject) -> JsonObject:
+    """Every parameter of a method: ``given`` over its defaults. Raises ``ValidationError``."""
+    return METHODS[method].model_validate(given).model_dump()
+
+
+class Whitening(ApiRequest):
+    """Principal components scaled to unit variance."""
+
+    method: Literal["whitening"] = "whitening"
+
+
+class Tsne(ApiRequest):
+    """t-SNE to two or three dimensions."""
+
+    method: Literal["tsne"] = "tsne"
+    n_components: Whole = Field(2, ge=2, le=3)
+    perplexity: float = Field(30.0, ge=1, le=1_000)
+    learning_rate: float = Field(200.0, gt=0)
+    random_state: Seed = 42
+
+
+_STEPS: Final[dict[str, type[ApiRequest]]] = {"whitening": Whitening, "tsne": Tsne}
+
+
+def read_steps(raw: list[Any]) -> list[JsonObject]:
+    """Preprocessing steps: names, or objects with a ``method``; ``none`` is left out. Raises
+    ``ValidationError``."""
+    steps = []
+    for place, item in enumerate(raw):
+        step = {"method": item} if isinstance(item, str) else item
+        name = step.get("method") if isinstance(step, dict) else None
+        if name == "none":
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise problem(f"must be a number from {low:g} to {high:g}", *location, name)
-        if isinstance(value, float) and name != "bandwidth_quantile":
-            raise problem("must be a whole number", *location, name, kind="int_type")
+        if name == "umap":
+            message = "umap needs the umap-learn library, which is not part of this server; use whitening or tsne"
+            raise problem(message, "preprocessing_steps", place, kind="not_available")
+        if name not in _STEPS:
+            raise problem("must be whitening, tsne or none", "preprocessing_steps", place)
+        steps.append(read_part(_STEPS[name], step, "preprocessing_steps", place).model_dump())
+    return steps
+
+
+_BLOCKS: Final = ("kmeans_parameters", "dbscan_parameters", "hdbscan_parameters")
 
 
 class VectorConfig(ApiRequest):
@@ -86,19 +224,19 @@ class VectorConfig(ApiRequest):
     model_config = ConfigDict(extra="allow")
 
     feature_uri: str | None = Field(None, min_length=1, max_length=512)
-    feature_uris: list[str] | None = Field(None, min_length=1, max_length=20)
+    feature_uris: Features | None = None
     clustering_method: ClusteringMethod
-    sample_size: int | None = Field(None, ge=1, le=1_000_000)
+    sample_size: Whole | None = Field(None, ge=1, le=1_000_000)
     kmeans_parameters: JsonObject | None = None
     dbscan_parameters: JsonObject | None = None
     hdbscan_parameters: JsonObject | None = None
     algorithm_params: JsonObject | None = None
-    multi_feature_strategy: str = "concatenate"
+    multi_feature_strategy: Literal["concatenate", "independent", "weighted"] = "concatenate"
     normalize_features: bool = True
-    feature_weights: dict[str, float] | None = None
+    feature_weights: dict[str, Annotated[float, Field(ge=0, le=1_000)]] | None = None
     hierarchical: bool = False
-    max_hierarchy_depth: int = Field(3, ge=1, le=5)
-    vis_n_components: int = Field(2, ge=2, le=3)
+    max_hierarchy_depth: Whole = Field(3, ge=1, le=5)
+    vis_n_components: Whole = Field(2, ge=2, le=3)
     preprocessing_steps: list[Any] | None = None
 
     @model_validator(mode="after")
@@ -109,7 +247,27 @@ class VectorConfig(ApiRequest):
                 setattr(self, block, {name: value for name, value in given.items() if value is not None})
                 method = self.clustering_method if block == "algorithm_params" else block.partition("_")[0]
                 check_parameters(method, getattr(self, block), block)
+        read_steps(self.preprocessing_steps or [])
         return self
+
+    @model_validator(mode="after")
+    def _weights_are_of_features(self) -> Self:
+        if self.feature_weights is None:
+            if self.multi_feature_strategy == "weighted":
+                raise problem("the strategy 'weighted' needs feature_weights", "feature_weights", kind="missing")
+            return self
+        known = self.features
+        for name in self.feature_weights:
+            if name not in known:
+                raise problem(f"is not among the features: {', '.join(known) or 'none'}", "feature_weights", name)
+        if not any(self.feature_weights.get(name, 1.0) for name in known):
+            raise problem("leave at least one feature a weight", "feature_weights")
+        return self
+
+    @property
+    def features(self) -> list[str]:
+        """The features asked for; none: the built-in embedder over the documents' texts."""
+        return list(dict.fromkeys(self.feature_uris or ([self.feature_uri] if self.feature_uri else [])))
 
 
 def parameters_of(vector_config: JsonObject) -> JsonObject:

@@ -87,6 +87,11 @@ def causes_of(job: Job) -> tuple[str, ...]:
 
 
 async def rewrite(work: Work, sources: Sequence[Source], size: int, make: Maker, **told: Any) -> Finish:
+    """:func:`rewritten` as a whole action."""
+    return finished(await rewritten(work, sources, size, make, **told))
+
+
+async def rewritten(work: Work, sources: Sequence[Source], size: int, make: Maker, **told: Any) -> Outcome:
     """Walk the sources in their order, ``size`` documents a step, and write what ``make`` makes of them; ``told``
     is told with what was done. The job fails when no document that was tried could be worked on."""
     causes = causes_of(work.job)
@@ -109,7 +114,7 @@ async def rewrite(work: Work, sources: Sequence[Source], size: int, make: Maker,
     error = None
     if done.failed and done.failed == done.selected:
         error = f"none of the {done.failed:,} documents could be worked on; the first: {done.failures[0]['error']}"
-    return finished(Outcome(num_documents=done.written, facts={**told, **done.facts()}, error=error))
+    return Outcome(num_documents=done.written, facts={**told, **done.facts()}, error=error)
 
 
 async def _begun(work: Work, sources: Sequence[Source]) -> Done:

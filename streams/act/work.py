@@ -73,3 +73,35 @@ class Work:
             limit = self.context.settings.job_time_limit_seconds
             self.deadline.reschedule(asyncio.get_running_loop().time() + limit)
         await fault("act:after-step")
+
+    def part(self, name: str, span: tuple[float, float]) -> "Part":
+        """The same work for one of several phases of an action: it has a checkpoint of its own, kept beside those
+        of the others, and its progress from 0 to 1 is this work's through ``span``."""
+        return Part(self, name, span)
+
+
+class Part(Work):
+    """One phase of an action; see :meth:`Work.part`."""
+
+    def __init__(self, whole: Work, name: str, span: tuple[float, float]) -> None:
+        super().__init__(whole.context, whole._pool, whole.job)
+        self._whole = whole
+        self._name = name
+        self._span = span
+        self.checkpoint = (whole.checkpoint or {}).get(name)
+
+    def report(self, fraction: float, words: str) -> None:
+        """Tell how far the phase is."""
+        self._whole.report(self._of_whole(fraction), words)
+
+    @asynccontextmanager
+    async def step(self, checkpoint: Mapping[str, Any], fraction: float, words: str) -> AsyncIterator[Connection]:
+        """A step of the whole work that keeps the other phases' checkpoints."""
+        together = {**(self._whole.checkpoint or {}), self._name: checkpoint}
+        async with self._whole.step(together, self._of_whole(fraction), words) as connection:
+            yield connection
+        self.checkpoint = checkpoint
+
+    def _of_whole(self, fraction: float) -> float:
+        low, high = self._span
+        return low + (high - low) * min(max(fraction, 0.0), 1.0)

@@ -237,8 +237,8 @@ async def test_until_hides_what_occurred_later(context: Context) -> None:
         ({"action_config": {"cluster_id": "clust_unknown"}}, "cluster clust_unknown does not exist"),
         ({"action_config": {}}, "neither a cluster_id nor an execution_config"),
         (
-            {"action_type": "taxonomy_enrichment"},
-            "action taxonomy_enrichment is not available in this version",
+            {"action_type": "astrology"},
+            "action astrology is not available in this version",
         ),
     ],
 )
@@ -258,7 +258,8 @@ async def test_what_cannot_work_fails_with_words(context: Context, fields: dict[
     assert (state["successful_executions"], state["total_executions"], state["consecutive_failures"]) == (0, 1, 1)
     assert state["pending_job_id"] is None
     assert state["baseline_sketch"] == "\\x" + b"old".hex()
-    assert await row(context, "cluster_runs", "job_id", "job_1") is None
+    run = await row(context, "cluster_runs", "job_id", "job_1")
+    assert run is None or (run["completed_at"], run["num_clusters"]) == (None, 0)
 
 
 async def test_a_trigger_fails_after_five_failures_in_a_row(context: Context) -> None:
@@ -537,7 +538,7 @@ asyncio.run(main())
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("point", ["act:after-claim", "act:before-commit"])
+@pytest.mark.parametrize("point", ["act:after-claim", "act:before-step", "act:after-step", "act:before-commit"])
 async def test_a_killed_worker_loses_and_doubles_nothing(context: Context, point: str) -> None:
     await add_trigger(context, pending_job_id="job_1")
     await add_documents(context, TEXTS)
@@ -551,16 +552,22 @@ async def test_a_killed_worker_loses_and_doubles_nothing(context: Context, point
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
     assert await asyncio.wait_for(worker.wait(), 30) == -signal.SIGKILL
     assert (await job_row(context))["status"] == "processing"
-    assert await row(context, "cluster_runs", "job_id", "job_1") is None
+    run = await row(context, "cluster_runs", "job_id", "job_1")
+    assert run is not None
+    assert run["completed_at"] is None
     async with running(Act(replace(context, clock=utc_now))):
         await eventually(ended(context))
     job = await job_row(context)
-    assert (job["status"], job["attempts"], job["claim_epoch"]) == ("completed", 2, 2)
+    assert (job["status"], job["claim_epoch"]) == ("completed", 2)
     state = await trigger_row(context)
     assert (state["successful_executions"], state["total_executions"], state["pending_job_id"]) == (1, 1, None)
     told = await results(context)
     assert [result.status for result in told] == ["pending", "processing", "processing", "completed"]
     assert [result.revision for result in told] == [1, 2, 3, 4]
+    run = await row(context, "cluster_runs", "job_id", "job_1")
+    assert run is not None
+    assert (run["status"], run["num_clusters"], run["num_points"]) == ("completed", 2, 40)
+    assert sum(centroid["num_members"] for centroid in run["centroids"]) == 40
 
 
 async def test_a_broken_action_fails_its_job_and_the_station_goes_on(

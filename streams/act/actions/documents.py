@@ -1,6 +1,6 @@
-"""Reading the documents an action works on, out of one snapshot, row by row."""
+"""Reading the documents an action works on, row by row, never more of them than were asked for."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,30 +14,30 @@ from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.vectors.embedder import document_text
 from streams.runtime.database import Connection
 
+Name = tuple[str, str]
+"""Collection and document id."""
+
 _FETCH = 2_000
 _WHERE = (
     " d.namespace_id = %(namespace)s AND d.collection_id = ANY(%(collections)s)"
     " AND (%(until)s::timestamptz IS NULL OR d.occurred_at < %(until)s)"
 )
-# Bytewise, so that the order does not depend on the database's language.
-_ORDER = ' ORDER BY d.collection_id COLLATE "C", d.document_id COLLATE "C"'
 _TEXT = "d.text, CASE WHEN d.text IS NULL THEN d.payload->'text' END"
-_VECTORS = (
-    " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
-    " AND v.document_id = d.document_id"
-)
+_ROOT = "d.payload, d.asset_id, d.occurred_at"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which documents: those of some collections; with ``until`` only those that occurred before it, with
-    ``filter`` only those it matches."""
+    """Which documents: those of some collections that have some features; with ``until`` only those that occurred
+    before it, with ``filter`` only those it matches."""
 
     namespace_id: str
     collection_ids: Sequence[str]
     until: datetime | None
     filter: Filter | None = None
     """Further condition on a document's root fields."""
+    features: Sequence[str] = ()
+    """Stored vectors a document must have."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -46,17 +46,27 @@ class Selection:
             "namespace": self.namespace_id,
             "collections": list(self.collection_ids),
             "until": self.until,
+            **{f"feature{number}": uri for number, uri in enumerate(self.features)},
         }
+
+    @property
+    def joins(self) -> str:
+        """The tables of the features."""
+        return "".join(
+            f" JOIN document_vectors v{number} ON v{number}.namespace_id = d.namespace_id"
+            f" AND v{number}.collection_id = d.collection_id AND v{number}.document_id = d.document_id"
+            f" AND v{number}.feature_uri = %(feature{number})s"
+            for number in range(len(self.features))
+        )
 
 
 @dataclass(slots=True)
 class Documents:
-    """What was read, in a fixed order. ``vectors`` has a row per document, or is ``None`` for texts alone."""
+    """What was read. ``vectors`` has one matrix per feature, a row per document."""
 
-    names: list[tuple[str, str]]
-    """Collection and document id."""
+    names: list[Name]
     texts: list[str]
-    vectors: Matrix | None = None
+    vectors: list[Matrix]
 
 
 async def positions(connection: Connection, selection: Selection) -> dict[str, int]:
@@ -69,77 +79,146 @@ async def positions(connection: Connection, selection: Selection) -> dict[str, i
     return {str(partition): offset for partition, offset in await cursor.fetchall()}
 
 
-async def read_texts(connection: Connection, selection: Selection) -> Documents:
-    """Names and texts of the selection."""
-    documents = Documents([], [])
-    async for row in _matching(connection, selection, "NULL", "", {}):
-        documents.names.append(row.name)
-        documents.texts.append(row.text)
-    return documents
+async def dimensions(connection: Connection, selection: Selection) -> list[int]:
+    """The lengths of the features' vectors, those of the first document; empty when no document has them all."""
+    if not selection.features:
+        return []
+    cursor = await connection.execute(
+        f"SELECT {_sizes(selection)} FROM documents d{selection.joins} WHERE{_WHERE} LIMIT 1", selection.parameters
+    )
+    return list(await cursor.fetchone() or ())
 
 
-async def read_vectors(connection: Connection, selection: Selection, feature_uri: str) -> Documents:
-    """Names, texts and event vectors of the documents that have ``feature_uri``.
+async def names(connection: Connection, selection: Selection) -> AsyncIterator[Name]:
+    """The documents of the selection, in no order."""
+    async for row in _rows(connection, selection, f"FROM documents d{selection.joins} WHERE{_WHERE}", {}):
+        yield row.name
 
-    Raises :class:`ActionError` when their vectors are of several lengths.
+
+async def roots(connection: Connection, selection: Selection) -> AsyncGenerator[tuple[Name, dict[str, Any]], None]:
+    """Name and root fields of each document of the selection, in no order."""
+    source = f"FROM documents d WHERE{_WHERE}"
+    async for row in _rows(connection, selection, source, {}, root=True):
+        assert row.event is not None
+        yield row.name, row.event.root()
+
+
+async def read(connection: Connection, selection: Selection, wanted: Sequence[Name]) -> Documents:
+    """Texts and vectors of some documents, in the order of ``wanted``; those that have gone are left out.
+
+    Raises :class:`ActionError` when the vectors of a feature are of several lengths.
     """
-    parameters = {**selection.parameters, "feature": feature_uri}
-    join = f"{_VECTORS} AND v.feature_uri = %(feature)s"
-    sizes = await (
-        await connection.execute(
-            f"SELECT vector_dims(v.embedding), count(*) FROM documents d{join} WHERE{_WHERE}"
-            " GROUP BY 1 ORDER BY 1",
-            parameters,
-        )
-    ).fetchall()
-    if len(sizes) > 1:
-        found = ", ".join(f"{count} of {dimensions}" for dimensions, count in sizes)
-        raise ActionError(f"{feature_uri} has vectors of several dimensions: {found}")
-    dimensions, count = sizes[0] if sizes else (0, 0)
-    # One array from the start: a list of rows would hold everything twice.
-    vectors = np.empty((count, dimensions), dtype=np.float32)
-    documents = Documents([], [])
-    async for row in _matching(connection, selection, "v.embedding", join, parameters):
-        vectors[len(documents.names)] = row.embedding.to_numpy()
-        documents.names.append(row.name)
-        documents.texts.append(row.text)
-    documents.vectors = vectors[: len(documents.names)]
-    return documents
+    source = (
+        "FROM unnest(%(ids0)s::text[], %(ids1)s::text[]) WITH ORDINALITY AS wanted(c, d, place)"
+        " JOIN documents d ON d.collection_id = wanted.c AND d.document_id = wanted.d"
+        f"{selection.joins} WHERE{_WHERE} ORDER BY wanted.place"
+    )
+    ids = {"ids0": [name[0] for name in wanted], "ids1": [name[1] for name in wanted]}
+    return await _collect(connection, selection, source, ids, len(wanted))
+
+
+async def read_after(
+    connection: Connection, selection: Selection, after: Name | None, limit: int
+) -> tuple[Documents, Name | None]:
+    """The documents among the next ``limit`` of the selection's collections in the order of their key, and the
+    last of those looked at; ``None`` when there are no more."""
+    parameters = {"after0": after and after[0], "after1": after and after[1], "limit": limit}
+    behind = (
+        f"FROM documents d WHERE{_WHERE} AND (%(after0)s::text IS NULL OR"
+        " (d.collection_id, d.document_id) > (%(after0)s::text, %(after1)s::text))"
+        " ORDER BY d.collection_id, d.document_id LIMIT %(limit)s"
+    )
+    cursor = await connection.execute(
+        f"SELECT last.collection_id, last.document_id FROM (SELECT d.collection_id, d.document_id {behind}) last"
+        " ORDER BY 1 DESC, 2 DESC LIMIT 1",
+        {**selection.parameters, **parameters},
+    )
+    last = await cursor.fetchone()
+    if last is None:
+        return Documents([], [], []), None
+    source = f"FROM (SELECT * {behind}) d{selection.joins} WHERE{_WHERE} ORDER BY d.collection_id, d.document_id"
+    return await _collect(connection, selection, source, parameters, limit), (last[0], last[1])
 
 
 async def features(connection: Connection, selection: Selection) -> list[str]:
-    """The features that came with the selection's documents."""
+    """The features that came with the documents of the selection's collections."""
     cursor = await connection.execute(
-        f"SELECT DISTINCT v.feature_uri FROM documents d{_VECTORS} WHERE{_WHERE} ORDER BY 1", selection.parameters
+        "SELECT DISTINCT v.feature_uri FROM documents d JOIN document_vectors v USING"
+        f" (namespace_id, collection_id, document_id) WHERE{_WHERE} ORDER BY 1",
+        selection.parameters,
     )
     return [row[0] for row in await cursor.fetchall()]
 
 
 class _Row(NamedTuple):
-    name: tuple[str, str]
+    name: Name
     text: str
-    embedding: Any
+    vectors: Sequence[Any]
+    event: DocumentEvent | None
 
 
-async def _matching(
-    connection: Connection, selection: Selection, embedding: str, join: str, parameters: dict[str, Any]
+async def _collect(
+    connection: Connection, selection: Selection, source: str, parameters: dict[str, Any], most: int
+) -> Documents:
+    sizes = await dimensions(connection, selection)
+    # Arrays from the start: lists of rows would hold everything twice.
+    arrays = [np.empty((most, size), dtype=np.float32) for size in sizes]
+    found = Documents([], [], [])
+    async for row in _rows(connection, selection, source, parameters, vectors=True):
+        for array, vector in zip(arrays, row.vectors, strict=True):
+            values = vector.to_numpy()
+            if values.shape[0] != array.shape[1]:
+                raise ActionError(await _several(connection, selection))
+            array[len(found.names)] = values
+        found.names.append(row.name)
+        found.texts.append(row.text)
+    found.vectors = [array[: len(found.names)] for array in arrays]
+    return found
+
+
+async def _several(connection: Connection, selection: Selection) -> str:
+    rows = await (
+        await connection.execute(
+            f"SELECT {_sizes(selection)}, count(*) FROM documents d{selection.joins} WHERE{_WHERE}"
+            f" GROUP BY {', '.join(str(n + 1) for n in range(len(selection.features)))} ORDER BY count(*) DESC",
+            selection.parameters,
+        )
+    ).fetchall()
+    found = ", ".join(f"{row[-1]} of {' and '.join(map(str, row[:-1]))}" for row in rows)
+    return f"{', '.join(selection.features)}: vectors of several dimensions: {found}"
+
+
+def _sizes(selection: Selection) -> str:
+    return ", ".join(f"vector_dims(v{number}.embedding)" for number in range(len(selection.features)))
+
+
+async def _rows(
+    connection: Connection,
+    selection: Selection,
+    source: str,
+    parameters: dict[str, Any],
+    *,
+    vectors: bool = False,
+    root: bool = False,
 ) -> AsyncIterator[_Row]:
-    """Rows over a server-side cursor, in the fixed order; needs a transaction."""
+    """Rows over a server-side cursor; needs a transaction."""
     wanted = selection.filter
-    # Payloads travel only where a filter looks into them.
-    columns = "d.payload, d.asset_id, d.occurred_at" if wanted is not None else "NULL, NULL, NULL"
-    statement = (
-        f"SELECT d.collection_id, d.document_id, {_TEXT}, {embedding}, {columns}"
-        f" FROM documents d{join} WHERE{_WHERE}{_ORDER}"
+    # Payloads travel only where somebody looks into them.
+    looked_into = wanted is not None or root
+    embeddings = [f"v{number}.embedding" for number in range(len(selection.features))] if vectors else []
+    columns = ", ".join(
+        ("d.collection_id", "d.document_id", _TEXT, _ROOT if looked_into else "NULL, NULL, NULL", *embeddings)
     )
     async with connection.cursor(name="act_documents") as cursor:
         cursor.itersize = _FETCH
-        await cursor.execute(statement.encode(), {**selection.parameters, **parameters}, binary=True)
-        async for collection, document, text, payload_text, vector, payload, asset, occurred in cursor:
-            if wanted is not None:
+        statement = f"SELECT {columns} {source}".encode()
+        await cursor.execute(statement, {**selection.parameters, **parameters}, binary=True)
+        async for collection, document, text, payload_text, payload, asset, occurred, *found in cursor:
+            event = None
+            if looked_into:
                 event = DocumentEvent(
                     UPSERTED, selection.namespace_id, collection, document, occurred, payload, text, asset
                 )
-                if not matches(wanted, event.root()):
+                if wanted is not None and not matches(wanted, event.root()):
                     continue
-            yield _Row((collection, document), document_text(text, {"text": payload_text}), vector)
+            yield _Row((collection, document), document_text(text, {"text": payload_text}), found, event)

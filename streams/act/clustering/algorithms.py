@@ -1,4 +1,4 @@
-"""The clustering methods of contract 4.10 that scikit-learn has: defaults, names, and how much they can take."""
+"""The clustering methods of contract 4.10 that scikit-learn has: names, and how much they can take."""
 
 import importlib
 import math
@@ -8,23 +8,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from schemas.api.base import first_problem
+from schemas.api.clustering import METHODS as SHAPES
+from schemas.api.clustering import MISSING_METHODS, filled_parameters
 from streams.act.failures import ActionError
 
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
+MOST_NUMBERS = 100_000_000
+"""Numbers a method is fitted on at most (400 MB in float32): rows times dimensions."""
+_COVARIANCE_BYTES = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method: the estimator and the contract's parameters with their defaults."""
+    """One method of scikit-learn."""
 
     estimator: str
     """``module:class``, imported only in the process that computes."""
-    defaults: Mapping[str, Any]
-    most_rows: int | None = None
-    """Rows it is fitted on at most, for methods whose memory or time grows with the square; the rest of the
-    documents go to the nearest centroid."""
+    most_rows: int = 1_000_000
+    """Rows it is fitted on at most; lower where memory or time grow with the square. The rest of the documents
+    go to the nearest centroid."""
+    noise: bool = False
+    """Whether it may leave points outside every cluster."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Parameters scikit-learn calls otherwise."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -32,108 +41,42 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "kmeans": Method(
-        "sklearn.cluster:KMeans",
-        {
-            "n_clusters": 8,
-            "max_iter": 300,
-            "n_init": 10,
-            "tol": 1e-4,
-            "init": "k-means++",
-            "random_state": 42,
-            "algorithm": "lloyd",
-        },
-    ),
-    "dbscan": Method(
-        "sklearn.cluster:DBSCAN",
-        {"eps": 0.5, "min_samples": 5, "metric": "euclidean", "algorithm": "auto", "leaf_size": 30},
-        most_rows=20_000,
-    ),
-    "hdbscan": Method(
-        "sklearn.cluster:HDBSCAN",
-        {
-            "min_cluster_size": 5,
-            "min_samples": None,
-            "cluster_selection_epsilon": 0.0,
-            "max_cluster_size": None,
-            "metric": "euclidean",
-            "alpha": 1.0,
-            "cluster_selection_method": "eom",
-            "allow_single_cluster": False,
-        },
-        most_rows=10_000,
-        fixed={"copy": True},
-    ),
-    "agglomerative": Method(
-        "sklearn.cluster:AgglomerativeClustering",
-        {"n_clusters": 2, "affinity": "euclidean", "linkage": "ward", "distance_threshold": None},
-        most_rows=10_000,
-        renamed={"affinity": "metric"},
-    ),
-    "spectral": Method(
-        "sklearn.cluster:SpectralClustering",
-        {
-            "n_clusters": 8,
-            "affinity": "rbf",
-            "gamma": 1.0,
-            "n_neighbors": 10,
-            "assign_labels": "kmeans",
-            "random_state": 42,
-        },
-        most_rows=5_000,
-    ),
-    "gaussian_mixture": Method(
-        "sklearn.mixture:GaussianMixture",
-        {
-            "n_components": 1,
-            "covariance_type": "full",
-            "tol": 1e-3,
-            "reg_covar": 1e-6,
-            "max_iter": 100,
-            "random_state": 42,
-        },
-        most_rows=20_000,
-    ),
-    "mean_shift": Method(
-        "sklearn.cluster:MeanShift",
-        {"bandwidth": None, "bandwidth_quantile": 0.1, "bin_seeding": False, "cluster_all": True, "max_iter": 300},
-        most_rows=5_000,
-    ),
-    "optics": Method(
-        "sklearn.cluster:OPTICS",
-        {
-            "min_samples": 5,
-            "max_eps": None,
-            "metric": "minkowski",
-            "p": 2,
-            "cluster_method": "xi",
-            "xi": 0.05,
-        },
-        most_rows=10_000,
-    ),
+    "kmeans": Method("sklearn.cluster:KMeans"),
+    "dbscan": Method("sklearn.cluster:DBSCAN", 10_000, noise=True),
+    "hdbscan": Method("sklearn.cluster:HDBSCAN", 10_000, noise=True, fixed={"copy": True}),
+    "agglomerative": Method("sklearn.cluster:AgglomerativeClustering", 10_000, renamed={"affinity": "metric"}),
+    "spectral": Method("sklearn.cluster:SpectralClustering", 5_000),
+    "gaussian_mixture": Method("sklearn.mixture:GaussianMixture", 20_000),
+    "mean_shift": Method("sklearn.cluster:MeanShift", 5_000, noise=True),
+    "optics": Method("sklearn.cluster:OPTICS", 10_000, noise=True),
+    "auto": Method("sklearn.cluster:KMeans"),
 }
 
 
 def method_named(name: str) -> Method:
-    """A method by its contract name. Raises :class:`ActionError` listing the known ones."""
+    """A method by its contract name. Raises :class:`ActionError` that says why there is none."""
     method = METHODS.get(name)
     if method is None:
-        raise ActionError(
-            f"clustering method {name} is not available in this version; available are {', '.join(METHODS)}"
-        )
+        why = MISSING_METHODS.get(name, f"there are {', '.join(METHODS)}")
+        raise ActionError(f"clustering method {name} is not available: {why}")
     return method
 
 
 def parameters_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The contract's parameters of a method with ``given`` over its defaults; ``None`` means the default.
 
-    Raises :class:`ActionError` for a parameter the method does not have.
+    Raises :class:`ActionError` for a parameter the method does not have, or out of its bounds.
     """
-    defaults = method_named(name).defaults
+    method_named(name)
     chosen = {key: value for key, value in given.items() if value is not None}
+    defaults = SHAPES[name].model_fields
     if unknown := sorted(chosen.keys() - defaults.keys()):
         raise ActionError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(defaults)}")
-    return {**defaults, **chosen}
+    try:
+        return filled_parameters(name, chosen)
+    except ValidationError as error:
+        where, message = first_problem(error)
+        raise ActionError(f"parameter {'.'.join(map(str, where))} of {name}: {message}") from error
 
 
 def clusters_asked(parameters: Mapping[str, Any]) -> int | None:
@@ -167,6 +110,8 @@ class Fit(NamedTuple):
 def fit(name: str, parameters: Mapping[str, Any], rows: Matrix) -> Fit:
     """Run a method over ``rows``, shape ``(n, d)``. Raises ``ValueError`` for values scikit-learn refuses."""
     method = method_named(name)
+    if name == "auto":
+        name, parameters = "kmeans", parameters_of("kmeans", {"n_clusters": best_number(rows)})
     arguments = {method.renamed.get(key, key): value for key, value in parameters.items()} | dict(method.fixed)
     if arguments.get("distance_threshold") is not None:
         arguments["n_clusters"] = None
@@ -177,8 +122,43 @@ def fit(name: str, parameters: Mapping[str, Any], rows: Matrix) -> Fit:
         if arguments["bandwidth"] is None:
             cluster = importlib.import_module("sklearn.cluster")
             arguments["bandwidth"] = cluster.estimate_bandwidth(rows, quantile=quantile, random_state=42)
+    if name == "gaussian_mixture":
+        _check_covariances(parameters, rows.shape[1])
     module, _, estimator = method.estimator.partition(":")
     model = getattr(importlib.import_module(module), estimator)(**arguments)
     labels = np.asarray(model.fit_predict(_compact(rows) if name == "kmeans" else rows), dtype=np.int32)
     centres = model.cluster_centers_ if name == "kmeans" else None
     return Fit(labels, centres)
+
+
+def _check_covariances(parameters: Mapping[str, Any], dimensions: int) -> None:
+    if parameters["covariance_type"] != "full":
+        return
+    needed = parameters["n_components"] * dimensions**2 * 8
+    if needed > _COVARIANCE_BYTES:
+        raise ActionError(
+            f"{parameters['n_components']} full covariances of {dimensions} dimensions need"
+            f" {needed / 2**30:.1f} GB, over the limit of {_COVARIANCE_BYTES / 2**30:.0f} GB; use covariance_type"
+            " diag or tied, or fewer components"
+        )
+
+
+NUMBERS_TRIED = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+"""Numbers of clusters ``auto`` chooses from."""
+_TRIED_ROWS = 2_000
+
+
+def best_number(rows: Matrix) -> int:
+    """The number of clusters, of :data:`NUMBERS_TRIED`, whose k-means has the best mean silhouette on at most
+    2,000 evenly spread rows (Rousseeuw 1987); 2 when there are too few rows to tell."""
+    some = rows[:: max(-(-len(rows) // _TRIED_ROWS), 1)]
+    cluster: Any = importlib.import_module("sklearn.cluster")
+    metrics: Any = importlib.import_module("sklearn.metrics")
+    scores = {}
+    for number in NUMBERS_TRIED:
+        if number * 2 > len(some):
+            break
+        labels = cluster.KMeans(number, n_init=3, random_state=42).fit_predict(some)
+        if len(np.unique(labels)) == number:
+            scores[number] = float(metrics.silhouette_score(some, labels))
+    return max(scores, key=lambda number: (scores[number], -number), default=2)

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streams.act.clustering.algorithms import method_named, parameters_of
+from pydantic import ValidationError
+
+from schemas.api.base import first_problem
+from schemas.api.clustering import read_steps
+from streams.act.clustering.algorithms import MOST_NUMBERS, method_named, parameters_of
+from streams.act.clustering.preprocessing import most_rows
 from streams.act.failures import ActionError
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, parse_filter
@@ -17,20 +22,12 @@ _NOT_PARAMETERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One clustering, checked."""
+class Source:
+    """Which documents take part."""
 
     collection_ids: tuple[str, ...]
-    feature_uri: str | None
-    """``None``: the built-in embedder over the documents' texts."""
-    method: str
-    parameters: Mapping[str, Any]
-    """Every parameter of the method, by its contract name."""
-    normalize: bool
-    sample_size: int | None
-    """Documents the method is fitted on; ``None``: all it can take."""
     filters: Mapping[str, Any]
-    """Which documents take part (contract section 5), checked; empty: all."""
+    """Contract section 5, checked; empty: all."""
 
     @property
     def filter(self) -> Filter | None:
@@ -38,32 +35,71 @@ class Plan:
         parsed = parse_filter(self.filters)
         return None if parsed.trivial else parsed
 
-    @property
-    def fit_rows(self) -> int | None:
-        """The most rows to fit on: the sample asked for, or what the method can take if that is less."""
-        limits = [limit for limit in (self.sample_size, method_named(self.method).most_rows) if limit is not None]
-        return min(limits, default=None)
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One clustering of vectors, checked."""
+
+    source: Source
+    method: str
+    parameters: Mapping[str, Any]
+    """Every parameter of the method, by its contract name."""
+    features: tuple[str, ...] = ()
+    """Feature URIs, put side by side; none: the built-in embedder over the documents' texts."""
+    weights: tuple[float, ...] = ()
+    """One per feature; none: all count alike."""
+    normalize: bool = True
+    """Whether each feature is brought to length 1 first."""
+    sample_size: int | None = None
+    """Documents the method is fitted on; ``None``: all it can take."""
+    steps: tuple[Mapping[str, Any], ...] = ()
+    """Preprocessing."""
+    depth: int = 1
+    """Levels of clusters; 1 is flat."""
+
+    def fit_rows(self, dimensions: int) -> int:
+        """The most rows to fit on: the sample asked for, or what method and memory can take if that is less."""
+        limits = (
+            self.sample_size,
+            method_named(self.method).most_rows,
+            most_rows(self.steps),
+            MOST_NUMBERS // max(dimensions, 1),
+        )
+        return max(min(limit for limit in limits if limit is not None), 1)
 
 
-def plan_of_cluster(cluster: Mapping[str, Any], action: Mapping[str, Any]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class AttributePlan:
+    """One clustering by attributes, checked."""
+
+    source: Source
+    attributes: tuple[str, ...]
+    hierarchical: bool
+
+
+def plan_of_cluster(cluster: Mapping[str, Any], action: Mapping[str, Any]) -> Plan | AttributePlan:
     """The plan of a cluster definition (contract 4.10) run by an ``action_config`` (4.8).
 
     Raises :class:`ActionError` for what this version does not do: an answer to another question than the one
     asked would be worse than none.
     """
-    if (mode := action.get("mode") or "full") != "full":
-        raise ActionError(f"clustering in mode {mode} is not available in this version")
-    if (kind := cluster.get("cluster_type") or "vector") != "vector":
-        raise ActionError(f"clustering by {kind} is not available in this version")
-    config = _object(cluster.get("vector_config"), "vector_config")
+    # The trigger's own filters win over the cluster's, field by field.
+    filters = {**_object(cluster.get("filters"), "filters"), **_object(action.get("filters"), "filters")}
+    source = _source(cluster.get("collection_ids"), filters)
+    if (cluster.get("cluster_type") or "vector") == "attribute":
+        given = _object(cluster.get("attribute_config"), "attribute_config")
+        if not (attributes := given.get("attributes")):
+            raise ActionError("attribute_config names no attributes")
+        return AttributePlan(source, tuple(attributes), bool(given.get("hierarchical_grouping")))
+    config = dict(_object(cluster.get("vector_config"), "vector_config"))
+    if action.get("sample_size") is not None:
+        config["sample_size"] = action["sample_size"]
     method = _method(config.get("clustering_method"), "vector_config.clustering_method")
     given = {
         **_object(config.get(f"{method}_parameters"), f"{method}_parameters"),
         **_object(config.get("algorithm_params"), "algorithm_params"),
     }
-    # The trigger's own filters win over the cluster's, field by field.
-    filters = {**_object(cluster.get("filters"), "filters"), **_object(action.get("filters"), "filters")}
-    return _plan(cluster.get("collection_ids"), config, method, given, filters)
+    return _plan(source, config, method, given)
 
 
 def plan_of_execution(execution: Mapping[str, Any]) -> Plan:
@@ -77,54 +113,46 @@ def plan_of_execution(execution: Mapping[str, Any]) -> Plan:
     for name in nested:
         given |= _object(config.get(name), name)
     filters = _object(execution.get("filters"), "execution_config.filters")
-    return _plan(execution.get("collection_ids"), config, method, given, filters)
+    return _plan(_source(execution.get("collection_ids"), filters), config, method, given)
 
 
-def _plan(
-    collections: object,
-    config: Mapping[str, Any],
-    method: str,
-    given: Mapping[str, Any],
-    filters: Mapping[str, Any],
-) -> Plan:
+def _source(collections: object, filters: Mapping[str, Any]) -> Source:
     if not isinstance(collections, list) or not collections or not all(isinstance(c, str) for c in collections):
         raise ActionError("the clustering names no collections")
-    if config.get("hierarchical"):
-        raise ActionError("a hierarchy of clusterings is not available in this version")
-    steps = [step for step in config.get("preprocessing_steps") or [] if step not in ("none", None)]
-    if steps:
-        raise ActionError(f"preprocessing by {steps[0]} is not available in this version")
-    sample_size = config.get("sample_size")
-    if sample_size is not None and not (type(sample_size) is int and 0 < sample_size <= MOST_SAMPLED):
-        raise ActionError(f"sample_size must be a whole number from 1 to {MOST_SAMPLED}")
-    normalize = config.get("normalize_features")
-    return Plan(
-        # In one order whatever the definition's, so that the same documents give the same clusters.
-        collection_ids=tuple(sorted(set(collections))),
-        feature_uri=_feature(config),
-        method=method,
-        parameters=parameters_of(method, given),
-        normalize=True if normalize is None else bool(normalize),
-        sample_size=sample_size,
-        filters=_filters(filters),
-    )
-
-
-def _filters(filters: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         parse_filter(filters, place="filters")
     except FilterError as error:
         raise ActionError(f"the clustering's filters cannot be read: {error}") from error
-    return filters
+    # In one order whatever the definition's, so that the same documents give the same clusters.
+    return Source(tuple(sorted(set(collections))), filters)
 
 
-def _feature(config: Mapping[str, Any]) -> str | None:
-    features = list(config.get("feature_uris") or [])
-    if not features and config.get("feature_uri"):
-        features = [config["feature_uri"]]
-    if len(features) > 1:
-        raise ActionError("clustering over several features is not available in this version")
-    return str(features[0]) if features else None
+def _plan(source: Source, config: Mapping[str, Any], method: str, given: Mapping[str, Any]) -> Plan:
+    sample_size = config.get("sample_size")
+    if sample_size is not None and not (type(sample_size) is int and 0 < sample_size <= MOST_SAMPLED):
+        raise ActionError(f"sample_size must be a whole number from 1 to {MOST_SAMPLED}")
+    if (strategy := config.get("multi_feature_strategy") or "concatenate") == "independent":
+        raise ActionError(f"the strategy {strategy} is not available: make one cluster per feature")
+    try:
+        steps = read_steps(config.get("preprocessing_steps") or [])
+    except ValidationError as error:
+        raise ActionError(first_problem(error)[1]) from error
+    named = config.get("feature_uris") or ([config["feature_uri"]] if config.get("feature_uri") else [])
+    weight = _object(config.get("feature_weights"), "feature_weights")
+    # What weighs nothing need not be there.
+    features = [str(uri) for uri in dict.fromkeys(named) if weight.get(uri, 1.0)]
+    normalize = config.get("normalize_features")
+    return Plan(
+        source,
+        method,
+        parameters_of(method, given),
+        features=tuple(features),
+        weights=tuple(float(weight.get(uri, 1.0)) for uri in features) if weight else (),
+        normalize=True if normalize is None else bool(normalize),
+        sample_size=sample_size,
+        steps=tuple(steps),
+        depth=int(config.get("max_hierarchy_depth") or 3) if config.get("hierarchical") else 1,
+    )
 
 
 def _method(name: object, where: str) -> str:

@@ -1,6 +1,7 @@
 """The documents of one clustering as rows of numbers, made when they are asked for."""
 
 import hashlib
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,55 +16,70 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Documents and what they are measured by. With ``vectors`` of shape ``(n, d)`` those are the rows, else
-    the rows are the embedded ``texts``: only as many at a time as are asked for, so memory does not grow with
-    the collection."""
+    """Documents and what they are measured by: the features of each, side by side.
+
+    A feature is a matrix of shape ``(n, d)``, or ``None`` for the embedded ``texts``.
+    """
 
     ids: Sequence[str]
-    """``collection/document``, in the order of reading."""
+    """``collection/document``."""
     texts: Sequence[str]
     """One per document, empty where it has none."""
-    vectors: Matrix | None
+    features: Sequence[Matrix | None]
     normalize: bool
+    weights: Sequence[float] = ()
+    """One per feature, by which its numbers are multiplied; none: all count alike."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, indices: Indices) -> tuple[Indices, Matrix]:
-        """The rows of some documents, shape ``(k, d)``, and which documents they are: one whose text holds no
-        words, or whose vector has no direction to normalise, is left out."""
-        if self.vectors is None:
-            rows = HashingEmbedder().embed([self.texts[index] for index in indices])
-        else:
-            # Indexing by an array copies, so the payload stays as it came.
-            rows = self.vectors[indices]
-            if not self.normalize:
-                return indices, rows
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        kept = lengths > 0
-        if not kept.all():
-            indices, rows, lengths = indices[kept], rows[kept], lengths[kept]
-        if self.normalize:
-            rows /= lengths[:, None]
-        return indices, rows
+    def rows(self) -> tuple[Indices, Matrix]:
+        """The rows, shape ``(k, d1 + d2 + …)``, and which documents they are: one whose text holds no words, or
+        a vector of which has no direction to normalise, is left out."""
+        kept = np.ones(len(self), dtype=bool)
+        blocks: list[Matrix] = []
+        for feature, weight in zip(self.features, self.weights or [1.0] * len(self.features), strict=True):
+            embedded = feature is None
+            block: Matrix = HashingEmbedder().embed(self.texts) if feature is None else feature
+            if embedded or self.normalize:
+                lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
+                kept &= lengths > 0
+                if self.normalize:
+                    # A new array: what came stays as it came.
+                    block = block / np.where(lengths > 0, lengths, 1.0).astype(np.float32)[:, None]
+            blocks.append(block if weight == 1.0 else (block * np.float32(weight)).astype(np.float32))
+        rows = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        return np.flatnonzero(kept), (rows if kept.all() else rows[kept])
 
 
-def sample(ids: Sequence[str], size: int | None) -> tuple[Indices, Indices]:
-    """Indices drawn for a sample of ``size``, and the rest, both ascending.
+def rank(name: tuple[str, str]) -> int:
+    """A number from a document's collection and id alone, evenly spread."""
+    digest = hashlib.blake2b("/".join(name).encode(), digest_size=8, person=b"tw-sample")
+    return int.from_bytes(digest.digest(), "big")
 
-    Chosen by a hash of the ids: the same documents give the same sample in any order and on any machine, and a
-    document added later changes at most one of its members.
+
+class Draw:
+    """A sample of at most ``size`` documents from a stream of their names, holding no more than the sample.
+
+    Chosen by a hash of the names: the same documents give the same sample in any order and on any machine, and
+    a document added later changes at most one of its members.
     """
-    everything = np.arange(len(ids), dtype=np.int64)
-    if size is None or len(ids) <= size:
-        return everything, everything[:0]
-    ranks = np.fromiter(
-        (
-            int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, person=b"tw-sample").digest(), "big")
-            for name in ids
-        ),
-        dtype=np.uint64,
-        count=len(ids),
-    )
-    order = np.argsort(ranks, kind="stable")
-    return np.sort(order[:size]), np.sort(order[size:])
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heap: list[tuple[int, tuple[str, str]]] = []
+        self.seen = 0
+        """Names taken into account so far."""
+
+    def add(self, name: tuple[str, str]) -> None:
+        """Take one name into account."""
+        self.seen += 1
+        entry = (-rank(name), name)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, entry)
+        elif entry > self._heap[0]:
+            heapq.heapreplace(self._heap, entry)
+
+    def names(self) -> list[tuple[str, str]]:
+        """The sample, sorted."""
+        return sorted(name for _, name in self._heap)

@@ -1,49 +1,67 @@
-"""One clustering from documents to described clusters; runs in the process pool."""
+"""One clustering from documents to described clusters; runs in a child process.
 
+The method sees the documents' rows after preprocessing; centroids, distances and quality are told in the space of
+the features, so that documents that were not fitted can be held against them.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.act.clustering.algorithms import Labels, Matrix, clusters_asked, fit
 from streams.act.clustering.plan import Plan
-from streams.act.clustering.points import Indices, Points, sample
+from streams.act.clustering.points import Indices, Points
+from streams.act.clustering.preprocessing import transform
 from streams.act.clustering.quality import metrics_of
 from streams.act.clustering.terms import keywords
 from streams.act.failures import ActionError
+from streams.act.progress import report
 
 NOISE = -1
 LEFT_OUT = -2
 """Label of a document that is no point: its text has no words, or its vector no direction."""
-_BLOCK = 4_096
+FEWEST_TO_DIVIDE = 20
+"""Members a cluster of a hierarchy needs before it is divided again."""
 _TITLE = 200
 
+Distances = NDArray[np.float32]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Cluster:
     """One cluster as it is told to people."""
 
-    number: int
+    id: str
+    """``0``, or ``0_sub_1`` for the second cluster inside it."""
+    parent: str | None
+    level: int
     members: int
-    label: str
-    title: str | None
+    """Documents in it, those of the clusters inside included."""
+    label: str = ""
+    title: str | None = None
     """Text of the member closest to the centroid."""
-    keywords: list[str]
-    mean_cosine_similarity: float
+    keywords: list[str] = field(default_factory=list)
+    mean_cosine_similarity: float | None = None
+    min_cosine_similarity: float | None = None
+    radius: float = 0.0
+    """Distance of the farthest member from the centroid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """The result of one run."""
+    """The result of one run over some points."""
 
     labels: Labels
-    """One per document: its cluster's number, :data:`NOISE` or :data:`LEFT_OUT`."""
+    """One per document: the index of its innermost cluster, :data:`NOISE` or :data:`LEFT_OUT`."""
+    distances: Distances
+    """One per document: from its cluster's centroid; NaN without one."""
     clusters: list[Cluster]
-    """By number."""
+    """Every cluster, outer ones before those inside them."""
     centroids: Matrix
     """Shape ``(clusters, d)``."""
     metrics: dict[str, float]
-    fitted: int
-    """Points the method was fitted on; the others went to the nearest centroid."""
 
     @property
     def points(self) -> int:
@@ -52,45 +70,92 @@ class Clustering:
 
 
 @dataclass(slots=True)
-class _Closest:
-    """Per cluster, the member closest to the centroid seen so far, and the sum of the members' cosines."""
+class _Node:
+    """A cluster while the tree grows."""
 
-    distance: list[float]
-    index: list[int]
-    cosines: list[float] = field(default_factory=list)
+    cluster: Cluster
+    members: Indices
+    """Positions in the rows."""
+    centroid: Matrix
+    siblings: "_Level"
+    number: int
+    """Its place among its siblings."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """What one division found."""
+
+    members: Indices
+    """Positions in the rows of what was divided."""
+    labels: Labels
+    """Per member, numbered without gaps."""
+    centroids: Matrix
 
 
 def cluster_points(call: tuple[Plan, Points]) -> Clustering:
-    """Fit on the sample, give the rest to the nearest centroid, describe what came out.
+    """Fit on every point, divide again where a hierarchy is wanted, and describe what came out.
 
     Deterministic: the same documents in the same order give the same clustering. Raises :class:`ActionError`
     when there are fewer points than clusters, ``ValueError`` for parameters scikit-learn refuses.
     """
     plan, points = call
-    drawn, rest = sample(points.ids, plan.fit_rows)
-    fitted, rows = points.rows(drawn)
+    report(0.0, f"reading {len(points):,} documents")
+    indices, rows = points.rows()
     asked = clusters_asked(plan.parameters)
-    if len(fitted) < max(asked or 1, 1):
+    if len(indices) < max(asked or 1, 1):
         wanted = f"{asked} clusters were asked for" if asked else "at least one is needed"
-        raise ActionError(f"{len(fitted)} of {len(points)} documents could be clustered, {wanted}")
-    found, own_centres = fit(plan.method, plan.parameters, rows)
-    numbers, found = _numbered(found)
-    centroids = _means(rows, found, len(numbers)) if own_centres is None else own_centres[numbers]
-
+        raise ActionError(f"{len(indices)} of {len(points)} documents could be clustered, {wanted}")
+    report(0.1, f"{plan.method} over {len(indices):,} documents")
+    top = _divide(plan, rows, np.arange(len(rows), dtype=np.int64))
+    report(0.7, "dividing clusters" if plan.depth > 1 else "measuring clusters")
+    nodes = list(_grow(plan, rows, top, None))
+    metrics = metrics_of(rows, top.labels)
+    report(0.8, f"describing {len(nodes):,} clusters")
+    found = np.full(len(rows), NOISE, dtype=np.int32)
+    for index, node in enumerate(nodes):
+        # Those inside come later and take their members over.
+        found[node.members] = index
     labels = np.full(len(points), LEFT_OUT, dtype=np.int32)
-    labels[fitted] = found
-    closest = _Closest([np.inf] * len(numbers), [-1] * len(numbers), [0.0] * len(numbers))
-    for start in range(0, len(fitted), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        _look(closest, fitted[block], rows[block], found[block], centroids)
-    metrics = metrics_of(rows, found)
-    del rows
-    for start in range(0, len(rest), _BLOCK):
-        indices, rows = points.rows(rest[start : start + _BLOCK])
-        nearest = _nearest(rows, centroids)
-        labels[indices] = nearest
-        _look(closest, indices, rows, nearest, centroids)
-    return Clustering(labels, _described(points, labels, closest), centroids, metrics, len(fitted))
+    labels[indices] = found
+    distances = np.full(len(points), np.nan, dtype=np.float32)
+    texts = [points.texts[index] for index in indices.tolist()]
+    words = {id(level): _words(texts, level) for level in {id(n.siblings): n.siblings for n in nodes}.values()}
+    for index, node in enumerate(nodes):
+        away = _describe(node, rows, texts, words[id(node.siblings)])
+        inside = found[node.members] == index
+        distances[indices[node.members[inside]]] = away[inside]
+    centroids = np.stack([node.centroid for node in nodes]) if nodes else np.empty((0, rows.shape[1]), np.float32)
+    return Clustering(labels, distances, [node.cluster for node in nodes], centroids, metrics)
+
+
+def _divide(plan: Plan, rows: Matrix, members: Indices) -> _Level:
+    """Cluster some of the rows."""
+    whole = len(members) == len(rows)
+    some = rows if whole else rows[members]
+    labels, centres = fit(plan.method, plan.parameters, transform(plan.steps, some))
+    numbers, dense = _numbered(labels)
+    if centres is not None and not plan.steps:
+        return _Level(members, dense, centres[numbers])
+    means = np.empty((len(numbers), rows.shape[1]), dtype=np.float32)
+    for number in range(len(numbers)):
+        means[number] = some[dense == number].mean(axis=0)
+    return _Level(members, dense, means)
+
+
+def _grow(plan: Plan, rows: Matrix, level: _Level, parent: Cluster | None) -> Iterator[_Node]:
+    """The clusters of a division, outer before inner."""
+    for number, centroid in enumerate(level.centroids):
+        members = level.members[level.labels == number]
+        own = str(number) if parent is None else f"{parent.id}_sub_{number}"
+        depth = 1 if parent is None else parent.level + 1
+        cluster = Cluster(own, None if parent is None else parent.id, depth, len(members))
+        yield _Node(cluster, members, centroid, level, number)
+        enough = max(FEWEST_TO_DIVIDE, 2 * (clusters_asked(plan.parameters) or 1))
+        if depth < plan.depth and len(members) >= enough:
+            inner = _divide(plan, rows, members)
+            if len(inner.centroids) > 1:
+                yield from _grow(plan, rows, inner, cluster)
 
 
 def _numbered(labels: Labels) -> tuple[Indices, Labels]:
@@ -101,52 +166,21 @@ def _numbered(labels: Labels) -> tuple[Indices, Labels]:
     return numbers.astype(np.int64), dense
 
 
-def _means(rows: Matrix, labels: Labels, clusters: int) -> Matrix:
-    means = np.empty((clusters, rows.shape[1]), dtype=np.float32)
-    for cluster in range(clusters):
-        means[cluster] = rows[labels == cluster].mean(axis=0)
-    return means
+def _words(texts: Sequence[str], level: _Level) -> list[list[str]]:
+    """What sets the clusters of one division apart from each other."""
+    return keywords([texts[index] for index in level.members.tolist()], level.labels, len(level.centroids))
 
 
-def _nearest(rows: Matrix, centroids: Matrix) -> Labels:
-    if not len(centroids):
-        return np.full(len(rows), NOISE, dtype=np.int32)
-    # |x - c|² without |x|², which is the same for every centroid.
-    distances: Matrix = np.einsum("ij,ij->i", centroids, centroids) - 2.0 * (rows @ centroids.T)
-    nearest: Labels = distances.argmin(axis=1).astype(np.int32)
-    return nearest
-
-
-def _look(closest: _Closest, indices: Indices, rows: Matrix, labels: Labels, centroids: Matrix) -> None:
-    inside = labels >= 0
-    if not inside.any():
-        return
-    indices, rows, labels = indices[inside], rows[inside], labels[inside]
-    own = centroids[labels]
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(own, axis=1)
-    cosines = np.einsum("ij,ij->i", rows, own) / np.where(lengths > 0, lengths, 1.0)
-    distances = np.linalg.norm(rows - own, axis=1)
-    for cluster in np.unique(labels):
-        members = np.flatnonzero(labels == cluster)
-        closest.cosines[cluster] += float(cosines[members].sum())
-        best = members[distances[members].argmin()]
-        if distances[best] < closest.distance[cluster]:
-            closest.distance[cluster] = float(distances[best])
-            closest.index[cluster] = int(indices[best])
-
-
-def _described(points: Points, labels: Labels, closest: _Closest) -> list[Cluster]:
-    count = len(closest.index)
-    sizes = np.bincount(labels[labels >= 0], minlength=count)
-    terms = keywords(points.texts, labels, count)
-    return [
-        Cluster(
-            number=number,
-            members=int(sizes[number]),
-            label=", ".join(terms[number][:3]) or f"cluster {number}",
-            title=" ".join(points.texts[closest.index[number]].split())[:_TITLE] or None,
-            keywords=terms[number],
-            mean_cosine_similarity=float(np.clip(closest.cosines[number] / sizes[number], -1.0, 1.0)),
-        )
-        for number in range(count)
-    ]
+def _describe(node: _Node, rows: Matrix, texts: Sequence[str], words: list[list[str]]) -> Distances:
+    """Fill in what a cluster is called and how tight it is; gives its members' distances."""
+    cluster, own = node.cluster, rows[node.members]
+    away: Distances = np.linalg.norm(own - node.centroid, axis=1)
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(node.centroid)
+    cosines = np.clip((own @ node.centroid) / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
+    cluster.keywords = words[node.number]
+    cluster.label = ", ".join(cluster.keywords[:3]) or f"cluster {cluster.id}"
+    cluster.title = " ".join(texts[int(node.members[away.argmin()])].split())[:_TITLE] or None
+    cluster.mean_cosine_similarity = float(np.mean(cosines, dtype=np.float64))
+    cluster.min_cosine_similarity = float(cosines.min())
+    cluster.radius = float(away.max())
+    return away
