@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.events.document import DocumentEvent, decode_document_event
-from schemas.headers import CAUSED_BY, WATERMARK, Headers, header, parse_causes
+from schemas.headers import CAUSED_BY, LATE, WATERMARK, Headers, header, parse_causes
 from schemas.times import from_millis, parse_instant
 
 Collection = tuple[str, str]
@@ -29,6 +29,8 @@ class Arrival:
     event: DocumentEvent
     watermark: datetime | None = None
     """The instant of the ``x-watermark`` header."""
+    late_at: datetime | None = None
+    """The instant of the ``x-late`` header."""
     causes: tuple[str, ...] = ()
     """Ids of the alerts and triggers whose effect this write is."""
 
@@ -64,14 +66,15 @@ def read_arrival(
         offset=offset,
         appended_at=appended_at,
         event=event,
-        watermark=_watermark(headers),
+        watermark=_instant(headers, WATERMARK),
+        late_at=_instant(headers, LATE),
         causes=parse_causes(header(headers, CAUSED_BY)),
     )
 
 
-def _watermark(headers: Headers) -> datetime | None:
+def _instant(headers: Headers, name: str) -> datetime | None:
     try:
-        text = header(headers, WATERMARK)
+        text = header(headers, name)
         return None if text is None else parse_instant(text)
     except (ValueError, OverflowError):
         # What a source says of itself beside its document: match, which needs it not, has taken the document.

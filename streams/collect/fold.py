@@ -3,7 +3,9 @@
 - The last write per document wins; a deletion removes it. A first write is an addition, a write to a document
   that exists an update, a deletion of one that does not exist is nothing.
 - An event whose event id was seen within the window is a duplicate: counted as such and otherwise ignored.
-- A document that occurred before its partition's watermark is late: counted, kept, and it re-opens nothing.
+- A document that occurred before what its source had come to (its ``x-late`` header, else its partition's
+  watermark) is late: counted, kept, and measured at the instant it was late for, so that it re-opens no window
+  that a check may have seen. Live and later, every check therefore sees the same documents.
 - The watermark of a (collection, partition) is the greatest of its watermark events, ``x-watermark`` headers and,
   for documents without that header, ``occurred_at`` less the allowed lateness. Deletions say nothing about
   event time, because a null value has no instant of its own.
@@ -14,10 +16,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from schemas.events.document import DELETED, UPSERTED, WATERMARK
-from streams.collect.arrivals import Arrival, EventKey, Key, Scope
+from streams.collect.arrivals import Arrival, Collection, EventKey, Key, Scope
 
 AHEAD = timedelta(days=1)
 """How far beyond its append time a record is believed about event time: clocks and zones differ, by no more."""
@@ -32,6 +35,8 @@ class Change:
 
     kind: ChangeKind
     arrival: Arrival
+    measured_at: datetime
+    """Its instant in event time: when it occurred, or what it was late for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Version:
     arrival: Arrival
     created_at: datetime
     """Append time of the write that added it."""
+    measured_at: datetime
+    """Its instant in event time, as in :class:`Change`."""
 
 
 @dataclass(slots=True)
@@ -81,25 +88,33 @@ class Folded:
     """In record order, without duplicates."""
 
 
-def fold(arrivals: Iterable[Arrival], known: Known, *, lateness: timedelta, window: timedelta) -> Folded:
-    """Fold a batch in record order. ``lateness`` is how far out of order is in time, ``window`` how long an event
-    id is remembered, by append time."""
+def fold(
+    arrivals: Iterable[Arrival],
+    known: Known,
+    *,
+    lateness: timedelta,
+    window: timedelta,
+    patience: Mapping[Collection, timedelta] = MappingProxyType({}),
+) -> Folded:
+    """Fold a batch in record order. ``lateness`` is how far out of order is in time, in collections with more
+    ``patience`` that; ``window`` how long an event id is remembered, by append time."""
     folded = Folded()
     for arrival in arrivals:
         tally = _tally(folded, known, arrival.scope)
         tally.next_offset = max(tally.next_offset, arrival.offset + 1)
         is_document = arrival.event.type == UPSERTED
-        late = is_document and tally.watermark is not None and arrival.event.occurred_at < tally.watermark
-        tally.watermark = _later(tally.watermark, _promise(arrival, lateness))
+        measured_at = _measured_at(arrival, tally.watermark)
+        allowed = max(lateness, patience.get(arrival.collection, lateness))
+        tally.watermark = _later(tally.watermark, _promise(arrival, allowed))
         if arrival.event.type == WATERMARK:
             continue
         if _repeated(folded, known, arrival, window):
             tally.duplicates += 1
             continue
         if is_document:
-            tally.late += late
+            tally.late += measured_at > arrival.event.occurred_at
             tally.max_occurred_at = _later(tally.max_occurred_at, arrival.event.occurred_at)
-        _apply(folded, known, arrival, tally)
+        _apply(folded, known, arrival, tally, measured_at)
     return folded
 
 
@@ -116,11 +131,21 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(one, other)
 
 
+def _measured_at(arrival: Arrival, watermark: datetime | None) -> datetime:
+    """The document's instant in event time, given the partition's watermark before it."""
+    reached = watermark if arrival.late_at is None else _believed(arrival, arrival.late_at)
+    occurred = arrival.event.occurred_at
+    return occurred if reached is None else max(occurred, reached)
+
+
 def _promise(arrival: Arrival, lateness: timedelta) -> datetime | None:
     """The instant before which this record says nothing more will come in its partition."""
     said = _said(arrival, lateness)
-    if said is None:
-        return None
+    return None if said is None else _believed(arrival, said)
+
+
+def _believed(arrival: Arrival, said: datetime) -> datetime:
+    """An instant that a record tells of event time, as far as it is believed."""
     try:
         return min(said, arrival.appended_at + AHEAD)
     except OverflowError:
@@ -152,7 +177,7 @@ def _repeated(folded: Folded, known: Known, arrival: Arrival, window: timedelta)
     return False
 
 
-def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally) -> None:
+def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally, measured_at: datetime) -> None:
     key = arrival.key
     if key in folded.documents:
         held = folded.documents[key]
@@ -163,12 +188,12 @@ def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally) -> None
         if created is not None:
             tally.deleted += 1
             folded.documents[key] = None
-            folded.changes.append(Change("documents_deleted", arrival))
+            folded.changes.append(Change("documents_deleted", arrival, measured_at))
     elif created is None:
         tally.added += 1
-        folded.documents[key] = Version(arrival, arrival.appended_at)
-        folded.changes.append(Change("documents_added", arrival))
+        folded.documents[key] = Version(arrival, arrival.appended_at, measured_at)
+        folded.changes.append(Change("documents_added", arrival, measured_at))
     else:
         tally.updated += 1
-        folded.documents[key] = Version(arrival, created)
-        folded.changes.append(Change("documents_updated", arrival))
+        folded.documents[key] = Version(arrival, created, measured_at)
+        folded.changes.append(Change("documents_updated", arrival, measured_at))

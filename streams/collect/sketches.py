@@ -6,15 +6,27 @@ series that have a seed, or drops the seed together with its sketches.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from streams.collect.arrivals import Collection as CollectionKey
-from streams.collect.sketching import Cell, Place, SketchSpec, fitting, sketch_cells
+from streams.collect.sketching import (
+    Cell,
+    Cells,
+    Filled,
+    Place,
+    SketchSpec,
+    add,
+    counted_cells,
+    field_cells,
+    fitting,
+    vector_cells,
+)
+from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.runtime.database import Connection, fetch_value
@@ -24,7 +36,7 @@ log = structlog.get_logger(__name__)
 _CHUNK = 1_000
 """Documents read at once when seeding."""
 _HELD = 4_000
-"""Sketches held in memory when seeding, 8 kB each for 1,024 dimensions."""
+"""Sketches held in memory when seeding, some 10 kB each for 1,024 dimensions."""
 
 
 class Seed(NamedTuple):
@@ -73,12 +85,15 @@ async def reconcile(
     target = {Seed(spec, partition) for spec in wanted for partition in positions}
     for seed in sorted(held - target):
         await _drop(connection, seed)
-    missing: dict[SketchSpec, dict[int, int]] = {}
+    missing: dict[SketchSpec, list[int]] = {}
     for seed in sorted(target - held):
         if await _plant(connection, seed, positions[seed.partition]):
-            missing.setdefault(seed.spec, {})[seed.partition] = positions[seed.partition]
-    for spec, upto in missing.items():
-        await _fill(connection, spec, upto)
+            missing.setdefault(seed.spec, []).append(seed.partition)
+    together: dict[tuple[CollectionKey, str, tuple[int, ...]], list[SketchSpec]] = {}
+    for spec, partitions in missing.items():
+        together.setdefault((spec.collection, spec.feature, tuple(partitions)), []).append(spec)
+    for (_, _, among), specs in together.items():
+        await _fill(connection, specs, {partition: positions[partition] for partition in among})
 
 
 async def _drop(connection: Connection, seed: Seed) -> None:
@@ -98,40 +113,34 @@ async def _plant(connection: Connection, seed: Seed, position: int) -> bool:
     return planted.rowcount == 1
 
 
-async def _fill(connection: Connection, spec: SketchSpec, positions: Mapping[int, int]) -> None:
-    held: dict[Cell, Sketch] = {}
+async def _fill(connection: Connection, specs: Sequence[SketchSpec], positions: Mapping[int, int]) -> None:
+    """Series of one thing that is measured, in one pass over the documents."""
+    held: Cells = {}
     documents = 0
-    async for places, vectors in _stored(connection, spec, positions):
-        documents += len(places)
-        for cell, sketch in sketch_cells([spec], places, vectors).items():
-            held[cell] = held[cell].merge(sketch) if cell in held else sketch
+    async for cells, rows in _stored(connection, specs, positions):
+        documents += rows
+        for cell, filled in cells.items():
+            add(held, cell, filled)
         if len(held) > _HELD:
             await merge_cells(connection, held)
             held = {}
     await merge_cells(connection, held)
     if documents:
-        log.info("sketches_seeded", feature=spec.feature, documents=documents, partitions=len(positions))
+        log.info("sketches_seeded", feature=specs[0].feature, documents=documents, partitions=len(positions))
 
 
 async def _stored(
-    connection: Connection, spec: SketchSpec, positions: Mapping[int, int]
-) -> AsyncIterator[tuple[list[Place], NDArray[np.float32]]]:
-    """Places and vectors of the documents stored before the positions, in chunks."""
+    connection: Connection, specs: Sequence[SketchSpec], positions: Mapping[int, int]
+) -> AsyncIterator[tuple[Cells, int]]:
+    """What the documents stored before the positions add, and how many they are, in chunks."""
+    spec, measured = specs[0], specs[0].measured
     hashed = spec.feature == HashingEmbedder.URI
-    if hashed:
-        columns = "d.text, CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END"
-        join = ""
-    else:
-        columns = "v.embedding"
-        join = (
-            " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
-            " AND v.document_id = d.document_id AND v.feature_uri = %(feature)s"
-        )
+    columns, join = _reading(spec)
     embedder = HashingEmbedder()
     dimensions = 0
     async with connection.cursor(name="seeding") as cursor:
         await cursor.execute(
-            f"SELECT d.partition, d.occurred_at, d.appended_at, {columns} FROM documents d"
+            f"SELECT d.partition, COALESCE(d.late_at, d.occurred_at), d.appended_at, {columns} FROM documents d"
             " JOIN unnest(%(partitions)s::int[], %(positions)s::bigint[]) AS p (partition, position)"
             f" ON d.partition = p.partition AND d.record_offset < p.position{join}"
             " WHERE d.namespace_id = %(ns)s AND d.collection_id = %(collection)s".encode(),
@@ -145,12 +154,32 @@ async def _stored(
         )
         while rows := await cursor.fetchmany(_CHUNK):
             places = [Place(*row[:3]) for row in rows]
-            if hashed:
-                yield places, embedder.embed([document_text(row[3], {"text": row[4]}) for row in rows])
+            if measured.kind == "document":
+                cells = counted_cells(specs, places)
+            elif measured.kind != "embedding":
+                cells = field_cells(specs, places, [row[3] for row in rows], measured)
+            elif hashed:
+                texts = [document_text(row[3], {"text": row[4]}) for row in rows]
+                cells = vector_cells(specs, places, embedder.embed(texts))
             else:
                 vectors = [row[3].to_numpy() for row in rows]
                 dimensions = dimensions or await feature_dimensions(connection, spec, vectors[0])
-                yield matching(spec, places, vectors, dimensions)
+                cells = vector_cells(specs, *matching(spec, places, vectors, dimensions))
+            yield cells, len(rows)
+
+
+def _reading(spec: SketchSpec) -> tuple[str, str]:
+    """Columns that hold what is measured, and the join that brings them."""
+    if spec.measured.kind == "document":
+        return "NULL", ""
+    if spec.measured.kind != "embedding":
+        return "d.payload", ""
+    if spec.feature == HashingEmbedder.URI:
+        return "d.text, CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END", ""
+    return "v.embedding", (
+        " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
+        " AND v.document_id = d.document_id AND v.feature_uri = %(feature)s"
+    )
 
 
 def matching(
@@ -184,36 +213,45 @@ async def feature_dimensions(connection: Connection, spec: SketchSpec, first: ND
     return len(first) if stored is None else Sketch.from_bytes(stored).dimensions
 
 
-async def merge_cells(connection: Connection, cells: Mapping[Cell, Sketch]) -> None:
-    """Add sketches to the stored ones. The caller holds the positions of their partitions."""
-    by_spec: dict[SketchSpec, dict[tuple[int, datetime], Sketch]] = {}
-    for cell, sketch in cells.items():
-        by_spec.setdefault(cell.spec, {})[cell.partition, cell.bucket_start] = sketch
-    for spec, fresh in by_spec.items():
-        merged = dict(fresh)
-        for row, stored in (await _read(connection, spec, fresh)).items():
-            merged[row] = stored.merge(fresh[row])
-        async with connection.cursor() as cursor:
-            await cursor.executemany(
-                "INSERT INTO drift_sketches (namespace_id, collection_id, feature, time_domain, width_seconds,"
-                " partition, bucket_start, documents, sketch) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (namespace_id, collection_id, feature, time_domain, width_seconds, partition,"
-                " bucket_start) DO UPDATE SET documents = EXCLUDED.documents, sketch = EXCLUDED.sketch",
-                [
-                    (*_series(spec), *row, sketch.count, sketch.to_bytes())
-                    for row, sketch in sorted(merged.items(), key=lambda item: item[0])
-                ],
-            )
+async def merge_cells(connection: Connection, cells: Mapping[Cell, Filled]) -> None:
+    """Add to the stored rows. The caller holds the positions of their partitions."""
+    merged = dict(cells)
+    for cell, stored in (await _read(connection, merged)).items():
+        merged[cell] = stored.merge(merged[cell])
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO drift_sketches (namespace_id, collection_id, feature, time_domain, width_seconds,"
+            " partition, bucket_start, documents, sketch) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %b)"
+            " ON CONFLICT (namespace_id, collection_id, feature, time_domain, width_seconds, bucket_start,"
+            " partition) DO UPDATE SET documents = EXCLUDED.documents, sketch = EXCLUDED.sketch",
+            [
+                (
+                    *(*_series(cell.spec), cell.partition, cell.bucket_start, filled.documents),
+                    b"" if filled.sketch is None else filled.sketch.to_bytes(),
+                )
+                for cell, filled in sorted(merged.items(), key=lambda item: item[0])
+            ],
+        )
 
 
-async def _read(
-    connection: Connection, spec: SketchSpec, rows: Iterable[tuple[int, datetime]]
-) -> dict[tuple[int, datetime], Sketch]:
-    wanted = list(rows)
-    cursor = await connection.execute(
-        "SELECT s.partition, s.bucket_start, s.sketch FROM drift_sketches s"
-        " JOIN unnest(%s::int[], %s::timestamptz[]) AS k (partition, bucket_start)"
-        f" USING (partition, bucket_start) WHERE {_SERIES}".encode(),
-        ([row[0] for row in wanted], [row[1] for row in wanted], *_series(spec)),
-    )
-    return {(row[0], row[1]): Sketch.from_bytes(row[2]) for row in await cursor.fetchall()}
+async def _read(connection: Connection, cells: Iterable[Cell]) -> Cells:
+    """Those of these rows that are stored."""
+    wanted = [(*_series(cell.spec), cell.partition, cell.bucket_start) for cell in cells]
+    if not wanted:
+        return {}
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(
+            "SELECT namespace_id, collection_id, feature, time_domain, width_seconds, s.partition, bucket_start,"
+            " documents, sketch FROM drift_sketches s JOIN unnest(%s::text[], %s::text[], %s::text[], %s::text[],"
+            " %s::int[], %s::int[], %s::timestamptz[]) AS k (namespace_id, collection_id, feature, time_domain,"
+            " width_seconds, partition, bucket_start)"
+            " USING (namespace_id, collection_id, feature, time_domain, width_seconds, bucket_start, partition)",
+            [list(column) for column in zip(*wanted, strict=True)],
+        )
+        rows: list[tuple[Any, ...]] = await cursor.fetchall()
+    return {
+        Cell(SketchSpec(*row[:5]), row[5], row[6].astimezone(UTC)): Filled(
+            row[7], sketch_from_bytes(row[8]) if row[8] else None
+        )
+        for row in rows
+    }

@@ -1,47 +1,61 @@
 """Which sketches documents add to (design section 5). Pure.
 
-A sketch measures arrivals: every write that is not a duplicate adds its vector to the bucket of its instant, and
-a deletion takes nothing away.
+A sketch measures arrivals: every write that is not a duplicate adds its vector, number or category to the bucket
+of its instant, and a deletion takes nothing away. Each series is kept at several widths
+(:mod:`streams.engines.rules.rollup`), so what a check reads is as little after years as after days.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from schemas.times import TimeDomain
-from streams.collect.arrivals import Collection
+from streams.collect.arrivals import Collection as CollectionKey
 from streams.collect.fold import Change
 from streams.engines.drift.buckets import bucket_start
-from streams.engines.drift.sketch import Sketch
+from streams.engines.drift.series import empty_sketch
+from streams.engines.drift.sketch import SeriesSketch
+from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
+from streams.engines.rules.measured import Measured
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SketchSpec:
-    """One series of sketches: a feature of a collection, cut into buckets of a time domain."""
+    """One series of sketches: something measured of a collection, cut into buckets of a time domain."""
 
     namespace_id: str
     collection_id: str
     feature: str
-    """Feature URI."""
+    """Key of what is measured."""
     time_domain: TimeDomain
-    """``event_time`` cuts by ``occurred_at``, ``processing_time`` by append time."""
+    """``event_time`` cuts by when a document occurred (a late one by what it was late for), ``processing_time`` by
+    append time."""
     width_seconds: int
 
     @property
-    def collection(self) -> Collection:
+    def collection(self) -> CollectionKey:
         """The collection it belongs to."""
         return self.namespace_id, self.collection_id
 
+    @property
+    def measured(self) -> Measured:
+        """What is measured."""
+        return Measured.of_key(self.feature)
+
 
 class Place(NamedTuple):
-    """Where a document's vector belongs."""
+    """Where what is measured of a document belongs."""
 
     partition: int
-    occurred_at: datetime
+    measured_at: datetime
     appended_at: datetime
 
 
@@ -53,7 +67,24 @@ class Cell(NamedTuple):
     bucket_start: datetime
 
 
-def arrived(changes: Iterable[Change], collection: Collection) -> list[Change]:
+class Filled(NamedTuple):
+    """What a row holds."""
+
+    documents: int
+    """Writes that had something to measure."""
+    sketch: SeriesSketch | None
+    """``None`` where documents are only counted."""
+
+    def merge(self, other: "Filled") -> "Filled":
+        """Both together."""
+        sketch = other.sketch if self.sketch is None or other.sketch is None else self.sketch.merge(other.sketch)
+        return Filled(self.documents + other.documents, sketch)
+
+
+Cells = dict[Cell, Filled]
+
+
+def arrived(changes: Iterable[Change], collection: CollectionKey) -> list[Change]:
     """The additions and updates of one collection."""
     return [
         change
@@ -65,24 +96,96 @@ def arrived(changes: Iterable[Change], collection: Collection) -> list[Change]:
 def place(change: Change) -> Place:
     """Where a change's document belongs."""
     arrival = change.arrival
-    return Place(arrival.partition, arrival.event.occurred_at, arrival.appended_at)
+    return Place(arrival.partition, change.measured_at, arrival.appended_at)
 
 
-def sketch_cells(
-    specs: Iterable[SketchSpec], places: Sequence[Place], vectors: NDArray[Any]
-) -> dict[Cell, Sketch]:
+def vector_cells(specs: Iterable[SketchSpec], places: Sequence[Place], vectors: NDArray[Any]) -> Cells:
     """Sketches of ``vectors``, shape ``(len(places), dimensions)``, per spec, partition and bucket."""
-    cells: dict[Cell, Sketch] = {}
-    empty = Sketch.empty(vectors.shape[1])
-    for spec in specs:
-        by_event_time = spec.time_domain == "event_time"
-        rows: dict[Cell, list[int]] = {}
-        for row, (partition, occurred_at, appended_at) in enumerate(places):
-            start = bucket_start(occurred_at if by_event_time else appended_at, spec.width_seconds)
-            rows.setdefault(Cell(spec, partition, start), []).append(row)
-        for cell, members in rows.items():
-            cells[cell] = empty.add(vectors[members])
+    empty: SeriesSketch = empty_sketch("embedding", vectors.shape[1])
+    return _cells(specs, places, lambda rows: empty.add(vectors[rows]))
+
+
+def field_cells(
+    specs: Iterable[SketchSpec], places: Sequence[Place], payloads: Sequence[Any], measured: Measured
+) -> Cells:
+    """Sketches of a payload field, per spec, partition and bucket; ``payloads`` belong to ``places``. A list
+    gives each of its items; a document whose field holds nothing of the kind is left out."""
+    path = parse_path(measured.name)
+    take = _number if measured.kind == "number" else _category
+    values: list[list[Any]] = [_values(payload, path, take) for payload in payloads]
+    held = [row for row, found in enumerate(values) if found]
+    empty: SeriesSketch = empty_sketch("number" if measured.kind == "number" else "category")
+    return _cells(
+        specs,
+        [places[row] for row in held],
+        lambda rows: empty.add([value for row in rows for value in values[held[row]]]),
+    )
+
+
+def counted_cells(specs: Iterable[SketchSpec], places: Sequence[Place]) -> Cells:
+    """Documents per spec, partition and bucket."""
+    return _cells(specs, places, lambda _: None)
+
+
+def add(cells: Cells, cell: Cell, filled: Filled) -> None:
+    """Merge into a row."""
+    held = cells.get(cell)
+    cells[cell] = filled if held is None else held.merge(filled)
+
+
+def _cells(
+    specs: Iterable[SketchSpec], places: Sequence[Place], sketch: Callable[[list[int]], SeriesSketch | None]
+) -> Cells:
+    """Rows of the narrowest width are sketched, wider ones merged from them. ``specs`` measure one thing."""
+    cells: Cells = {}
+    for domain in ("event_time", "processing_time"):
+        kinds = sorted((spec for spec in specs if spec.time_domain == domain), key=lambda spec: spec.width_seconds)
+        for narrower, spec in zip((None, *kinds), kinds, strict=False):
+            if narrower is None:
+                cells.update(_narrowest(spec, places, sketch))
+                continue
+            for cell, filled in [item for item in cells.items() if item[0].spec == narrower]:
+                start = bucket_start(cell.bucket_start, spec.width_seconds)
+                add(cells, Cell(spec, cell.partition, start), filled)
     return cells
+
+
+def _narrowest(
+    spec: SketchSpec, places: Sequence[Place], sketch: Callable[[list[int]], SeriesSketch | None]
+) -> Cells:
+    rows: dict[tuple[int, datetime], list[int]] = {}
+    for row, (partition, measured_at, appended_at) in enumerate(places):
+        moment = measured_at if spec.time_domain == "event_time" else appended_at
+        rows.setdefault((partition, bucket_start(moment, spec.width_seconds)), []).append(row)
+    return {Cell(spec, *place): Filled(len(members), sketch(members)) for place, members in rows.items()}
+
+
+def _values(payload: Any, path: Path, take: Callable[[Any], T | None]) -> list[T]:
+    """What a field holds that can be measured."""
+    found: list[T] = []
+    for value in resolve({"payload": payload}, path):
+        for item in value if type(value) is list else (value,):
+            taken = take(item)
+            if taken is not None:
+                found.append(taken)
+    return found
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is not int and type(value) is not float:
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _category(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    # Numbers and truth values as JSON writes them; null, objects and nested lists are no category.
+    return orjson.dumps(value).decode() if isinstance(value, bool | int | float) else None
 
 
 def fitting(

@@ -21,10 +21,17 @@ from streams.collect import sketches, store
 from streams.collect.arrivals import Arrival, EventKey, interleave, read_arrival
 from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
-from streams.collect.fold import Folded, Known, fold
-from streams.collect.sketching import Cell, SketchSpec, arrived, place, sketch_cells
+from streams.collect.fold import Change, Folded, Known, fold
+from streams.collect.sketching import (
+    Cells,
+    SketchSpec,
+    arrived,
+    counted_cells,
+    field_cells,
+    place,
+    vector_cells,
+)
 from streams.collect.watching import Watched, watch
-from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
@@ -178,6 +185,7 @@ class Collect:
             known,
             lateness=timedelta(seconds=self._settings.allowed_lateness_seconds),
             window=timedelta(seconds=self._settings.event_id_window_seconds),
+            patience=self._watched.lateness,
         )
         renewed = {key: moment for key, moment in folded.seen.items() if key in known.seen or moment != first[key]}
         if renewed:
@@ -198,28 +206,33 @@ class Collect:
         by_feature: dict[tuple[tuple[str, str], str], list[SketchSpec]] = {}
         for spec in specs:
             by_feature.setdefault((spec.collection, spec.feature), []).append(spec)
-        cells: dict[Cell, Sketch] = {}
+        cells: Cells = {}
         for group in by_feature.values():
-            cells.update(await self._cells(connection, folded, group))
+            cells.update(await self._cells(connection, arrived(folded.changes, group[0].collection), group))
         if cells:
             await sketches.merge_cells(connection, cells)
 
     async def _cells(
-        self, connection: Connection, folded: Folded, group: Sequence[SketchSpec]
-    ) -> dict[Cell, Sketch]:
-        """What the batch adds to the series of one feature of one collection."""
-        spec = group[0]
-        changes = arrived(folded.changes, spec.collection)
-        if spec.feature == HashingEmbedder.URI:
-            texts = [document_text(change.arrival.event.text, change.arrival.event.payload) for change in changes]
-            return sketch_cells(group, [place(change) for change in changes], self._embedder.embed(texts))
-        changes = [change for change in changes if spec.feature in change.arrival.event.features]
+        self, connection: Connection, changes: Sequence[Change], group: Sequence[SketchSpec]
+    ) -> Cells:
+        """What writes to a collection add to the series of one thing that is measured of it."""
+        spec, measured = group[0], group[0].measured
+        if measured.kind == "embedding" and spec.feature != HashingEmbedder.URI:
+            changes = [change for change in changes if spec.feature in change.arrival.event.features]
         if not changes:
             return {}
         places = [place(change) for change in changes]
-        vectors = [change.arrival.event.features[spec.feature] for change in changes]
+        events = [change.arrival.event for change in changes]
+        if measured.kind == "document":
+            return counted_cells(group, places)
+        if measured.kind != "embedding":
+            return field_cells(group, places, [event.payload for event in events], measured)
+        if spec.feature == HashingEmbedder.URI:
+            texts = [document_text(event.text, event.payload) for event in events]
+            return vector_cells(group, places, self._embedder.embed(texts))
+        vectors = [event.features[spec.feature] for event in events]
         dimensions = await sketches.feature_dimensions(connection, spec, vectors[0])
-        return sketch_cells(group, *sketches.matching(spec, places, vectors, dimensions))
+        return vector_cells(group, *sketches.matching(spec, places, vectors, dimensions))
 
     async def _fire(self, connection: Connection, folded: Folded) -> int:
         found = counted(self._watched, folded.changes)

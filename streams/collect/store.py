@@ -6,7 +6,6 @@ document into two partitions) wait for each other instead of deadlocking.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 import orjson
 from psycopg.types.json import Jsonb
@@ -14,11 +13,11 @@ from psycopg.types.json import Jsonb
 from streams.collect.arrivals import EventKey, Key, Scope
 from streams.collect.fold import Folded, Tally, Version
 from streams.engines.rules.events import EventState
-from streams.runtime.database import Connection
+from streams.runtime.database import Connection, columns
 
 _DOCUMENT_COLUMNS = (
     "namespace_id, collection_id, document_id, payload, text, asset_id, occurred_at, appended_at, partition,"
-    " record_offset, created_at"
+    " record_offset, created_at, late_at"
 )
 _DOCUMENT_TYPES = ("text",) * 3 + (
     "jsonb",
@@ -29,17 +28,9 @@ _DOCUMENT_TYPES = ("text",) * 3 + (
     "int4",
     "int8",
     "timestamptz",
+    "timestamptz",
 )
 _VECTOR_COLUMNS = "namespace_id, collection_id, feature_uri, document_id, embedding"
-
-
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> tuple[list[Any], ...]:
-    """Rows as one list per column, for ``unnest``."""
-    columns: tuple[list[Any], ...] = tuple([] for _ in range(width))
-    for row in rows:
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
-    return columns
 
 
 async def created_at(connection: Connection, keys: Iterable[Key]) -> dict[Key, datetime]:
@@ -48,7 +39,7 @@ async def created_at(connection: Connection, keys: Iterable[Key]) -> dict[Key, d
         "SELECT d.namespace_id, d.collection_id, d.document_id, d.created_at FROM documents d"
         " JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (namespace_id, collection_id, document_id)"
         " USING (namespace_id, collection_id, document_id)",
-        _columns(keys, 3),
+        columns(keys, 3),
     )
     return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
 
@@ -63,7 +54,7 @@ async def claim_events(connection: Connection, first: Mapping[EventKey, datetime
         "INSERT INTO seen_events (namespace_id, event_id, seen_at)"
         " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[])"
         " ON CONFLICT DO NOTHING RETURNING namespace_id, event_id",
-        _columns(((*key, first[key]) for key in keys), 3),
+        columns(((*key, first[key]) for key in keys), 3),
     )
     claimed = {(row[0], row[1]) for row in await cursor.fetchall()}
     repeated = [key for key in keys if key not in claimed]
@@ -73,7 +64,7 @@ async def claim_events(connection: Connection, first: Mapping[EventKey, datetime
         "SELECT s.namespace_id, s.event_id, s.seen_at FROM seen_events s"
         " JOIN unnest(%s::text[], %s::text[]) AS k (namespace_id, event_id) USING (namespace_id, event_id)"
         " ORDER BY 1, 2 FOR UPDATE OF s",
-        _columns(repeated, 2),
+        columns(repeated, 2),
     )
     return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
 
@@ -103,7 +94,7 @@ async def watermarks(connection: Connection, scopes: Iterable[Scope]) -> dict[Sc
         "SELECT c.namespace_id, c.collection_id, c.partition, c.watermark FROM collection_counters c"
         " JOIN unnest(%s::text[], %s::text[], %s::int[]) AS k (namespace_id, collection_id, partition)"
         " USING (namespace_id, collection_id, partition)",
-        _columns(scopes, 3),
+        columns(scopes, 3),
     )
     return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
 
@@ -123,7 +114,7 @@ async def write_documents(connection: Connection, folded: Folded, existed: Itera
             "DELETE FROM documents d"
             " USING unnest(%s::text[], %s::text[], %s::text[]) AS k (ns, collection, document)"
             " WHERE d.namespace_id = k.ns AND d.collection_id = k.collection AND d.document_id = k.document",
-            _columns(gone, 3),
+            columns(gone, 3),
         )
     if versions:
         await _upsert_documents(connection, versions)
@@ -154,6 +145,7 @@ async def _upsert_documents(connection: Connection, versions: Iterable[Version])
                     arrival.partition,
                     arrival.offset,
                     version.created_at,
+                    None if version.measured_at == event.occurred_at else version.measured_at,
                 )
             )
     await connection.execute(
@@ -161,7 +153,8 @@ async def _upsert_documents(connection: Connection, versions: Iterable[Version])
         " ON CONFLICT (namespace_id, collection_id, document_id) DO UPDATE SET payload = EXCLUDED.payload,"
         " text = EXCLUDED.text, asset_id = EXCLUDED.asset_id, occurred_at = EXCLUDED.occurred_at,"
         " appended_at = EXCLUDED.appended_at, partition = EXCLUDED.partition,"
-        " record_offset = EXCLUDED.record_offset, created_at = EXCLUDED.created_at"
+        " record_offset = EXCLUDED.record_offset, created_at = EXCLUDED.created_at,"
+        " late_at = EXCLUDED.late_at"
     )
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from schemas.events.definition import DefinitionRecord
@@ -12,6 +13,7 @@ from streams.collect.sketching import SketchSpec
 from streams.engines.rules import commands
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
+from streams.engines.rules.rollup import widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,18 @@ class Watched:
 
     specs: Mapping[Collection, tuple[SketchSpec, ...]] = field(default_factory=dict)
     """Sketches each collection needs, without repeats."""
+    lateness: Mapping[Collection, timedelta] = field(default_factory=dict)
+    """How far out of order documents may come, as the most patient trigger of a collection says."""
     triggers: Mapping[Collection, tuple[EventTrigger, ...]] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     """Triggers whose definition cannot work, and why: they are watched for nothing."""
 
 
 def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
-    """Compile ``trigger`` and ``cluster_trigger`` definitions. Triggers that agree on feature, time domain and
-    bucket width share a sketch, and collect reads these from a definition as the checks do."""
+    """Compile ``trigger`` and ``cluster_trigger`` definitions. Triggers that agree on what they measure, time
+    domain and bucket width share a sketch, and collect reads these from a definition as the checks do."""
     specs: dict[Collection, dict[SketchSpec, None]] = defaultdict(dict)
+    lateness: dict[Collection, timedelta] = {}
     triggers: dict[Collection, list[EventTrigger]] = defaultdict(list)
     broken: dict[str, str] = {}
     for record in definitions:
@@ -55,7 +60,10 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
                 case "conditional":
                     condition = Condition.parse(record.body["schedule_config"])
                     for collection in collections:
-                        specs[collection][_spec(collection, condition)] = None
+                        specs[collection] |= dict.fromkeys(_specs(collection, condition))
+                        if condition.time_domain == "event_time":
+                            patience = timedelta(seconds=condition.allowed_lateness_seconds)
+                            lateness[collection] = max(patience, lateness.get(collection, patience))
                 case "event":
                     trigger = _event_trigger(record)
                     for collection in collections:
@@ -64,19 +72,22 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
             broken[record.id] = str(error)
     return Watched(
         {collection: tuple(found) for collection, found in specs.items()},
+        lateness,
         {collection: tuple(found) for collection, found in triggers.items()},
         broken,
     )
 
 
-def _spec(collection: Collection, condition: Condition) -> SketchSpec:
-    return SketchSpec(
-        namespace_id=collection[0],
-        collection_id=collection[1],
-        feature=condition.feature_uri,
-        time_domain=condition.time_domain,
-        width_seconds=condition.bucket_seconds,
-    )
+def _specs(collection: Collection, condition: Condition) -> Iterable[SketchSpec]:
+    """The narrowest buckets that the checks read, and their roll-ups."""
+    for width in widths(condition.bucket_seconds):
+        yield SketchSpec(
+            namespace_id=collection[0],
+            collection_id=collection[1],
+            feature=condition.measured.key,
+            time_domain=condition.time_domain,
+            width_seconds=width,
+        )
 
 
 def _event_trigger(record: DefinitionRecord) -> EventTrigger:

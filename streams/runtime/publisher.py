@@ -4,7 +4,7 @@ A watermark says: everything of this source that occurred before this instant wa
 record was sent. With many records in flight that is the oldest instant still in flight, which is what the
 header ``x-watermark`` of every record carries (:mod:`schemas.headers`). It never goes back. A source that is
 not in order of time can declare how far out of order it is (``lateness``); what is older still is counted in
-:attr:`Publisher.late`.
+:attr:`Publisher.late` and says so in the header ``x-late``.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from schemas.events.document import WATERMARK as WATERMARK_EVENT
 from schemas.events.document import DocumentEvent, encode_document_event
-from schemas.headers import DEFINITIONS_VERSION, PRODUCER, DefinitionsVersion
+from schemas.headers import DEFINITIONS_VERSION, LATE, PRODUCER, DefinitionsVersion
 from schemas.headers import WATERMARK as WATERMARK_HEADER
 from schemas.times import format_instant
 from schemas.topics import DOCUMENTS
@@ -82,7 +82,7 @@ class Publisher:
         self.acknowledged = 0
         """Document events the broker has acknowledged."""
         self.late = 0
-        """Document events older than a watermark already given."""
+        """Document events that occurred before what their source had come to, less the lateness."""
 
     async def __aenter__(self) -> "Publisher":
         await self._client.start()
@@ -117,7 +117,7 @@ class Publisher:
             await self.drain()
             await self._mark(event.namespace_id, event.collection_id, event.occurred_at)
             return
-        headers = [*self._common, (WATERMARK_HEADER, self._advance(state, event.occurred_at))]
+        headers = [*self._common, *self._advance(state, event.occurred_at)]
         future = await self._send(event.key, encode_document_event(event), headers, None)
         self.sent += 1
         heapq.heappush(state.in_flight, (event.occurred_at, self.sent, future))
@@ -147,13 +147,15 @@ class Publisher:
         finally:
             await self._client.stop()
 
-    def _advance(self, state: _Collection, occurred: datetime) -> bytes:
-        """The watermark of a record about to be sent."""
-        if state.promised is not None and occurred < state.promised:
+    def _advance(self, state: _Collection, occurred: datetime) -> list[tuple[str, bytes]]:
+        """What a record about to be sent says of event time."""
+        late: list[tuple[str, bytes]] = []
+        if state.greatest is not None and occurred < state.greatest - self._lateness:
             self.late += 1
+            late.append((LATE, format_instant(state.greatest - self._lateness).encode()))
         if state.greatest is None or occurred > state.greatest:
             state.greatest = occurred
-        return self._promise(state, occurred)
+        return [(WATERMARK_HEADER, self._promise(state, occurred)), *late]
 
     def _promise(self, state: _Collection, bound: datetime) -> bytes:
         """Advance the collection's watermark as far as ``bound`` and what is in flight allow."""

@@ -1,7 +1,6 @@
 """Conditional triggers: make the checks of one trigger that are due, in one transaction."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from datetime import datetime
 from itertools import islice
 
@@ -11,12 +10,14 @@ from streams.engines.rules import grid
 from streams.engines.rules.commands import command, job_id
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
+from streams.engines.rules.rollup import cover
 from streams.runtime import metrics
 from streams.runtime.database import Connection, Database
 from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
-from streams.trigger import store
-from streams.trigger.checks import Check, Checker
+from streams.trigger import series, store
+from streams.trigger.checks import Check, Checker, Memory, reads
+from streams.trigger.series import Series
 from streams.trigger.windows import window_start
 
 log = structlog.get_logger(__name__)
@@ -63,34 +64,34 @@ async def _check(
         if claimed is None:
             return (), False
         condition = Condition.parse(claimed.trigger.schedule_config)
-        series = store.Series(
-            claimed.trigger.collections,
-            condition.feature_uri,
-            condition.time_domain,
-            condition.bucket_seconds,
-        )
+        reading = Series.of(claimed.trigger.collections, condition)
         # A series that is new is filled from stored documents first; half of it would look like a drift.
-        if not await store.covered(connection, series):
+        if not await series.covered(connection, reading):
             return (), False
+        memory = await _memory(connection, claimed, condition, reading)
         interval = condition.check_interval_seconds
         event_time = condition.time_domain == "event_time"
         next_at = None if event_time else grid.after(until, interval)
         if event_time:
-            moments = await _event_times(connection, claimed, condition, series, until)
+            last, moments = _event_times(claimed, condition, memory, until)
+            if last is not None and last != claimed.last_check_at and not moments:
+                await store.set_checked(connection, trigger_id, last)
         else:
-            moments = _processing_times(claimed, condition, until)
+            moments = _processing_times(claimed, condition, memory, until)
             if not moments and next_at is not None:
                 await store.set_next(connection, trigger_id, next_at)
         if not moments:
             return (), False
-        checks, idle = await _measure(connection, claimed, condition, series, moments)
+        checks, idle = await _measure(connection, claimed, condition, reading, memory, moments)
         if checks:
             await store.write_checks(connection, trigger_id, checks, next_at, now)
         if checks and checks[-1].decision.fire:
             await _fire(connection, claimed, condition, checks[-1], now)
             more = False
         elif event_time:
-            reached = await _passed_over(connection, series, moments[-1], until, interval) if idle else moments[-1]
+            reached = (
+                await _passed_over(connection, reading, moments[-1], until, interval) if idle else moments[-1]
+            )
             if not checks or checks[-1].at < reached:
                 await store.set_checked(connection, trigger_id, reached)
             more = grid.after(reached, interval) <= until
@@ -101,70 +102,97 @@ async def _check(
 
 
 async def _passed_over(
-    connection: Connection, series: store.Series, reached: datetime, until: datetime, interval: int
+    connection: Connection, reading: Series, reached: datetime, until: datetime, interval: int
 ) -> datetime:
     """The last nominal time of an idle stretch: before the first check that sees a new bucket."""
     latest = grid.at_or_before(until, interval)
-    end = await store.next_bucket(connection, series, reached)
+    end = await series.next_bucket(connection, reading, reached)
     return latest if end is None else max(reached, min(latest, grid.before(end, interval)))
 
 
-def _processing_times(claimed: store.Conditional, condition: Condition, until: datetime) -> list[datetime]:
+async def _memory(
+    connection: Connection, claimed: store.Conditional, condition: Condition, reading: Series
+) -> Memory:
+    """What the trigger remembers, with the window that grows only if that is still all that came in it: what is
+    read late, or was put into an old bucket, would be missing for ever."""
+    held = claimed.held
+    if held is not None:
+        since = window_start(condition, claimed.state.baseline_at, held.until)
+        spans = cover(since, held.until, condition.bucket_seconds)
+        stale = condition.window_seconds is not None or held.window.since != since
+        if stale or await series.count(connection, reading, spans) != held.window.documents:
+            held = None
+    first = None
+    if claimed.last_check_at is None or claimed.baseline is None:
+        first = await series.first_bucket(connection, reading)
+    return Memory(claimed.state, claimed.baseline, held, first)
+
+
+def _processing_times(
+    claimed: store.Conditional, condition: Condition, memory: Memory, until: datetime
+) -> list[datetime]:
     latest = grid.at_or_before(until, condition.check_interval_seconds)
     due = claimed.trigger.next_scheduled_at
     if due is None or due > latest:
         return []
     if claimed.last_check_at is not None and claimed.last_check_at >= latest:
         return []
-    return [latest]
+    waits = _waits_until(condition, memory)
+    return [] if waits is not None and latest < waits else [latest]
 
 
-async def _event_times(
-    connection: Connection,
-    claimed: store.Conditional,
-    condition: Condition,
-    series: store.Series,
-    until: datetime,
-) -> list[datetime]:
+def _event_times(
+    claimed: store.Conditional, condition: Condition, memory: Memory, until: datetime
+) -> tuple[datetime | None, list[datetime]]:
+    """The nominal time up to which nothing is left to check, and those to check now."""
+    interval = condition.check_interval_seconds
     last = claimed.last_check_at
-    if last is None:
-        last = await store.earliest_bucket(connection, series)
-    if last is None or last >= until:
-        return []
-    return list(islice(grid.due(last, until, condition.check_interval_seconds), CHECKS))
+    begin = memory.first if last is None else last
+    if begin is None or begin >= until:
+        return last, []
+    waits = _waits_until(condition, memory)
+    if waits is not None and waits > begin:
+        last = begin = min(grid.before(waits, interval), grid.at_or_before(until, interval))
+    return last, list(islice(grid.due(begin, until, interval), CHECKS))
+
+
+def _waits_until(condition: Condition, memory: Memory) -> datetime | None:
+    """Before this instant there is nothing to check: the period of the baseline has not ended."""
+    if memory.baseline is not None or condition.condition_type == "volume":
+        return None
+    return condition.baseline.end(memory.first)
 
 
 async def _measure(
     connection: Connection,
     claimed: store.Conditional,
     condition: Condition,
-    series: store.Series,
+    reading: Series,
+    memory: Memory,
     moments: Sequence[datetime],
 ) -> tuple[list[Check], bool]:
     """The checks at ``moments`` that are worth recording, up to the first that fires, and whether the last
     moment was idle."""
-    checker = Checker(condition, claimed.state, claimed.baseline)
-    since = window_start(condition, claimed.state.baseline_at, moments[0])
+    # On processing time every check is recorded: there is one at a time.
+    event_time = condition.time_domain == "event_time"
+    before = claimed.last_check_at if event_time else None
+    spans = reads(condition, memory, before, moments)
+    rows = await series.read_rows(connection, reading, spans, sketches=condition.condition_type == "drift")
+    checker = Checker(condition, memory, rows)
     checks: list[Check] = []
-    # Of a window on processing time every check is recorded: there is one at a time.
-    before = claimed.last_check_at if condition.time_domain == "event_time" else None
     idle = False
-    stream = store.buckets(connection, series, since, moments[-1], sketches=condition.condition_type == "drift")
-    async with aclosing(stream):
-        bucket = await anext(stream, None)
-        for moment in moments:
-            fresh = before is None
-            while bucket is not None and bucket.end <= moment:
-                checker.add(bucket)
-                fresh = fresh or (before is not None and bucket.end > before)
-                bucket = await anext(stream, None)
-            made = checker.check(moment)
-            idle = checker.idle(made)
-            if fresh or not idle:
-                checks.append(made)
-            if made.decision.fire:
-                break
-            before = moment if condition.time_domain == "event_time" else None
+    for moment in moments:
+        fresh = before is None or checker.came(before, moment)
+        made = checker.check(moment)
+        idle = checker.idle(made)
+        if fresh or not idle:
+            checks.append(made)
+        if made.decision.fire:
+            break
+        before = moment if event_time else None
+    held = checker.memory.held
+    if held is not None or claimed.held is not None:
+        await store.write_window(connection, claimed.trigger.trigger_id, held)
     return checks, idle
 
 

@@ -1,19 +1,19 @@
-"""The trigger station's statements: which triggers, their sketches, and what a decision writes."""
+"""The trigger station's statements: which triggers there are, and what a decision writes."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from schemas.events.trigger import TriggerFamily
 from schemas.times import parse_instant
-from streams.engines.drift.sketch import Sketch, merge_all
+from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.rules.condition import CheckState
 from streams.runtime.database import Connection
-from streams.trigger.checks import Check
-from streams.trigger.windows import Bucket
+from streams.trigger.checks import Baseline, Check
+from streams.trigger.windows import Held, Window
 
 # A definition and its state, for triggers that may act.
 _TRIGGERS = (
@@ -52,21 +52,13 @@ class Conditional:
 
     trigger: Trigger
     state: CheckState
-    baseline: Sketch | None
+    baseline: Baseline | None
+    held: Held | None
+    """The window that grows, if the baseline is still the one it began at."""
     last_check_at: datetime | None
 
 
 _TRIGGER = "s.trigger_id, s.namespace_id, s.family, s.trigger_type, d.body, s.next_scheduled_at"
-
-
-async def claim_scheduled(connection: Connection, now: datetime, limit: int) -> list[Trigger]:
-    """Lock cron and interval triggers that are due; those another worker holds are left to it."""
-    cursor = await connection.execute(
-        f"SELECT {_TRIGGER}{_TRIGGERS} AND s.trigger_type IN ('cron', 'interval') AND s.next_scheduled_at <= %s"
-        " ORDER BY s.next_scheduled_at, s.trigger_id LIMIT %s FOR UPDATE OF s SKIP LOCKED",
-        (now, limit),
-    )
-    return [Trigger(*row) for row in await cursor.fetchall()]
 
 
 async def conditional_triggers(connection: Connection, now: datetime) -> list[tuple[Trigger, datetime | None]]:
@@ -85,125 +77,49 @@ async def claim_conditional(connection: Connection, trigger_id: str) -> Conditio
     """Lock one conditional trigger; ``None`` when another worker holds it or it may not check now."""
     cursor = await connection.execute(
         f"SELECT {_TRIGGER}, s.last_condition_check_at, s.last_cooldown_at, s.baseline_sketch,"
-        f" s.baseline_snapshot{_CONDITIONAL} AND s.trigger_id = %s FOR UPDATE OF s SKIP LOCKED",
+        " s.baseline_snapshot, s.window_since, s.window_until, s.window_documents, s.window_sketch"
+        f"{_CONDITIONAL} AND s.trigger_id = %s FOR UPDATE OF s SKIP LOCKED",
         (trigger_id,),
     )
     row = await cursor.fetchone()
     if row is None:
         return None
-    last_check_at, last_fired_at, sketch, snapshot = row[6:]
-    taken = (snapshot or {}).get("at")
+    last_check_at, last_fired_at, sketch, snapshot, *held = row[6:]
+    taken, baseline = None, None
+    if snapshot is not None:
+        taken = parse_instant(snapshot["at"])
+        baseline = Baseline(None if sketch is None else sketch_from_bytes(sketch), snapshot)
     return Conditional(
         trigger=Trigger(*row[:6]),
-        state=CheckState(None if taken is None else parse_instant(taken), last_fired_at),
-        baseline=None if sketch is None else Sketch.from_bytes(sketch),
+        state=CheckState(taken, last_fired_at, (snapshot or {}).get("threshold")),
+        baseline=baseline,
+        held=_held(*held),
         last_check_at=last_check_at,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Which sketches a trigger reads."""
-
-    collections: Sequence[tuple[str, str]]
-    feature: str
-    time_domain: str
-    width_seconds: int
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """For the queries here."""
-        return {
-            "namespaces": [namespace for namespace, _ in self.collections],
-            "collections": [collection for _, collection in self.collections],
-            "feature": self.feature,
-            "domain": self.time_domain,
-            "width": self.width_seconds,
-        }
-
-
-_SERIES = (
-    " (namespace_id, collection_id) IN (SELECT * FROM unnest(%(namespaces)s::text[], %(collections)s::text[]))"
-    " AND feature = %(feature)s AND time_domain = %(domain)s AND width_seconds = %(width)s"
-)
-
-
-async def covered(connection: Connection, series: Series) -> bool:
-    """Whether the sketches hold every stored document: collect has seeded the series in each partition in
-    which a watched collection has had records."""
-    cursor = await connection.execute(
-        "SELECT NOT EXISTS (SELECT 1 FROM collection_counters AS c WHERE (namespace_id, collection_id) IN"
-        " (SELECT * FROM unnest(%(namespaces)s::text[], %(collections)s::text[]))"
-        f" AND NOT EXISTS (SELECT 1 FROM drift_seeds AS seed WHERE{_SERIES}"
-        " AND (seed.namespace_id, seed.collection_id, seed.partition)"
-        " = (c.namespace_id, c.collection_id, c.partition)))",
-        series.parameters,
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])
-
-
-async def earliest_bucket(connection: Connection, series: Series) -> datetime | None:
-    """Start of the first bucket that holds anything."""
-    cursor = await connection.execute(
-        f"SELECT min(bucket_start) FROM drift_sketches WHERE{_SERIES}", series.parameters
-    )
-    row = await cursor.fetchone()
-    return None if row is None else row[0]
-
-
-async def next_bucket(connection: Connection, series: Series, after: datetime) -> datetime | None:
-    """End of the first bucket that ends after an instant."""
-    cursor = await connection.execute(
-        f"SELECT min(bucket_start) FROM drift_sketches WHERE{_SERIES}"
-        " AND bucket_start > %(after)s::timestamptz - make_interval(secs => %(width)s)",
-        {**series.parameters, "after": after},
-    )
-    row = await cursor.fetchone()
-    start: datetime | None = None if row is None else row[0]
-    if start is None:
+def _held(
+    since: datetime | None, until: datetime | None, documents: int | None, sketch: bytes | None
+) -> Held | None:
+    if until is None or documents is None:
         return None
-    try:
-        return start.astimezone(UTC) + timedelta(seconds=series.width_seconds)
-    except OverflowError:
-        # The last bucket of the calendar: no check is after it.
-        return None
+    return Held(until, Window(since, documents, None if sketch is None else sketch_from_bytes(sketch)))
 
 
-async def buckets(
-    connection: Connection, series: Series, since: datetime | None, until: datetime, *, sketches: bool
-) -> AsyncGenerator[Bucket, None]:
-    """Buckets with ``since < end <= until`` in time order, partitions and collections merged in a fixed order.
-
-    Rows are streamed: memory is that of one bucket, however long the range is. Without ``sketches`` only the
-    counts are read.
-    """
-    column = "sketch" if sketches else "NULL::bytea"
-    parameters = {**series.parameters, "since": since, "until": until}
-    query = (
-        f"SELECT bucket_start, documents, {column} FROM drift_sketches WHERE{_SERIES}"
-        " AND bucket_start <= %(until)s::timestamptz - make_interval(secs => %(width)s)"
-        " AND (%(since)s::timestamptz IS NULL"
-        " OR bucket_start > %(since)s::timestamptz - make_interval(secs => %(width)s))"
-        " ORDER BY bucket_start, namespace_id, collection_id, partition"
+async def write_window(connection: Connection, trigger_id: str, held: Held | None) -> None:
+    """Remember a window that grows for the next check."""
+    window = None if held is None else held.window
+    await connection.execute(
+        "UPDATE trigger_state SET window_since = %s, window_until = %s, window_documents = %s, window_sketch = %s"
+        " WHERE trigger_id = %s",
+        (
+            None if window is None else window.since,
+            None if held is None else held.until,
+            None if window is None else window.documents,
+            None if window is None or window.sketch is None else window.sketch.to_bytes(),
+            trigger_id,
+        ),
     )
-    width = timedelta(seconds=series.width_seconds)
-    start: datetime | None = None
-    documents = 0
-    parts: list[Sketch] = []
-    async with connection.cursor(name="sketches") as cursor:
-        cursor.itersize = 1_000
-        await cursor.execute(query.encode(), parameters, binary=True)
-        async for row_start, row_documents, row_sketch in cursor:
-            if start is not None and row_start != start:
-                yield Bucket(start + width, documents, merge_all(parts))
-                documents, parts = 0, []
-            start = row_start.astimezone(UTC)
-            documents += row_documents
-            if row_sketch is not None:
-                parts.append(Sketch.from_bytes(row_sketch))
-    if start is not None:
-        yield Bucket(start + width, documents, merge_all(parts))
 
 
 async def write_checks(

@@ -1,91 +1,108 @@
-"""The window of a check: time buckets in, one sketch and one count out. Pure.
+"""The window of a check: rows of sketches in, one sketch and one count out. Pure."""
 
-Buckets come in time order and each is read once; a window of N buckets is merged from at most N sketches, a
-window that begins at the baseline from what came since the check before.
-"""
-
-from collections import deque
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from streams.engines.drift.sketch import Sketch, merge_all
+from streams.engines.drift.series import AnySketch, sketch_from_bytes
+from streams.engines.drift.sketch import merge_all
 from streams.engines.rules.condition import Condition
+from streams.engines.rules.rollup import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """One time bucket of everything a trigger watches: all collections and partitions merged."""
+class Row:
+    """One stored row: what came to one collection through one partition in one bucket."""
 
-    end: datetime
-    """Documents in it occurred (or were appended) before this instant."""
+    width: int
+    start: int
+    """Seconds since 1970; documents in it are of this instant or later, and before ``start + width``."""
     documents: int
-    sketch: Sketch | None
-    """``None`` where only the count is needed."""
+    sketch: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one check looks at: buckets with ``since < end <= at``."""
+    """What came between two instants."""
 
     since: datetime | None
     documents: int
-    sketch: Sketch | None
+    sketch: AnySketch | None
+    """``None`` where nothing came, or only documents are counted."""
+
+    def plus(self, documents: int, sketch: AnySketch | None) -> "Window":
+        """With what came afterwards."""
+        merged = merge_all(part for part in (self.sketch, sketch) if part is not None)
+        return Window(self.since, self.documents + documents, merged)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A window that grows, as the check at ``until`` left it."""
+
+    until: datetime
+    window: Window
+
+
+class Rows:
+    """The rows that were read, by bucket. Those of several partitions and collections are merged when they are
+    first asked for: a row that is only counted is never unpacked."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._parts: dict[tuple[int, int], list[Row]] = {}
+        for row in rows:
+            self._parts.setdefault((row.width, row.start), []).append(row)
+        self._merged: dict[tuple[int, int], AnySketch | None] = {}
+        self._starts: dict[int, list[int]] = {}
+        for width, start in sorted(self._parts):
+            self._starts.setdefault(width, []).append(start)
+
+    def documents(self, spans: Iterable[Span]) -> int:
+        """How many documents came."""
+        return sum(row.documents for key in self._within(spans) for row in self._parts[key])
+
+    def merged(self, spans: Iterable[Span]) -> AnySketch | None:
+        """Everything that came."""
+        parts = (self._bucket(key) for key in self._within(spans))
+        return merge_all(part for part in parts if part is not None)
+
+    def each(self, span: Span) -> list[AnySketch]:
+        """Bucket by bucket, an empty sketch where nothing came; nothing at all when there is no bucket."""
+        found = {key: sketch for key in self._within((span,)) if (sketch := self._bucket(key)) is not None}
+        if not found:
+            return []
+        empty = next(iter(found.values())).emptied()
+        start = min(key[1] for key in found) if span.start is None else span.start
+        return [found.get((span.width, at), empty) for at in range(start, span.end, span.width)]
+
+    def _within(self, spans: Iterable[Span]) -> Iterable[tuple[int, int]]:
+        for width, start, end in spans:
+            starts = self._starts.get(width, [])
+            first = 0 if start is None else bisect_left(starts, start)
+            for at in starts[first : bisect_left(starts, end)]:
+                yield width, at
+
+    def _bucket(self, key: tuple[int, int]) -> AnySketch | None:
+        if key not in self._merged:
+            sketches = (sketch_from_bytes(row.sketch) for row in self._parts[key] if row.sketch)
+            self._merged[key] = merge_all(sketches)
+        return self._merged[key]
+
+
+def back(moment: datetime, seconds: int) -> datetime:
+    """So many seconds before, not before the calendar."""
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def window_start(condition: Condition, baseline_at: datetime | None, at: datetime) -> datetime | None:
     """Where the window of a check at ``at`` begins; ``None``: at the beginning of everything."""
     if condition.window_seconds is None:
-        return baseline_at
-    return _back(at, timedelta(seconds=condition.window_seconds))
-
-
-def _back(moment: datetime, length: timedelta) -> datetime:
-    try:
-        return moment - length
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
-
-
-class SlidingWindow:
-    """The last ``seconds`` before each check."""
-
-    grows = False
-
-    def __init__(self, seconds: int) -> None:
-        self._length = timedelta(seconds=seconds)
-        self._buckets: deque[Bucket] = deque()
-
-    def add(self, bucket: Bucket) -> None:
-        """The next bucket in time order."""
-        self._buckets.append(bucket)
-
-    def at(self, moment: datetime) -> Window:
-        """The window of a check at ``moment``, which never goes back and is after every bucket's start."""
-        since = _back(moment, self._length)
-        while self._buckets and self._buckets[0].end <= since:
-            self._buckets.popleft()
-        merged = merge_all(bucket.sketch for bucket in self._buckets if bucket.sketch is not None)
-        return Window(since, sum(bucket.documents for bucket in self._buckets), merged)
-
-
-class GrowingWindow:
-    """Everything since the baseline."""
-
-    grows = True
-
-    def __init__(self, since: datetime | None) -> None:
-        self._window = Window(since, 0, None)
-
-    def add(self, bucket: Bucket) -> None:
-        """The next bucket in time order."""
-        held = self._window
-        sketches = (sketch for sketch in (held.sketch, bucket.sketch) if sketch is not None)
-        self._window = Window(held.since, held.documents + bucket.documents, merge_all(sketches))
-
-    def at(self, moment: datetime) -> Window:
-        """The window of a check at ``moment``; buckets that end later have not been added yet."""
-        return self._window
-
-    def restart(self, moment: datetime) -> None:
-        """What has been added so far became the baseline."""
-        self._window = Window(moment, 0, None)
+        return baseline_at if baseline_at is not None else condition.baseline.since
+    begin = back(at, condition.window_seconds)
+    since = condition.baseline.since
+    # Until there is a baseline, what is looked at is to become one.
+    return begin if baseline_at is not None or since is None else max(begin, since)

@@ -1,5 +1,6 @@
 """The fold: its rules one by one, and that the cut into batches does not change what is stored."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -48,7 +49,7 @@ def counts(tally: Tally) -> tuple[int, int, int, int, int]:
 def test_the_last_write_wins_and_the_first_one_dates_the_document() -> None:
     first, second = arrival(3), arrival(5)
     result = folded(first, second)
-    assert result.documents == {("ns", "col", "d"): Version(second, at(3))}
+    assert result.documents == {("ns", "col", "d"): Version(second, at(3), at(0))}
     assert counts(result.tallies[SCOPE]) == (1, 1, 0, 0, 0)
     assert [change.kind for change in result.changes] == ["documents_added", "documents_updated"]
     assert result.tallies[SCOPE].next_offset == 6
@@ -58,14 +59,14 @@ def test_a_write_to_a_stored_document_is_an_update_and_keeps_its_date() -> None:
     known = Known(created={("ns", "col", "d"): at(-50)})
     result = folded(arrival(0), known=known)
     assert counts(result.tallies[SCOPE]) == (0, 1, 0, 0, 0)
-    assert result.documents["ns", "col", "d"] == Version(arrival(0), at(-50))
+    assert result.documents["ns", "col", "d"] == Version(arrival(0), at(-50), at(0))
 
 
 def test_delete_then_add_is_a_new_document() -> None:
     known = Known(created={("ns", "col", "d"): at(-50)})
     result = folded(arrival(0, kind="document.deleted"), arrival(1), known=known)
     assert counts(result.tallies[SCOPE]) == (1, 0, 1, 0, 0)
-    assert result.documents["ns", "col", "d"] == Version(arrival(1), at(1))
+    assert result.documents["ns", "col", "d"] == Version(arrival(1), at(1), at(0))
 
 
 def test_deleting_what_does_not_exist_is_nothing() -> None:
@@ -108,6 +109,44 @@ def test_a_stored_watermark_makes_late() -> None:
     assert counts(result.tallies[SCOPE]) == (1, 0, 0, 0, 1)
     assert result.tallies[SCOPE].watermark == at(70)
     assert result.tallies[SCOPE].max_occurred_at == at(69)
+
+
+def test_a_late_document_is_measured_at_what_it_was_late_for() -> None:
+    first, late, known = arrival(0, "a", occurred=50), arrival(1, "b", occurred=30), arrival(2, "c", occurred=60)
+    said = replace(arrival(3, "d", occurred=40), late_at=at(55))
+    on_time = replace(arrival(4, "e", occurred=58), late_at=at(55))
+    absurd = replace(arrival(5, "f", occurred=0), late_at=at(10**8))
+    result = folded(first, late, known, said, on_time, absurd)
+    assert [change.measured_at for change in result.changes] == [
+        at(50),
+        at(50),
+        at(60),
+        at(55),
+        at(58),
+        at(86_405),
+    ]
+    assert result.tallies[SCOPE].late == 3
+    assert result.documents["ns", "col", "b"] == Version(late, at(1), at(50))
+
+
+def test_what_its_source_says_of_a_late_document_holds_in_every_partition() -> None:
+    mark = arrival(0, "", "watermark", occurred=90)
+    late = replace(arrival(1, "a", occurred=10), late_at=at(80))
+    (here,) = folded(mark, late).changes
+    (there,) = folded(replace(late, partition=1)).changes
+    assert here.measured_at == there.measured_at == at(80)
+
+
+def test_a_collection_may_be_more_patient() -> None:
+    arrivals = [arrival(0, "a", occurred=50), arrival(1, "b", occurred=45)]
+    patient = fold(
+        arrivals,
+        Known(),
+        lateness=timedelta(0),
+        window=WINDOW,
+        patience={("ns", "col"): timedelta(seconds=5), ("ns", "other"): timedelta(seconds=99)},
+    )
+    assert (patient.tallies[SCOPE].late, patient.tallies[SCOPE].watermark) == (0, at(45))
 
 
 def test_a_header_speaks_instead_of_the_document() -> None:

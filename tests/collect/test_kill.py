@@ -21,7 +21,7 @@ from tests.collect.harness import (
     publish,
     stored_sketches,
 )
-from tests.collect.test_station import workload
+from tests.collect.test_station import CATEGORY, NUMBER, workload
 
 
 def environment(context: Context, fault: str) -> dict[str, str]:
@@ -48,6 +48,9 @@ async def start(context: Context, fault: str) -> Process:
 @pytest.mark.parametrize("point", ["before-commit@3", "after-commit@3"])
 async def test_a_kill_beside_the_commit_loses_and_doubles_nothing(context: Context, point: str) -> None:
     await define_trigger(context, "trig_words", "conditional", DRIFT)
+    await define_trigger(context, "trig_number", "conditional", DRIFT | NUMBER)
+    await define_trigger(context, "trig_category", "conditional", DRIFT | CATEGORY)
+    await define_trigger(context, "trig_volume", "conditional", DRIFT | {"condition_type": "volume"})
     await define_trigger(context, "trig_added", "event", {"event_type": "documents_added", "event_threshold": 7})
     await publish(context, workload(11, 400))
     victim = await start(context, f"collect:{point}")
@@ -57,9 +60,11 @@ async def test_a_kill_beside_the_commit_loses_and_doubles_nothing(context: Conte
     async with collecting(context):
         await caught_up(context, timeout=60)
     truth = await assert_equal_to_recomputation(context)
-    assert_same_sketches(
-        await stored_sketches(context, HashingEmbedder.URI), plain_sketches(truth, HashingEmbedder.URI)
-    )
+    for feature in (HashingEmbedder.URI, "number:n", "category:of.word"):
+        assert_same_sketches(await stored_sketches(context, feature), plain_sketches(truth, feature))
+    written = sum(collection == "col_a" for collection, *_ in truth.arrivals)
+    counted = "SELECT sum(documents)::int FROM drift_sketches WHERE feature = 'document:' GROUP BY width_seconds"
+    assert await fetch(context, counted) == [(written,), (written,)]
     added = sum(count["added"] for (collection, _), count in truth.counts.items() if collection == "col_a")
     rows = await fetch(
         context, "SELECT event_counter, fire_sequence FROM trigger_state WHERE trigger_type = 'event'"

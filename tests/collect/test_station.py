@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from schemas.times import format_instant, from_millis
 from schemas.topics import DOCUMENTS
 from streams.collect.station import Collect
+from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.database import Database
@@ -42,6 +43,8 @@ from tests.support import eventually
 
 WORDS = ["ebola", "outbreak", "flu", "shot", "heart", "sleep", "diet", "study", "cancer", "drug", "food", "child"]
 FEATURE = "mixpeek://model@v1/embedding"
+NUMBER = {"field": "n", "field_type": "number", "metric": "ks"}
+CATEGORY = {"field": "of.word", "field_type": "category", "metric": "psi"}
 
 
 def workload(seed: int, size: int) -> list[Sent]:
@@ -71,7 +74,11 @@ def workload(seed: int, size: int) -> list[Sent]:
                     document,
                     collection,
                     hours=hours,
-                    payload={"text": " ".join(rng.choices(WORDS, k=5)), "n": number},
+                    payload={
+                        "text": " ".join(rng.choices(WORDS, k=5)),
+                        "n": number,
+                        "of": [{"word": word} for word in rng.choices(WORDS, k=rng.randrange(3))],
+                    },
                     text=rng.choice((None, " ".join(rng.choices(WORDS, k=6)))),
                     event_id=f"e{seed}-{number}" if number % 2 else None,
                     features=features,
@@ -91,6 +98,8 @@ async def test_what_is_stored_equals_a_plain_recomputation(context: Context) -> 
     context = with_settings(context, batch_documents=40, allowed_lateness_seconds=3_600.0)
     await define_trigger(context, "trig_words", "conditional", DRIFT)
     await define_trigger(context, "trig_model", "conditional", DRIFT | {"feature_uri": FEATURE})
+    await define_trigger(context, "trig_number", "conditional", DRIFT | NUMBER)
+    await define_trigger(context, "trig_category", "conditional", DRIFT | CATEGORY)
     await publish(context, workload(1, 300))
     async with collecting(context):
         await caught_up(context)
@@ -100,8 +109,43 @@ async def test_what_is_stored_equals_a_plain_recomputation(context: Context) -> 
     totals = {name: sum(count[name] for count in truth.counts.values()) for name in ("duplicates", "late")}
     assert min(totals.values()) > 5
     assert len({place[1] for place in truth.counts}) == 3
-    for feature in (HashingEmbedder.URI, FEATURE):
-        assert_same_sketches(await stored_sketches(context, feature), plain_sketches(truth, feature))
+    for feature in (HashingEmbedder.URI, FEATURE, "number:n", "category:of.word"):
+        for width in (24, 30 * 24):
+            assert_same_sketches(
+                await stored_sketches(context, feature, width_hours=width),
+                plain_sketches(truth, feature, width_hours=width),
+            )
+
+
+async def test_late_documents_are_measured_alike_as_they_come_and_by_a_trigger_made_later(
+    context: Context,
+) -> None:
+    await define_trigger(context, "trig_first", "conditional", DRIFT | {"check_interval_seconds": 3_600})
+    late = (("x-late", format_instant(DAY + timedelta(hours=30)).encode()),)
+    records = [
+        sent(upsert(f"d{number}", text="flu shot", hours=number % 7 * 5, payload={"n": 1})) for number in range(40)
+    ]
+    records += [
+        sent(upsert(f"e{number}", text="flu", hours=2, payload={"n": 2}), headers=late) for number in range(5)
+    ]
+    await publish(context, records)
+    async with collecting(context):
+        await caught_up(context)
+        hourly = {"check_interval_seconds": 3_600}
+        await define_trigger(context, "trig_second", "conditional", DRIFT | NUMBER | hourly)
+
+        async def seeded() -> bool:
+            return bool(await stored_sketches(context, "number:n", width_hours=1))
+
+        await eventually(seeded)
+    counts = [
+        {place: sketch.count for place, sketch in (await stored_sketches(context, key, width_hours=1)).items()}
+        for key in (HashingEmbedder.URI, "number:n")
+    ]
+    words, numbers = counts
+    assert words == numbers
+    assert sum(words.values()) == 45
+    assert not any(moment == DAY + timedelta(hours=2) for _, moment in words)
 
 
 async def test_records_that_cannot_be_stored_become_dead_letters_and_the_rest_goes_on(context: Context) -> None:
@@ -230,7 +274,7 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
 
         async def seeded() -> bool:
             rows = await fetch(context, "SELECT count(*) FROM drift_seeds")
-            return bool(rows[0][0] == 9)
+            return bool(rows[0][0] == 3 * (3 + 2))
 
         # No document comes in the meantime: seeding does not wait for one.
         await eventually(seeded)
@@ -246,7 +290,7 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
         " GROUP BY width_seconds ORDER BY 1",
         (HashingEmbedder.URI,),
     )
-    assert [row[:2] for row in words] == [(3_600, 200), (86_400, 200)]
+    assert [row[:2] for row in words] == [(3_600, 200), (86_400, 200), (2_592_000, 200)]
     assert words[0][2] == 200
 
 
@@ -292,7 +336,9 @@ async def test_a_vector_of_other_dimensions_is_stored_but_not_sketched(context: 
         await caught_up(context)
     assert len(await fetch(context, "SELECT FROM document_vectors")) == 5
     cells = await stored_sketches(context, FEATURE)
-    assert {place: (sketch.count, sketch.dimensions) for place, sketch in cells.items()} == {(0, DAY): (3, 3)}
+    ((place, sketch),) = cells.items()
+    assert isinstance(sketch, Sketch)
+    assert (place, sketch.count, sketch.dimensions) == ((0, DAY), 3, 3)
 
 
 async def test_two_workers_share_the_partitions_through_a_rebalance(context: Context) -> None:

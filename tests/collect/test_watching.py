@@ -16,12 +16,29 @@ from schemas.ids import derived_id
 from streams.collect.arrivals import Arrival
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, ChangeKind
-from streams.collect.sketching import Cell, Place, SketchSpec, arrived, fitting, sketch_cells
+from streams.collect.sketching import (
+    Cell,
+    Cells,
+    Place,
+    SketchSpec,
+    arrived,
+    counted_cells,
+    field_cells,
+    fitting,
+    vector_cells,
+)
 from streams.collect.watching import watch
+from streams.engines.drift.buckets import bucket_start
+from streams.engines.drift.category_sketch import CategorySketch
+from streams.engines.drift.number_sketch import NumberSketch
+from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.events import EventState
+from streams.engines.rules.measured import DOCUMENTS, Measured
+from streams.engines.rules.rollup import WIDTHS, widths
+from streams.trigger.series import Series
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -42,7 +59,7 @@ def definition(
 
 def change(kind: ChangeKind, document: str, collection: str = "col_a", causes: tuple[str, ...] = ()) -> Change:
     event = DocumentEvent("document.upserted", "ns", collection, document, START)
-    return Change(kind, Arrival(0, 0, START + timedelta(minutes=1), event, causes=causes))
+    return Change(kind, Arrival(0, 0, START + timedelta(minutes=1), event, causes=causes), START)
 
 
 def test_conditional_triggers_share_the_sketches_they_agree_on() -> None:
@@ -59,13 +76,29 @@ def test_conditional_triggers_share_the_sketches_they_agree_on() -> None:
         ]
     )
     words = HashingEmbedder.URI
+    # Each at its narrowest width and rolled up to days and 30 days.
     assert watched.specs["ns", "col_b"] == (
         SketchSpec("ns", "col_b", words, "processing_time", 3_600),
+        SketchSpec("ns", "col_b", words, "processing_time", 86_400),
+        SketchSpec("ns", "col_b", words, "processing_time", 2_592_000),
         SketchSpec("ns", "col_b", words, "event_time", 3_600),
+        SketchSpec("ns", "col_b", words, "event_time", 86_400),
+        SketchSpec("ns", "col_b", words, "event_time", 2_592_000),
         SketchSpec("ns", "col_b", "uri", "processing_time", 86_400),
+        SketchSpec("ns", "col_b", "uri", "processing_time", 2_592_000),
     )
     assert watched.specs.keys() == {("ns", "col_a"), ("ns", "col_b")}
     assert watched.triggers == {}
+
+
+def test_the_most_patient_trigger_of_a_collection_says_how_late_is_late() -> None:
+    drift = {"condition_type": "drift", "threshold": 0.3, "time_domain": "event_time"}
+    schedules = [drift, drift | {"allowed_lateness_seconds": 60}, drift | {"allowed_lateness_seconds": 7.5}]
+    ignored = drift | {"allowed_lateness_seconds": 600, "time_domain": "processing_time"}
+    watched = watch(
+        [definition(f"trig_{n}", "conditional", schedule) for n, schedule in enumerate([*schedules, ignored])]
+    )
+    assert watched.lateness["ns", "col_a"] == timedelta(seconds=60)
 
 
 def test_event_triggers_of_both_families() -> None:
@@ -117,6 +150,9 @@ def test_event_triggers_of_both_families() -> None:
             "time_domain": st.none() | st.sampled_from(["processing_time", "event_time", ""]),
             "check_interval_seconds": st.none() | st.sampled_from([0, 1, 60, 5_400, 86_400, 604_800]),
             "window_seconds": st.none() | st.sampled_from([0, 90, 3_600, 864_000]),
+            "field": st.none() | st.sampled_from(["price", ""]),
+            "field_type": st.none() | st.sampled_from(["number", "category"]),
+            "metric": st.none() | st.sampled_from(["mmd", "ks", "vibes"]),
         },
     )
 )
@@ -128,19 +164,16 @@ def test_the_sketches_made_are_those_a_check_reads(schedule: dict[str, Any]) -> 
         assert not watched.specs
         return
     condition = Condition.parse(schedule)
-    (spec,) = watched.specs["ns", "col_a"]
-    assert (spec.feature, spec.time_domain, spec.width_seconds) == (
-        condition.feature_uri,
-        condition.time_domain,
-        condition.bucket_seconds,
-    )
+    series = Series.of([("ns", "col_a")], condition)
+    found = {(spec.feature, spec.time_domain, spec.width_seconds) for spec in watched.specs["ns", "col_a"]}
+    assert found == {(series.feature, series.time_domain, width) for width in widths(series.width_seconds)}
 
 
 def test_a_definition_that_cannot_work_is_named_and_holds_up_no_other() -> None:
     watched = watch(
         [
             definition("trig_1", "event", {"event_type": "documents_added"}, action_config=None),
-            definition("trig_2", "conditional", {"condition_type": "drift"}),
+            definition("trig_2", "conditional", {"condition_type": "volume"}),
             definition("trig_3", "event", {"event_type": "documents_added"}),
         ]
     )
@@ -179,15 +212,79 @@ def test_vectors_go_to_the_bucket_of_their_instant_and_partition() -> None:
         Place(0, START + 0.5 * minute, START),
         Place(0, START + minute, START),
     ]
-    cells = sketch_cells([occurred, appended], places, np.diag([1.0, 2.0, 4.0, 8.0]))
-    totals = {cell: cells[cell].total.tolist() for cell in cells}
-    assert totals == {
+    found = vector_cells([occurred, appended], places, np.diag([1.0, 2.0, 4.0, 8.0]))
+    assert totals(found) == {
         Cell(occurred, 0, START): [1, 0, 4, 0],
         Cell(occurred, 1, START): [0, 2, 0, 0],
         Cell(occurred, 0, START + minute): [0, 0, 0, 8],
         Cell(appended, 0, START): [1, 0, 4, 8],
         Cell(appended, 1, START + 60 * minute): [0, 2, 0, 0],
     }
+
+
+def totals(cells: Cells) -> dict[Cell, list[float]]:
+    return {
+        cell: filled.sketch.total.tolist() for cell, filled in cells.items() if isinstance(filled.sketch, Sketch)
+    }
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(-(10**7), 10**7), st.integers(-9, 9)), max_size=20),
+    st.sets(st.sampled_from(WIDTHS), min_size=1),
+)
+def test_wider_buckets_hold_what_the_narrower_ones_do(rows: list[tuple[int, int, int]], kept: set[int]) -> None:
+    specs = [SketchSpec("ns", "col_a", "uri", "event_time", width) for width in sorted(kept, reverse=True)]
+    places = [Place(partition, START + timedelta(seconds=moment), START) for partition, moment, _ in rows]
+    expected: dict[Cell, list[float]] = {}
+    for spec in specs:
+        for (partition, moment, _), (*_, value) in zip(places, rows, strict=True):
+            cell = Cell(spec, partition, bucket_start(moment, spec.width_seconds))
+            expected[cell] = [expected.get(cell, [0.0])[0] + value]
+    vectors = np.array([[value] for *_, value in rows], dtype=np.float32).reshape(len(rows), 1)
+    assert totals(vector_cells(specs, places, vectors)) == expected
+
+
+PAYLOADS: list[Any] = [
+    {"price": 3, "tags": ["a", "b", None], "ok": True, "deep": {"topic": "war"}},
+    {"price": 2.5, "tags": [], "ok": False, "deep": {"topic": 7}},
+    {"price": "4", "tags": "a", "deep": [{"topic": "war"}, {"topic": "sea"}]},
+    {"price": [1, 2, float("nan"), 10**400], "deep": {"topic": None}},
+    {"price": None},
+    ["no object"],
+    None,
+]
+
+
+@pytest.mark.parametrize(
+    ("measured", "documents", "values"),
+    [
+        (Measured("number", "price"), 3, [1, 2, 2.5, 3]),
+        (Measured("number", "ok"), 0, []),
+        (Measured("category", "tags"), 2, {"a": 2, "b": 1}),
+        (Measured("category", "ok"), 2, {"true": 1, "false": 1}),
+        (Measured("category", "deep.topic"), 3, {"war": 2, "sea": 1, "7": 1}),
+        (Measured("category", "payload.deep.topic"), 3, {"war": 2, "sea": 1, "7": 1}),
+    ],
+)
+def test_a_field_gives_what_of_it_can_be_measured(measured: Measured, documents: int, values: Any) -> None:
+    spec = SketchSpec("ns", "col_a", measured.key, "event_time", 86_400)
+    cells = field_cells([spec], [Place(0, START, START)] * len(PAYLOADS), PAYLOADS, measured)
+    if not documents:
+        assert cells == {}
+        return
+    ((cell, filled),) = cells.items()
+    assert (cell, filled.documents) == (Cell(spec, 0, START), documents)
+    if isinstance(filled.sketch, NumberSketch):
+        assert filled.sketch.middles.tolist() == values
+    else:
+        assert isinstance(filled.sketch, CategorySketch)
+        assert filled.sketch.named == values
+
+
+def test_documents_are_counted_without_a_sketch() -> None:
+    spec = SketchSpec("ns", "col_a", DOCUMENTS.key, "event_time", 3_600)
+    places = [Place(0, START, START), Place(0, START + timedelta(minutes=1), START), Place(1, START, START)]
+    assert counted_cells([spec], places) == {Cell(spec, 0, START): (2, None), Cell(spec, 1, START): (1, None)}
 
 
 def test_only_writes_of_the_collection_are_sketched() -> None:

@@ -254,7 +254,8 @@ async def test_no_check_before_collect_has_filled_the_sketches(context: Context,
 
 async def test_a_broken_condition_fails_alone(context: Context, station: TriggerStation) -> None:
     await replayed(context)
-    await create_trigger(context, "trig_metric", "conditional", {**WEEKLY, "metric": "vibes"}, now=WALL)
+    await create_trigger(context, "trig_metric", "conditional", WEEKLY, now=WALL)
+    await set_body(context, "trig_metric", {**WEEKLY, "metric": "vibes"})
     await create_trigger(context, "trig_bad", "conditional", WEEKLY, now=WALL)
     await set_body(context, "trig_bad", {**WEEKLY, "check_interval_seconds": "weekly"})
     await station.tick(WALL)

@@ -12,6 +12,7 @@ from streams.engines.rules.decision import Decision
 
 def decide(condition: Condition, state: CheckState, documents: int, at: datetime) -> Decision[CheckState]:
     """A check at nominal time ``at`` with ``documents`` in the window."""
+    assert condition.threshold is not None
     count, threshold = numbers(documents, condition.threshold)
     words = window_words(condition, state.baseline_at)
     if documents <= condition.threshold:

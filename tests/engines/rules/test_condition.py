@@ -5,8 +5,9 @@ import pytest
 
 from streams.engines.drift.metrics import Measurement
 from streams.engines.rules import drift, volume
-from streams.engines.rules.condition import CheckState, Condition, numbers
+from streams.engines.rules.condition import BaselinePeriod, CheckState, Condition, numbers
 from streams.engines.rules.errors import ScheduleError
+from streams.engines.rules.measured import Measured
 
 AT = datetime(2014, 10, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -25,12 +26,15 @@ def test_what_is_left_out_has_the_contract_s_defaults() -> None:
         condition_type="drift",
         threshold=0.35,
         metric="cosine_drift",
-        feature_uri="mixpeek://hashing@v1/words",
+        measured=Measured("embedding", "mixpeek://hashing@v1/words"),
         time_domain="processing_time",
         check_interval_seconds=3_600,
         window_seconds=None,
         min_sample=100,
         cooldown_seconds=0,
+        false_alarm_rate=0.01,
+        baseline=BaselinePeriod(),
+        allowed_lateness_seconds=0.0,
     )
     assert condition(window_seconds=None, min_sample=None, metric=None) == condition()
 
@@ -38,7 +42,7 @@ def test_what_is_left_out_has_the_contract_s_defaults() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"threshold": None}, "threshold is required"),
+        ({"threshold": None, "condition_type": "volume"}, "threshold is required"),
         ({"threshold": float("nan")}, "finite"),
         ({"threshold": True}, "threshold"),
         ({"threshold": "0.3"}, "threshold"),
@@ -52,6 +56,24 @@ def test_what_is_left_out_has_the_contract_s_defaults() -> None:
         ({"min_sample": 10**12}, "min_sample"),
         ({"feature_uri": ""}, "feature_uri must be a non-empty string"),
         ({"metric": 3}, "metric"),
+        ({"metric": "vibes"}, "unknown metric 'vibes'; known metrics: cosine_drift"),
+        ({"feature_uri": "number:price"}, "is no feature; name a payload field"),
+        ({"field": "price"}, "field_type is required where metric does not say it: number or category"),
+        ({"field": "price", "metric": "vibes"}, "unknown metric 'vibes'"),
+        ({"field": "price", "metric": "psi"}, "metric 'psi' compares numbers and categories: say which"),
+        ({"field": "price", "metric": "ks", "field_type": "category"}, "metric ks does not apply to categories"),
+        ({"field": "price", "field_type": "text"}, "field_type must be one of number, category"),
+        ({"field": "price", "field_type": "number", "feature_uri": "uri"}, "either feature_uri or field"),
+        ({"field": "a." * 32 + "b", "field_type": "number"}, "field: a path has at most"),
+        ({"field_type": "number"}, "field_type is about a payload field"),
+        ({"false_alarm_rate": 0.5}, "false_alarm_rate must be a number between 0 and 0.5"),
+        ({"allowed_lateness_seconds": -1}, "allowed_lateness_seconds must be a number from 0"),
+        ({"baseline": {"since": "2018-01-01"}}, "baseline says `from` and `until`"),
+        ({"baseline": {"from": "soon"}}, "baseline.from must be an instant in ISO 8601, not 'soon'"),
+        ({"baseline": {"until": "2018-01-01T00:00:00.5Z"}}, "baseline.until must be a whole second"),
+        ({"baseline": {"from": "2018-01-02", "until": "2018-01-02"}}, "baseline.from must be before"),
+        ({"baseline": {"until": "2018-01-02"}, "baseline_seconds": 60}, "not both"),
+        ({"baseline_seconds": 0}, "baseline_seconds must be a whole number from 1"),
     ],
 )
 def test_a_bad_field_is_named(changes: dict[str, Any], message: str) -> None:
@@ -89,13 +111,67 @@ def test_drift_in_cooldown_is_measured_but_does_not_fire() -> None:
     assert drift.decide(condition(cooldown_seconds=7 * 86_400), state, measured(0.57), AT).fire
 
 
+@pytest.mark.parametrize(
+    ("changes", "measured", "metric"),
+    [
+        ({"field": "topic", "metric": "cosine_drift"}, Measured("category", "topic"), "cosine_drift"),
+        ({"field": "price", "metric": "wasserstein"}, Measured("number", "price"), "wasserstein"),
+        ({"field": "price", "field_type": "number"}, Measured("number", "price"), "ks"),
+        ({"field": "a.topic", "field_type": "category"}, Measured("category", "a.topic"), "js"),
+        ({"field": "topic", "field_type": "category", "metric": "psi"}, Measured("category", "topic"), "psi"),
+        ({"feature_uri": "uri", "metric": "mmd"}, Measured("embedding", "uri"), "mmd"),
+        ({"condition_type": "volume", "feature_uri": "uri"}, Measured("document", ""), "volume"),
+    ],
+)
+def test_what_is_measured(changes: dict[str, Any], measured: Measured, metric: str) -> None:
+    found = condition(**changes)
+    assert (found.measured, found.metric) == (measured, metric)
+    assert Measured.of_key(measured.key) == measured
+
+
+@pytest.mark.parametrize(
+    ("changes", "width"),
+    [
+        ({"check_interval_seconds": 86_400}, 86_400),
+        ({"check_interval_seconds": 86_400, "baseline": {"until": "2018-01-02"}}, 86_400),
+        ({"check_interval_seconds": 86_400, "baseline": {"from": "2018-01-01T07:00:00Z"}}, 3_600),
+        ({"check_interval_seconds": 86_400, "baseline_seconds": 90}, 1),
+    ],
+)
+def test_buckets_end_where_windows_and_the_baseline_do(changes: dict[str, Any], width: int) -> None:
+    assert condition(**changes).bucket_seconds == width
+
+
+def test_a_period_ends_as_it_says() -> None:
+    assert BaselinePeriod().end(AT) is None
+    assert BaselinePeriod(until=AT).end(None) == AT
+    assert BaselinePeriod(seconds=604_800).end(AT) == AT + WEEK
+    assert BaselinePeriod(since=AT, seconds=604_800).end(AT - WEEK) == AT + WEEK
+    assert BaselinePeriod(seconds=604_800).end(None) is None
+
+
 def test_the_first_check_with_enough_documents_takes_the_baseline() -> None:
-    few = drift.take_baseline(condition(), CheckState(), 99, AT)
+    few = drift.take_baseline(condition(), CheckState(), 99, AT, None, None)
     assert (few.fire, few.new_state) == (False, CheckState())
-    assert few.reason == "no baseline yet: 99 documents since the beginning, 100 are needed"
-    enough = drift.take_baseline(condition(), CheckState(), 4_210, AT)
+    assert few.reason == "no baseline yet: 99 documents, 100 are needed"
+    refused = drift.take_baseline(condition(), CheckState(), 4_210, AT, None, "its period has not ended")
+    assert (refused.fire, refused.new_state) == (False, CheckState())
+    assert refused.reason == "no baseline yet: its period has not ended"
+    enough = drift.take_baseline(condition(), CheckState(), 4_210, AT, None, None)
     assert (enough.fire, enough.new_state) == (False, CheckState(AT))
     assert enough.reason == "baseline taken: 4,210 documents"
+
+
+def test_a_calibrated_threshold_decides_where_none_is_given() -> None:
+    open_ended = condition(threshold=None)
+    taken = drift.take_baseline(open_ended, CheckState(), 4_210, AT, 0.4, None)
+    assert taken.new_state == CheckState(AT, None, 0.4)
+    assert taken.reason == "baseline taken: 4,210 documents, threshold calibrated to 0.4"
+    fired = drift.decide(open_ended, taken.new_state, measured(0.57), AT + WEEK)
+    assert (fired.fire, fired.new_state) == (True, CheckState(AT, AT + WEEK, 0.4))
+    assert not drift.decide(open_ended, taken.new_state, measured(0.4), AT + WEEK).fire
+    assert not drift.decide(open_ended, CheckState(AT), measured(0.57), AT + WEEK).fire
+    assert not drift.decide(condition(threshold=0.6), taken.new_state, measured(0.57), AT + WEEK).fire
 
 
 def test_volume() -> None:
