@@ -239,24 +239,19 @@ class Percolator(Generic[S]):
 
     def _nominated(self, batch: "_Batch", width: int) -> Pairs:
         """Pairs that may match, as document times ``width`` plus alert number; ascending."""
-        near: list[Pairs] = []
-        # Vectors first: what filters read of the documents is then still in the processor's cache for whoever
-        # writes of them.
+        documents, owners, batch.apart = self._predicates.holding(batch.documents)
+        small = len(batch.documents) * width < _INT32
+        pairs: Pairs = np.multiply(documents, width, dtype=np.int32 if small else np.int64)
+        pairs += owners
         for uri in self._vectors.features:
             for found in self._vectors.search(uri, batch.blocks(uri)):
                 cosines = rounded(found.cosines)
-                pairs = found.documents * width + found.owners
+                near = found.documents * width + found.owners
                 reached = cosines >= self._least[found.owners]
                 if not reached.all():
-                    pairs, cosines = pairs[reached], cosines[reached]
-                batch.cosines.update(zip(pairs.tolist(), cosines.tolist(), strict=True))
-                near.append(pairs)
-        documents, owners, batch.apart = self._predicates.holding(batch.documents)
-        small = len(batch.documents) * width < _INT32
-        pairs = np.multiply(documents, width, dtype=np.int32 if small else np.int64)
-        pairs += owners
-        if near:
-            pairs = np.concatenate([pairs, *near], dtype=pairs.dtype, casting="same_kind")
+                    near, cosines = near[reached], cosines[reached]
+                batch.cosines.update(zip(near.tolist(), cosines.tolist(), strict=True))
+                pairs = np.concatenate([pairs, near.astype(pairs.dtype)])
         # Runs of ascending numbers, which this way of sorting makes use of.
         pairs.sort(kind="stable")
         return pairs[np.diff(pairs, prepend=-1) > 0]
