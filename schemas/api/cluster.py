@@ -71,6 +71,10 @@ class CreateClusterRequest(ApiRequest):
         block = f"{self.cluster_type}_config"
         if getattr(self, block) is None:
             raise problem(f"cluster_type '{self.cluster_type}' needs {block}", block, kind="missing")
+        if self.auto_execute_min_documents is not None and not self.auto_execute_on_batch:
+            raise problem("has no effect without auto_execute_on_batch", "auto_execute_min_documents")
+        if self.source_enrichment_config is not None and not self.enrich_source_collection:
+            raise problem("has no effect without enrich_source_collection", "source_enrichment_config")
         return self
 
 
@@ -159,3 +163,13 @@ class ListClustersResponse(ApiResponse):
     results: list[ClusterResponse]
     pagination: Pagination
     total_count: int
+
+
+class CanceledRunResponse(ApiResponse):
+    """What became of a request to cancel a run: ``status`` is the run's after it."""
+
+    run_id: str
+    cluster_id: str
+    task_id: str
+    status: str
+    canceled: bool

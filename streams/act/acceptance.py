@@ -33,7 +33,7 @@ def breaches(
     if (allowed := acceptance.get("max_stage_latency_breaches")) is not None:
         slow = slow_stages(statistics["stages"], earlier)
         if len(slow) > allowed:
-            found.append(f"{len(slow)} stages were slow, at most {allowed} may be: {'; '.join(slow)}")
+            found.append(f"slow stages: {len(slow)}, at most {allowed} were accepted ({'; '.join(slow)})")
     ratio, field = acceptance.get("min_pass_ratio"), acceptance.get("judge_field")
     if ratio is not None and field is not None and (passed := pass_ratio(rows, field)) < ratio:
         found.append(f"{passed:.3g} of the results pass by {field}, at least {ratio:g} had to")

@@ -31,6 +31,7 @@ class StoredRun:
 async def store(
     connection: Connection,
     run_id: str,
+    mode: str,
     centroids: Sequence[Mapping[str, Any]],
     metrics: Mapping[str, Any] | None,
     positions: Mapping[str, int],
@@ -38,9 +39,10 @@ async def store(
 ) -> None:
     """Write what a run found. Raises :class:`ActionError` when its cluster was deleted meanwhile."""
     written = await connection.execute(
-        "UPDATE cluster_runs SET centroids = %s, metrics = %s, positions = %s, detail = %s, num_clusters = %s"
-        " WHERE run_id = %s",
+        "UPDATE cluster_runs SET mode = %s, centroids = %s, metrics = %s, positions = %s, detail = %s,"
+        " num_clusters = %s WHERE run_id = %s",
         (
+            mode,
             Jsonb(list(centroids), dumps=_dumps),
             None if metrics is None else Jsonb(dict(metrics)),
             Jsonb(dict(positions)),

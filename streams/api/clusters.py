@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.api.base import JsonObject
-from schemas.api.cluster import ClusterResponse, CreateClusterRequest, PatchClusterRequest, PatchClusterResponse
-from schemas.api.clustering import PARAMETERS, VectorConfig, check_parameters, parameters_of
+from schemas.api.cluster import (
+    ClusterResponse,
+    CreateClusterRequest,
+    ExecuteClusterRequest,
+    PatchClusterRequest,
+    PatchClusterResponse,
+)
+from schemas.api.clustering import METHODS, MISSING_METHODS, VectorConfig, check_parameters, parameters_of
 from schemas.features import HASHING
 from streams.api.names import not_enabled
 from streams.engines.retrieval.errors import FilterError
@@ -17,34 +23,48 @@ from streams.runtime.http.errors import invalid
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of a cluster."""
+    """The newest run of a cluster, and what the newest completed one found."""
 
     run_id: str
     job_id: str
     status: str
-    num_clusters: int
-    num_points: int
+    num_clusters: int | None
+    num_points: int | None
     created_at: datetime
 
 
+_OTHERWISE = {
+    "output_strategy": ("single",),
+    "effective_feature_method": ("mean",),
+    "enrich_source": (False,),
+    "face_cluster_merge": (),
+    "weight_learning_config": (),
+}
+"""Settings beside the contract's that change the result, and the values that do not."""
+
+
 def check_enabled(request: CreateClusterRequest) -> None:
-    """Refuse (403) a clustering nothing here would run as asked."""
+    """Refuse (403) a clustering nothing here would run as asked, and (422) filters that cannot be read."""
     config = request.vector_config
-    if request.source_cluster_ids is not None:
-        raise not_enabled("A cluster over other clusters", "collection_ids")
-    if config is None or request.cluster_type != "vector":
-        raise not_enabled("cluster_type 'attribute'", "cluster_type 'vector'")
-    if config.clustering_method not in PARAMETERS:
-        raise not_enabled(f"clustering_method {config.clustering_method!r}", ", ".join(PARAMETERS))
-    if len(config.feature_uris or ()) > 1:
-        raise not_enabled("Clustering over several features", "one feature")
-    if config.hierarchical or [step for step in config.preprocessing_steps or () if step not in ("none", None)]:
-        raise not_enabled("hierarchical clustering and preprocessing", "plain clustering")
+    if config is not None:
+        method = config.clustering_method
+        if (why := MISSING_METHODS.get(method)) is not None:
+            raise not_enabled(f"clustering_method {method!r}: {why}. It", ", ".join(METHODS))
+        if config.multi_feature_strategy == "independent":
+            raise not_enabled("multi_feature_strategy 'independent'", "one cluster per feature")
+        for name, harmless in _OTHERWISE.items():
+            if (value := (config.model_extra or {}).get(name)) is not None and value not in harmless:
+                raise not_enabled(f"vector_config.{name}", "enrich_source_collection, and means as centroids")
+    if request.source_cluster_ids is not None and request.cluster_type != "vector":
+        raise invalid("only vector clusters have centroids to cluster", "body", "source_cluster_ids")
     check_filters(request.filters, "filters")
-    if request.auto_execute_on_batch or request.enrich_source_collection or request.llm_labeling:
-        raise not_enabled(
-            "auto_execute_on_batch, enrich_source_collection and llm_labeling", "a trigger that runs the cluster"
-        )
+    check_labeling(request.llm_labeling)
+
+
+def check_labeling(llm_labeling: JsonObject | None) -> None:
+    """Refuse (403) labels by a language model."""
+    if llm_labeling and llm_labeling.get("enabled"):
+        raise not_enabled("llm_labeling", "labels and keywords from the clusters' own terms, without it")
 
 
 def check_filters(filters: JsonObject | None, *location: str) -> None:
@@ -68,21 +88,51 @@ def new_body(request: CreateClusterRequest, cluster_id: str, collection_ids: Seq
 def patched_body(body: JsonObject, request: PatchClusterRequest) -> JsonObject:
     """``body`` with what the request changes. Raises 403 for what nothing here would do, 422 for filters that
     cannot be read, and ``ValidationError`` for a parameter the method has not."""
-    kept = ("cluster_name", "description", "metadata", "filters")
-    for name in ("source_cluster_ids", "llm_labeling", "face_cluster_merge"):
-        if getattr(request, name):
-            raise not_enabled(name, ", ".join((*kept, "sample_size", "algorithm_params")))
+    kept = ("cluster_name", "description", "metadata", "filters", "source_cluster_ids")
+    if request.face_cluster_merge:
+        raise not_enabled("face_cluster_merge", ", ".join((*kept, "sample_size", "algorithm_params")))
+    check_labeling(request.llm_labeling)
     check_filters(request.filters, "filters")
     given = request.given()
     changed = {**body, **{name: given[name] for name in kept if name in given}}
-    config = {**body["vector_config"], **{k: given[k] for k in ("sample_size", "algorithm_params") if k in given}}
-    check_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")
-    changed["vector_config"] = VectorConfig.model_validate(config).filled()
+    settings = {name: given[name] for name in ("sample_size", "algorithm_params") if name in given}
+    if settings and body["cluster_type"] != "vector":
+        raise invalid("a cluster by attributes has no such setting", "body", next(iter(settings)))
+    if settings:
+        config = {**body["vector_config"], **settings}
+        check_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")
+        changed["vector_config"] = VectorConfig.model_validate(config).filled()
     return changed
+
+
+def run_config(request: ExecuteClusterRequest, stored: StoredDefinition) -> JsonObject:
+    """The ``action_config`` of one run. Raises 403 for what nothing here would do, 422 for what cannot work."""
+    body = stored.body
+    check_labeling(request.llm_labeling)
+    check_filters(request.filters, "filters")
+    mode = request.mode or ("composite" if body.get("source_cluster_ids") else "full")
+    if mode != "full" and body["cluster_type"] != "vector":
+        raise invalid(f"mode {mode} needs centroids, which a clustering by attributes has not", "body", "mode")
+    sources = request.source_execution_ids or ()
+    if mode == "composite" and len(sources) < 2 and not (not sources and body.get("source_cluster_ids")):
+        raise invalid("mode composite needs two or more runs", "body", "source_execution_ids")
+    kept = ("source_execution_ids", "filters", "sample_size", "output_collection_ids")
+    given = request.given()
+    return {
+        "cluster_id": stored.record.id,
+        "mode": mode,
+        "assignment_threshold": request.assignment_threshold,
+        **{name: given[name] for name in kept if given.get(name)},
+    }
 
 
 def execution_config(body: JsonObject) -> JsonObject:
     """What a cluster trigger of this cluster runs, as such a trigger shows it (contract 4.9)."""
+    if body["cluster_type"] == "attribute":
+        return {
+            "collection_ids": body["collection_ids"],
+            "config": {"algorithm": "attribute_based", **body["attribute_config"]},
+        }
     config = body["vector_config"]
     beside = ("feature_uri", "feature_uris", "sample_size", "normalize_features")
     return {
@@ -102,21 +152,22 @@ def _features(config: JsonObject) -> list[str]:
 def response(stored: StoredDefinition, run: LastRun | None) -> ClusterResponse:
     """A cluster as it is shown, with its newest run."""
     body = stored.body
-    config: JsonObject = body["vector_config"]
+    config: JsonObject | None = body.get("vector_config") if body["cluster_type"] == "vector" else None
+    attributes: JsonObject = body.get("attribute_config") or {}
     return ClusterResponse(
         cluster_id=stored.record.id,
         cluster_name=body["cluster_name"],
         description=body.get("description"),
         namespace_id=stored.record.namespace_id,
         input_collections=body["collection_ids"],
-        source_cluster_ids=None,
+        source_cluster_ids=body.get("source_cluster_ids"),
         cluster_type=body["cluster_type"],
-        feature_uris=_features(config),
-        multi_feature_strategy=config.get("multi_feature_strategy"),
-        clustered_attributes=None,
-        algorithm=config["clustering_method"],
-        algorithm_params=parameters_of(config),
-        sample_size=config.get("sample_size"),
+        feature_uris=None if config is None else _features(config),
+        multi_feature_strategy=None if config is None else config.get("multi_feature_strategy"),
+        clustered_attributes=None if config is not None else attributes.get("attributes"),
+        algorithm="attribute_based" if config is None else config["clustering_method"],
+        algorithm_params=None if config is None else parameters_of(config),
+        sample_size=None if config is None else config.get("sample_size"),
         filters=body.get("filters"),
         metadata=body.get("metadata") or {},
         num_clusters=None if run is None else run.num_clusters,
@@ -138,10 +189,10 @@ def patch_response(stored: StoredDefinition, run: LastRun | None) -> PatchCluste
         cluster_name=body["cluster_name"],
         description=body.get("description"),
         collection_ids=body["collection_ids"],
-        source_cluster_ids=None,
+        source_cluster_ids=body.get("source_cluster_ids"),
         cluster_type=body["cluster_type"],
-        vector_config=body["vector_config"],
-        attribute_config=None,
+        vector_config=body.get("vector_config"),
+        attribute_config=body.get("attribute_config"),
         filters=body.get("filters"),
         metadata=body.get("metadata") or {},
         num_clusters=None if run is None else run.num_clusters,

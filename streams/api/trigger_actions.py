@@ -22,6 +22,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "collection_id": "collection",
     "target_collection_id": "collection",
     "include_collections": "collection",
+    "output_collection_ids": "collection",
     "retriever_id": "retriever",
     "alert_id": "alert",
 }
@@ -29,10 +30,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
 
 def check_action(action_type: ActionType, config: JsonObject) -> None:
     """Refuse (403) what nothing here would do as asked, and (422) filters that cannot be read."""
-    if action_type == "cluster" and config["mode"] != "full":
-        raise not_enabled(f"mode {config['mode']!r}", "full")
-    if config.get("output_collection_ids"):
-        raise not_enabled("output_collection_ids", "reading the result from the cluster's executions")
     if config.get("include_buckets"):
         raise not_enabled("include_buckets", "include_collections; this server has no buckets")
     if config.get("notification_config"):

@@ -1,5 +1,7 @@
 """Runs of clusters: there from the moment a job is queued, so that one that waits or fails is told of too."""
 
+from collections.abc import Sequence
+
 from schemas.events.trigger import TriggerCommand
 from schemas.ids import derived_id
 from streams.runtime.database import Connection
@@ -16,18 +18,21 @@ def cluster_id_of(command: TriggerCommand) -> str:
     return str(command.action_config.get("cluster_id") or derived_id("clust_", command.trigger_id))
 
 
-async def open_run(connection: Connection, command: TriggerCommand) -> None:
-    """Write the run of a new job, in the caller's transaction."""
-    config = command.action_config
+async def open_runs(connection: Connection, commands: Sequence[TriggerCommand]) -> None:
+    """Write the runs of new jobs, in the caller's transaction; those of other actions are left out."""
+    opened = [command for command in commands if command.action_type == "cluster"]
+    if not opened:
+        return
     await connection.execute(
         "INSERT INTO cluster_runs (run_id, cluster_id, namespace_id, job_id, mode, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        " SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[])"
+        " ON CONFLICT DO NOTHING",
         (
-            run_id_of(command.job_id),
-            cluster_id_of(command),
-            command.namespace_id,
-            command.job_id,
-            str(config.get("mode") or "full"),
-            command.triggered_at,
+            [run_id_of(command.job_id) for command in opened],
+            [cluster_id_of(command) for command in opened],
+            [command.namespace_id for command in opened],
+            [command.job_id for command in opened],
+            [str(command.action_config.get("mode") or "full") for command in opened],
+            [command.triggered_at for command in opened],
         ),
     )

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS, Topic
 from streams.runtime import outbox
+from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
 from streams.runtime.jobs import CHANNEL
 
@@ -37,7 +38,8 @@ _FIRED = (
 
 
 async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand]) -> list[TriggerCommand]:
-    """Queue ``commands`` for the act station, each with its record; those that were not queued before."""
+    """Queue ``commands`` for the act station, each with its record; those that were not queued before. Their
+    triggers' state is for the caller to write, or for :func:`tell_triggers`."""
     if not commands:
         return []
     encoded = {command.job_id: command.encode() for command in commands}
@@ -49,7 +51,16 @@ async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand])
     fresh = [command for command in commands if command.job_id in inserted]
     if not fresh:
         return []
-    # Of several jobs of one trigger the last is its newest.
+    await open_runs(connection, fresh)
+    records = [(TRIGGER_COMMANDS, command.key, encoded[command.job_id]) for command in fresh]
+    records += [(TRIGGER_RESULTS, result.key, result.encode()) for result in pending if result.job_id in inserted]
+    await _enqueue(connection, records)
+    await notify(connection, CHANNEL)
+    return fresh
+
+
+async def tell_triggers(connection: Connection, fresh: Sequence[TriggerCommand]) -> None:
+    """Write into the state of each trigger which of these jobs is its newest: the last one."""
     newest = {command.trigger_id: command for command in fresh}
     await connection.execute(
         _FIRED,
@@ -59,11 +70,6 @@ async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand])
             [command.triggered_at for command in newest.values()],
         ),
     )
-    records = [(TRIGGER_COMMANDS, command.key, encoded[command.job_id]) for command in fresh]
-    records += [(TRIGGER_RESULTS, result.key, result.encode()) for result in pending if result.job_id in inserted]
-    await _enqueue(connection, records)
-    await notify(connection, CHANNEL)
-    return fresh
 
 
 async def record_skips(connection: Connection, skips: Sequence[tuple[TriggerCommand, TriggerResult]]) -> None:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from schemas.events.trigger import TriggerCommand
 from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
-from streams.runtime.cluster_runs import open_run
+from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
 from streams.runtime.outbox import enqueue
 
@@ -43,8 +43,8 @@ async def insert_job(
             None if baseline_snapshot is None else Jsonb(baseline_snapshot),
         ),
     )
-    if inserted.rowcount == 1 and command.action_type == "cluster":
-        await open_run(connection, command)
+    if inserted.rowcount == 1:
+        await open_runs(connection, [command])
     return inserted.rowcount == 1
 
 

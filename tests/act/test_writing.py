@@ -195,7 +195,7 @@ async def test_a_batch_is_run_again_over_fewer_documents(context: Context) -> No
 
 
 @pytest.mark.parametrize(
-    ("batch", "words"), [("job_none", "does not exist"), ("job_other", "is processing; only one that completed")]
+    ("batch", "words"), [("job_none", "does not exist"), ("job_other", "is processing; it can be run again when")]
 )
 async def test_a_batch_that_cannot_be_run_again(context: Context, batch: str, words: str) -> None:
     async with context.database.connection() as connection:

@@ -34,7 +34,7 @@ async def run(work: Work) -> Finish:
     body = await _definition(work)
     job, config = work.job, work.job.command.action_config
     mode = str(config.get("mode") or ("composite" if body.get("source_cluster_ids") else "full"))
-    plan = plan_of_cluster(body, config) if "execution_config" not in config else plan_of_execution(body)
+    plan = plan_of_cluster(body, config) if config.get("cluster_id") else plan_of_execution(body)
     this = Run(run_id_of(job.job_id), cluster_id_of(job.command), mode, body)
     enriching = bool(body.get("enrich_source_collection"))
     phase = work.part("clustering", (0.0, _CLUSTERED if enriching else 1.0))

@@ -49,7 +49,7 @@ async def group_documents(work: Work, run: Run, plan: AttributePlan) -> dict[str
         for group in groups
     ]
     async with work.step({"facts": facts}, 1.0, f"stored {len(groups):,} groups") as connection:
-        await store(connection, run.run_id, centroids, None, where, {})
+        await store(connection, run.run_id, run.mode, centroids, None, where, {})
         labels = [NOISE if number == NOISE else places[number] for number in numbers]
         await add_members(connection, run.run_id, found, labels)
     return facts

@@ -42,7 +42,7 @@ async def assign_documents(work: Work, run: Run, plan: Plan) -> dict[str, Any]:
             saved, 0.1, f"the {len(origin.centroids):,} clusters of {origin.run_id}"
         ) as connection:
             detail = {"source_execution_ids": [origin.run_id]}
-            await store(connection, run.run_id, origin.centroids, None, where, detail)
+            await store(connection, run.run_id, run.mode, origin.centroids, None, where, detail)
     facts = dict((work.checkpoint or {})["facts"])
     await give_the_rest(work, run, plan, selection, threshold=0.5 if threshold is None else float(threshold))
     return facts
@@ -87,7 +87,7 @@ async def compose_runs(work: Work, run: Run, plan: Plan) -> dict[str, Any]:
     detail = {"source_execution_ids": facts["source_execution_ids"], "composite_mapping": mapping}
     async with work.step({"facts": facts}, 1.0, f"stored {len(found.clusters):,} clusters") as connection:
         centroids = described(found, [centroid["num_members"] for _, _, centroid in flat])
-        await store(connection, run.run_id, centroids, found.metrics, {}, detail)
+        await store(connection, run.run_id, run.mode, centroids, found.metrics, {}, detail)
         await add_members_of(connection, run.run_id, taken)
     return facts
 

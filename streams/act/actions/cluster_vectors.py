@@ -67,7 +67,7 @@ async def cluster_documents(work: Work, run: Run, plan: Plan) -> dict[str, Any]:
         words = f"stored {len(found.clusters):,} clusters of {found.points:,} documents"
         async with work.step(saved, _FITTED if rest else 1.0, words) as connection:
             detail = {"fitted_points": found.points, "sampled": rest}
-            await store(connection, run.run_id, list(_centroids(found)), found.metrics, where, detail)
+            await store(connection, run.run_id, run.mode, list(_centroids(found)), found.metrics, where, detail)
             await add_members(
                 connection, run.run_id, documents.names, found.labels.tolist(), found.distances.tolist()
             )

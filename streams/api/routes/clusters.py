@@ -1,71 +1,81 @@
 """``/v1/clusters`` (contract 2.5): definitions with their newest run."""
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request, Response
-from psycopg.rows import class_row
 from pydantic import ValidationError
 
 from schemas.api.base import first_problem
 from schemas.api.cluster import (
+    CanceledRunResponse,
     ClusterResponse,
     CreateClusterRequest,
+    ExecuteClusterRequest,
     ListClustersResponse,
     PatchClusterRequest,
     PatchClusterResponse,
 )
 from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
+from schemas.api.task import TaskResponse
 from schemas.ids import new_id
-from streams.api.clusters import LastRun, check_enabled, new_body, patch_response, patched_body, response
+from streams.api.cluster_runs import add_auto_trigger, newest_runs, open_jobs, queue_run, run_of
+from streams.api.clusters import check_enabled, new_body, patch_response, patched_body, response, run_config
 from streams.api.listing import list_page, page_of
 from streams.api.store import change, require, require_name, save
+from streams.api.trigger_actions import resolve_action
+from streams.api.trigger_store import set_status
 from streams.runtime.database import Connection
-from streams.runtime.definitions import delete_definition
+from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.job_end import cancel_job
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=JsonRoute)
-
-
-async def _runs(connection: Connection, cluster_ids: Sequence[str]) -> dict[str, LastRun]:
-    """The newest run of each cluster that ever ran."""
-    async with connection.cursor() as cursor:
-        await cursor.execute(
-            "SELECT DISTINCT ON (cluster_id) cluster_id, run_id FROM cluster_runs WHERE cluster_id = ANY(%s)"
-            " ORDER BY cluster_id, created_at DESC",
-            (list(cluster_ids),),
-        )
-        newest = {run_id: cluster_id for cluster_id, run_id in await cursor.fetchall()}
-    async with connection.cursor(row_factory=class_row(LastRun)) as rows:
-        await rows.execute(
-            "SELECT run_id, job_id, status, num_clusters, num_points, created_at FROM cluster_runs"
-            " WHERE run_id = ANY(%s)",
-            (list(newest),),
-        )
-        return {newest[run.run_id]: run for run in await rows.fetchall()}
 
 
 @router.post("")
 async def create_cluster(
     body: CreateClusterRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> ClusterResponse:
-    """Create a cluster; it runs when a trigger fires."""
+    """Create a cluster; it runs when a trigger fires, or when it is executed."""
     namespace_id = access.namespace_id
     check_enabled(body)
     async with change(context, answer) as connection:
         if body.cluster_name is not None:
             await require_name(connection, "cluster", namespace_id, body.cluster_name, "cluster_name")
-        found = [
-            (await require(connection, "collection", namespace_id, item)).record.id
-            for item in body.collection_ids or ()
-        ]
+        collection_ids, source_ids = await _inputs(connection, namespace_id, body)
         cluster_id = new_id("cluster")
-        fields = new_body(body, cluster_id, list(dict.fromkeys(found)))
+        fields = new_body(body, cluster_id, collection_ids)
+        if source_ids:
+            fields["source_cluster_ids"] = source_ids
+        if body.auto_execute_on_batch:
+            fields["auto_trigger_id"] = await add_auto_trigger(
+                connection, access, cluster_id, body, collection_ids, context.clock()
+            )
         stored = await save(connection, "cluster", namespace_id, cluster_id, fields["cluster_name"], fields)
     return response(stored, None)
+
+
+async def _inputs(
+    connection: Connection, namespace_id: str, body: CreateClusterRequest
+) -> tuple[list[str], list[str]]:
+    """Ids of the collections to cluster and of the source clusters; without collections theirs are taken."""
+    sources = [await _source(connection, namespace_id, item) for item in body.source_cluster_ids or ()]
+    collections = [
+        (await require(connection, "collection", namespace_id, item)).record.id
+        for item in body.collection_ids or ()
+    ]
+    if not collections:
+        collections = [item for source in sources for item in source.body["collection_ids"]]
+    return list(dict.fromkeys(collections)), list(dict.fromkeys(source.record.id for source in sources))
+
+
+async def _source(connection: Connection, namespace_id: str, identifier: str) -> StoredDefinition:
+    source = await require(connection, "cluster", namespace_id, identifier)
+    if source.body["cluster_type"] != "vector":
+        raise invalid(f"{identifier} clusters attributes and has no centroids", "body", "source_cluster_ids")
+    return source
 
 
 @router.get("/{cluster_identifier}")
@@ -73,7 +83,7 @@ async def get_cluster(cluster_identifier: str, access: AccessDep, context: Conte
     """A cluster by id or name."""
     async with context.database.connection() as connection:
         stored = await require(connection, "cluster", access.namespace_id, cluster_identifier)
-        runs = await _runs(connection, [stored.record.id])
+        runs = await newest_runs(connection, [stored.record.id])
     return response(stored, runs.get(stored.record.id))
 
 
@@ -87,6 +97,9 @@ async def patch_cluster(
         stored = await require(connection, "cluster", namespace_id, cluster_identifier)
         if body.cluster_name is not None and body.cluster_name != stored.body["cluster_name"]:
             await require_name(connection, "cluster", namespace_id, body.cluster_name, "cluster_name")
+        if body.source_cluster_ids is not None:
+            sources = [await _source(connection, namespace_id, item) for item in body.source_cluster_ids]
+            body.source_cluster_ids = list(dict.fromkeys(source.record.id for source in sources))
         try:
             changed = patched_body(stored.body, body)
         except ValidationError as error:
@@ -94,7 +107,7 @@ async def patch_cluster(
             raise invalid(message, "body", *where) from error
         cluster_id = stored.record.id
         stored = await save(connection, "cluster", namespace_id, cluster_id, changed["cluster_name"], changed)
-        runs = await _runs(connection, [cluster_id])
+        runs = await newest_runs(connection, [cluster_id])
     return patch_response(stored, runs.get(cluster_id))
 
 
@@ -106,11 +119,17 @@ async def delete_cluster(
     answer: Response,
     cascade_output_collections: bool = False,
 ) -> DeletedResponse:
-    """Delete a cluster and its runs. Output collections are never made, so there is nothing to cascade to."""
+    """Delete a cluster, its runs and the trigger it made for itself. Runs that wait or go on are canceled. No
+    collections are made for its results, so there is nothing to cascade to."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "cluster", namespace_id, cluster_id)
         await delete_definition(connection, "cluster", namespace_id, stored.record.id)
+        if (trigger_id := stored.body.get("auto_trigger_id")) is not None:
+            trigger = await require(connection, "trigger", namespace_id, trigger_id, by_id=True)
+            await set_status(connection, trigger, "disabled", context.clock())
+        for job_id in await open_jobs(connection, stored.record.id):
+            await cancel_job(connection, job_id, context.clock(), "its cluster was deleted")
         await connection.execute(
             "DELETE FROM cluster_runs WHERE namespace_id = %s AND cluster_id = %s",
             (namespace_id, stored.record.id),
@@ -118,12 +137,48 @@ async def delete_cluster(
     return DeletedResponse()
 
 
+@router.post("/{cluster_id}/execute")
+async def execute_cluster(
+    cluster_id: str,
+    access: AccessDep,
+    context: ContextDep,
+    answer: Response,
+    body: ExecuteClusterRequest | None = None,
+) -> TaskResponse:
+    """Run a cluster now. The task, and the execution it names, tell how far it is and what came of it."""
+    async with change(context, answer) as connection:
+        stored = await require(connection, "cluster", access.namespace_id, cluster_id)
+        config = run_config(body or ExecuteClusterRequest(), stored)
+        config, _ = await resolve_action(connection, access.namespace_id, "cluster", config)
+        return await queue_run(connection, access.namespace_id, stored.record.id, config, context.clock())
+
+
+@router.post("/{cluster_id}/executions/{run_id}/cancel")
+async def cancel_execution(
+    cluster_id: str, run_id: str, access: AccessDep, context: ContextDep
+) -> CanceledRunResponse:
+    """Cancel a run that waits or goes on. Idempotent: one that has ended is left as it is, and told so."""
+    async with context.database.transaction() as connection:
+        stored = await require(connection, "cluster", access.namespace_id, cluster_id)
+        if (found := await run_of(connection, stored.record.id, run_id)) is None:
+            raise not_found("cluster execution", run_id)
+        job_id, status = found
+        canceled = await cancel_job(connection, job_id, context.clock(), "canceled on request")
+    return CanceledRunResponse(
+        run_id=run_id,
+        cluster_id=stored.record.id,
+        task_id=job_id,
+        status="canceled" if canceled else status,
+        canceled=canceled,
+    )
+
+
 async def _list(
     request: Request, access: AccessDep, context: ContextDep, page: PageRequest, body: ListRequest
 ) -> ListClustersResponse:
     async with context.database.transaction(snapshot=True) as connection:
         found = await list_page(connection, "cluster", access.namespace_id, page_of(request, page, body), body)
-        runs = await _runs(connection, [item.record.id for item in found.results])
+        runs = await newest_runs(connection, [item.record.id for item in found.results])
     return ListClustersResponse(
         results=[response(item, runs.get(item.record.id)) for item in found.results],
         pagination=found.pagination,

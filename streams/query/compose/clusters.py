@@ -5,25 +5,33 @@ from typing import Any
 from schemas.times import format_instant
 from streams.query.compose.rows import ClusterRun
 
+_WITHIN = ("centroid_vector", "radius")
+
 
 def result(run: ClusterRun, *, include_vectors: bool) -> dict[str, Any]:
-    """One run. Centroid vectors are left out unless asked for."""
+    """One run. Centroid vectors are left out unless asked for; before it completed there are no results."""
+    completed = run.status == "completed"
+    hidden = _WITHIN[1:] if include_vectors else _WITHIN
     return {
         "run_id": run.run_id,
         "cluster_id": run.cluster_id,
         "status": run.status,
-        "num_clusters": run.num_clusters,
-        "num_points": run.num_points,
-        "metrics": run.metrics,
+        "num_clusters": run.num_clusters if completed else 0,
+        "num_points": run.num_points if completed else 0,
+        "metrics": run.metrics if completed else None,
         "centroids": [
-            centroid
-            if include_vectors
-            else {name: value for name, value in centroid.items() if name != "centroid_vector"}
-            for centroid in run.centroids
-        ],
+            {name: value for name, value in centroid.items() if name not in hidden} for centroid in run.centroids
+        ]
+        if completed
+        else None,
         "created_at": format_instant(run.created_at),
         "completed_at": None if run.completed_at is None else format_instant(run.completed_at),
-        "error_message": run.error,
+        "error_message": run.error if run.status == "failed" else None,
+        "mode": run.mode,
+        **run.detail,
+        "task_id": run.job_id,
+        "progress": run.progress,
+        "progress_message": run.progress_message,
     }
 
 
@@ -42,6 +50,7 @@ def groups(run: ClusterRun) -> dict[str, Any]:
                 "summary": item.get("summary"),
                 "keywords": item.get("keywords"),
                 "member_count": int(item["num_members"]),
+                "parent_cluster_id": item.get("parent_cluster_id"),
             }
             for item in ordered
         ],

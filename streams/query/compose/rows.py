@@ -123,3 +123,9 @@ class ClusterRun:
     created_at: datetime
     completed_at: datetime | None
     error: str | None
+    mode: str
+    detail: dict[str, Any]
+    """How it was made, in the contract's words: its sources, what was sampled."""
+    job_id: str
+    progress: float
+    progress_message: str

@@ -8,8 +8,11 @@ from streams.query.compose.rows import ClusterRun
 from streams.runtime.database import Connection, fetch_value
 
 _SELECT = (
-    "SELECT r.run_id, r.cluster_id, r.status, r.num_clusters, r.num_points, r.metrics, r.centroids, r.created_at,"
-    " r.completed_at, j.error FROM cluster_runs r LEFT JOIN jobs j ON j.job_id = r.job_id"
+    "SELECT r.run_id, r.cluster_id, coalesce(j.status, r.status) AS status, r.num_clusters, r.num_points,"
+    " r.metrics, r.centroids, r.created_at, coalesce(r.completed_at, j.finished_at) AS completed_at, j.error,"
+    " r.mode, r.detail, r.job_id, coalesce(j.progress, 1) AS progress,"
+    " coalesce(j.progress_message, '') AS progress_message"
+    " FROM cluster_runs r LEFT JOIN jobs j ON j.job_id = r.job_id"
     " WHERE r.namespace_id = %(namespace)s AND r.cluster_id = %(cluster)s"
 )
 
@@ -61,3 +64,25 @@ async def count(connection: Connection, namespace_id: str, cluster_id: str) -> i
             (namespace_id, cluster_id),
         )
     )
+
+
+async def has_runs(connection: Connection, namespace_id: str, cluster_id: str) -> bool:
+    """Whether there are runs under an id: those of a trigger with a configuration of its own have one that is no
+    cluster's."""
+    return bool(
+        await fetch_value(
+            connection,
+            "SELECT EXISTS (SELECT FROM cluster_runs WHERE namespace_id = %s AND cluster_id = %s)",
+            (namespace_id, cluster_id),
+        )
+    )
+
+
+async def newest_completed(connection: Connection, namespace_id: str, cluster_id: str) -> ClusterRun | None:
+    """The newest run that completed."""
+    async with connection.cursor(row_factory=class_row(ClusterRun)) as cursor:
+        await cursor.execute(
+            f"{_SELECT} AND r.status = 'completed' ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1".encode(),
+            {"namespace": namespace_id, "cluster": cluster_id},
+        )
+        return await cursor.fetchone()

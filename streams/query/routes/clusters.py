@@ -37,7 +37,7 @@ async def one(
 ) -> Response:
     """One run of a cluster."""
     async with context.database.transaction(snapshot=True) as connection:
-        cluster = (await known(connection, "cluster", access.namespace_id, cluster_identifier)).record.id
+        cluster = await _cluster(connection, access.namespace_id, cluster_identifier)
         run = await clusters.run(connection, access.namespace_id, cluster, run_id)
         if run is None:
             raise not_found("cluster execution", run_id)
@@ -57,7 +57,7 @@ async def list_runs(
     refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, status=asked.status)
     before = _parse_cursor(page.cursor)
     async with context.database.transaction(snapshot=True) as connection:
-        cluster = (await known(connection, "cluster", access.namespace_id, cluster_identifier)).record.id
+        cluster = await _cluster(connection, access.namespace_id, cluster_identifier)
         runs = await clusters.newest(
             connection,
             access.namespace_id,
@@ -81,22 +81,36 @@ async def list_runs(
 
 
 async def groups(cluster_identifier: str, access: AccessDep, context: ContextDep) -> Response:
-    """The groups of the newest run of a cluster."""
+    """The groups of the newest completed run of a cluster."""
     async with context.database.transaction(snapshot=True) as connection:
-        run = await _newest(connection, access.namespace_id, cluster_identifier)
+        cluster = await _cluster(connection, access.namespace_id, cluster_identifier)
+        run = await clusters.newest_completed(connection, access.namespace_id, cluster)
+        if run is None:
+            raise _never_run(cluster)
         return await answer(connection, compose.groups(run))
 
 
 async def _newest(connection: Connection, namespace_id: str, identifier: str) -> ClusterRun:
-    cluster = (await known(connection, "cluster", namespace_id, identifier)).record.id
+    cluster = await _cluster(connection, namespace_id, identifier)
     runs = await clusters.newest(connection, namespace_id, cluster, limit=1)
     if not runs:
-        raise ApiError(
-            404,
-            f"Cluster has not been executed yet: {cluster}",
-            details={"resource": "cluster_execution", "id": cluster},
-        )
+        raise _never_run(cluster)
     return runs[0]
+
+
+async def _cluster(connection: Connection, namespace_id: str, identifier: str) -> str:
+    """The id of a cluster, or of the runs of a trigger with a configuration of its own."""
+    if await clusters.has_runs(connection, namespace_id, identifier):
+        return identifier
+    return (await known(connection, "cluster", namespace_id, identifier)).record.id
+
+
+def _never_run(cluster: str) -> ApiError:
+    return ApiError(
+        404,
+        f"Cluster has not been executed yet: {cluster}",
+        details={"resource": "cluster_execution", "id": cluster},
+    )
 
 
 def _parse_cursor(values: tuple[Any, ...] | None) -> tuple[datetime, str] | None:
