@@ -22,6 +22,7 @@ from schemas.events.alert_result import AlertHit, AlertResultRecord
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.ids import ExecutionHasher, execution_id
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
+from streams.engines.retrieval.execution.found import found_rows, run_record
 from streams.engines.retrieval.execution.look_up import LookUp
 from streams.engines.retrieval.execution.seed import seed_of
 from streams.engines.retrieval.execution.tail import tail_rows
@@ -29,7 +30,6 @@ from streams.engines.retrieval.execution.verdict import decide
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.match.alerts import Standing, StandingAlert
 from streams.match.arrivals import Arrival
-from streams.match.found import found_rows, run_record
 from streams.match.matching import Undecided
 from streams.match.references import References
 from streams.match.results import Checked, record_of

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from streams.act.actions import batch_rerun, cluster, collection_trigger, retriever_execution, taxonomy_enrichment
+from streams.act.actions import (
+    alert_evaluation,
+    batch_rerun,
+    cluster,
+    collection_trigger,
+    retriever_execution,
+    taxonomy_enrichment,
+)
 from streams.act.actions.action import Action
 from streams.act.failures import ActionError
 
 _FIRST: Final[Mapping[str, Action]] = {
+    "alert_evaluation": alert_evaluation.run,
     "cluster": cluster.run,
     "collection_trigger": collection_trigger.run,
     "retriever_execution": retriever_execution.run,
