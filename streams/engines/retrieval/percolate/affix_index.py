@@ -20,9 +20,6 @@ class AffixIndex:
         self._groups: dict[str, dict[int, dict[str, Numbers]]] = {}
         self._everywhere: Numbers = ()
 
-    def __bool__(self) -> bool:
-        return bool(self._groups or self._everywhere)
-
     def add(self, affix: str, number: int) -> None:
         """Let the requirement ``number`` hold for strings with this beginning, or end."""
         if not affix:

@@ -1,5 +1,6 @@
 """What a value of a field meets, as a unit that is found once and used for every document with the value."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ class Cell:
 
     __slots__ = ("candidates", "numbers", "places", "prepared")
 
-    def __init__(self, numbers: Integers) -> None:
+    def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = numbers
         self.prepared = False
         self.candidates: Integers = NOTHING
@@ -23,5 +24,5 @@ class Cell:
         """Where the requirements are marked in the table of what documents meet."""
 
 
-EMPTY: Final = Cell(NOTHING)
+EMPTY: Final = Cell(())
 EMPTY.prepared = True

@@ -9,7 +9,7 @@ come together are read from memory together, where the arrays are larger than an
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
@@ -124,8 +124,9 @@ class Conjunctions:
     def prepare(self, cells: Sequence[Cell]) -> None:
         """Look up what the requirements of cells lead to: the candidates found through them, and the places to
         mark in the table."""
-        numbers = np.concatenate([cell.numbers for cell in cells])
-        ends = np.cumsum([len(cell.numbers) for cell in cells])
+        met = [cell.numbers for cell in cells]
+        ends = np.cumsum(list(map(len, met)))
+        numbers = np.fromiter(chain.from_iterable(met), dtype=np.int32, count=int(ends[-1]))
         positions, candidates = self._found_by.gather(numbers)
         places = self._places[np.minimum(numbers, len(self._places) - 1)]
         marked = np.flatnonzero(places >= 0)
@@ -133,7 +134,10 @@ class Conjunctions:
         found = [0, *np.searchsorted(positions, ends).tolist()]
         marks = [0, *np.searchsorted(marked, ends).tolist()]
         for cell, (first, last), (begin, end) in zip(cells, pairwise(found), pairwise(marks), strict=True):
-            cell.candidates, cell.places = candidates[first:last], places[begin:end]
+            if first < last:
+                cell.candidates = candidates[first:last]
+            if begin < end:
+                cell.places = places[begin:end]
             cell.prepared = True
 
     def holding(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[Integers, Integers]:

@@ -20,6 +20,14 @@ class EqualityIndex:
         keys = self._exact if case_sensitive else self._folded
         keys[key] = (*keys.get(key, ()), number)
 
+    def find_exact(self, text: str, found: list[int]) -> None:
+        """Append the requirements that hold for a string in its case."""
+        found += self._exact.get(text, ())
+
+    def find_folded(self, folded: str, found: list[int]) -> None:
+        """Append the requirements that hold for a string in any case, given in lower case."""
+        found += self._folded.get(folded, ())
+
     def find(self, value: Any, found: list[int]) -> None:
         """Append the requirements that hold for a whole value."""
         if self._exact:

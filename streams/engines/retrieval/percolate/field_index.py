@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-import numpy as np
-
 from streams.engines.retrieval.filters.nodes import Condition
 from streams.engines.retrieval.filters.paths import Path
-from streams.engines.retrieval.filters.values import OrderKind, fold, scalars
+from streams.engines.retrieval.filters.values import OrderKind, lower, scalars
 from streams.engines.retrieval.percolate.affix_index import AffixIndex
 from streams.engines.retrieval.percolate.cell import EMPTY, Cell
 from streams.engines.retrieval.percolate.composite_index import CompositeIndex
@@ -45,6 +43,8 @@ class FieldIndex:
         self._present: list[int] = []
         self._finders: list[Callable[[str, list[int]], None]] = []
         """What has to be asked about a string."""
+        self._folded_finders: list[Callable[[str, list[int]], None]] = []
+        """Among it what has to be asked about its lower case."""
         self._equality = EqualityIndex()
         self._members = EqualityIndex()
         self._exact_affixes = (AffixIndex(False), AffixIndex(True))
@@ -95,7 +95,11 @@ class FieldIndex:
         for remembered in (self.strings, self._scalars, self._lists, self._several, self._alike):
             remembered.clear()
 
-    def _find_by(self, finder: Callable[[str, list[int]], None]) -> None:
+    def _find_by(self, finder: Callable[[str, list[int]], None], folded: bool = False) -> None:
+        if folded:
+            if finder not in self._folded_finders:
+                self._folded_finders.append(finder)
+            finder = self._find_folded
         if finder not in self._finders:
             self._finders.append(finder)
 
@@ -106,7 +110,9 @@ class FieldIndex:
             case "eq" | "in":
                 for key in operand if condition.operator == "in" else (operand,):
                     self._equality.add(key, sensitive, number)
-                self._find_by(self._equality.find)
+                self._find_by(
+                    self._equality.find_exact if sensitive else self._equality.find_folded, not sensitive
+                )
             case "contains":
                 # Within an array it asks for an element, within a string for a part of it.
                 self._members.add(operand, sensitive, number)
@@ -117,8 +123,9 @@ class FieldIndex:
                 self._add_part(operand, False, number)
             case "starts_with" | "ends_with":
                 ends = condition.operator == "ends_with"
-                (self._exact_affixes if sensitive else self._folded_affixes)[ends].add(operand, number)
-                self._find_by(self._exact_affixes[ends].find if sensitive else self._find_folded)
+                affixes = (self._exact_affixes if sensitive else self._folded_affixes)[ends]
+                affixes.add(operand, number)
+                self._find_by(affixes.find, not sensitive)
             case "regex":
                 self._patterns.add(condition, number)
                 self._find_by(self._patterns.find)
@@ -135,20 +142,14 @@ class FieldIndex:
                 self._others.append((condition, number))
 
     def _add_part(self, part: str, case_sensitive: bool, number: int) -> None:
-        if case_sensitive:
-            self._exact_parts.add(part, number)
-            self._find_by(self._exact_parts.find)
-        else:
-            self._folded_parts.add(part, number)
-            self._find_by(self._find_folded)
+        parts = self._exact_parts if case_sensitive else self._folded_parts
+        parts.add(part, number)
+        self._find_by(parts.find, not case_sensitive)
 
     def _find_folded(self, text: str, found: list[int]) -> None:
-        folded = str(fold(text))
-        for index in self._folded_affixes:
-            if index:
-                index.find(folded, found)
-        if self._folded_parts:
-            self._folded_parts.find(folded, found)
+        folded = lower(text)
+        for finder in self._folded_finders:
+            finder(folded, found)
 
     def one(self, value: Any) -> Cell:
         """What a field with one value meets."""
@@ -241,11 +242,11 @@ class FieldIndex:
     def _cell(self, found: list[int]) -> Cell:
         self._remembers = True
         if len(found) > _SHORT:
-            return Cell(np.array(found, dtype=np.int32))
+            return Cell(found)
         short = tuple(found)
         alike = self._alike.get(short)
         if alike is None:
-            alike = _remember(self._alike, short, Cell(np.array(short, dtype=np.int32)) if short else EMPTY)
+            alike = _remember(self._alike, short, Cell(short) if short else EMPTY)
         return alike
 
 

@@ -25,9 +25,6 @@ class PatternIndex:
         self._anywhere: list[tuple[int, int]] = []
         """The least length of text, and the place, of those without such a part."""
 
-    def __bool__(self) -> bool:
-        return bool(self._conditions)
-
     def add(self, condition: Condition, number: int) -> None:
         """Let the requirement ``number`` hold for strings in which the condition's pattern is found."""
         assert isinstance(condition.operand, str)

@@ -52,9 +52,6 @@ class RangeIndex:
             held = self._bounds[key] = _Bounds(*key)
         held.pairs.append((bound, number))
 
-    def __bool__(self) -> bool:
-        return bool(self._bounds)
-
     def find(self, values: Iterable[Any], found: list[int]) -> None:
         """Append the requirements that hold for any of some scalars; one may come twice."""
         for value in values:

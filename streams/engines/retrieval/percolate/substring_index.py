@@ -60,9 +60,6 @@ class SubstringIndex:
         left, right = len(self._tiers[-2].patterns), len(self._tiers[-1].patterns)
         return left < _SMALLEST or left < _FANOUT * right
 
-    def __bool__(self) -> bool:
-        return bool(self._tiers or self._everywhere)
-
     def find(self, text: str, found: list[int]) -> None:
         """Append the requirements that hold for a text, folded or not as its parts are."""
         found += self._everywhere

@@ -14,9 +14,6 @@ class TextIndex:
         self._phrases: TokenIndex | None = None
         self._stems: dict[str, int] = {}
 
-    def __bool__(self) -> bool:
-        return self._phrases is not None or self.stemmed
-
     @property
     def stemmed(self) -> bool:
         """Whether any requirement asks for a stem."""

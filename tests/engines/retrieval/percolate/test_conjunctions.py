@@ -16,7 +16,7 @@ literals = st.lists(
 
 
 def found(index: Conjunctions, documents: list[list[int]]) -> set[tuple[int, int]]:
-    cells = [Cell(np.array(met, dtype=np.int32)) for met in documents]
+    cells = [Cell(met) for met in documents]
     index.prepare(cells)
     where, owners = index.holding(cells, np.arange(len(cells), dtype=np.int32), len(cells))
     return set(zip(where.tolist(), owners.tolist(), strict=True))
