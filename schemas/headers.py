@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from schemas.errors import DecodeError
 
 Headers = Iterable[tuple[str, bytes]]
@@ -23,7 +25,10 @@ LATE: Final = "x-late"
 the order of the source that says so, so every replay of the source says the same, however fast it is."""
 SOURCE_POSITION: Final = "x-source-position"
 """On ``references``: ``partition:offset`` of the record of ``documents`` this version of the document is from.
-On ``documents``: of the version that this write was made from; where another write came in between, it is void."""
+On ``documents``: of the version that this write was made from. Where another write of the document came in
+between, only what :data:`CHANGED` names is taken from it."""
+CHANGED: Final = "x-changed"
+"""Beside :data:`SOURCE_POSITION` on ``documents``: a JSON list of the root fields that the write changed."""
 PRODUCER: Final = "x-producer"
 """A name of the producer, for whoever reads its dead letters; optional."""
 
@@ -90,6 +95,24 @@ def with_cause(causes: tuple[str, ...], own: str) -> tuple[str, ...]:
             " or narrow its filters"
         )
     return (*causes, own)
+
+
+def parse_changed(text: str | None) -> tuple[str, ...]:
+    """The fields a write changed. Raises :class:`DecodeError`."""
+    if text is None:
+        return ()
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"header {CHANGED} is not JSON") from error
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise DecodeError(f"header {CHANGED} must be a list of field names")
+    return tuple(raw)
+
+
+def format_changed(names: Iterable[str]) -> str:
+    """The value of the header, as :func:`parse_changed` reads it."""
+    return orjson.dumps(list(names)).decode()
 
 
 def format_causes(causes: Iterable[str]) -> str:

@@ -32,6 +32,8 @@ class Made:
     event: DocumentEvent | None = None
     made_from: SourcePosition | None = None
     """The version it was made from, where it replaces that very document."""
+    changed: tuple[str, ...] = ()
+    """Root fields that differ from that version."""
     matched: bool = True
     problem: str | None = None
 
@@ -134,7 +136,7 @@ def _counted(done: Done, found: Sequence[Found], made: Sequence[Made], job_id: s
         if problem is None and what.event is not None:
             event_id = derived_id("evt_", job_id, one.event.collection_id, one.event.document_id)
             try:
-                writes.append(write_of(replace(what.event, event_id=event_id), what.made_from))
+                writes.append(write_of(replace(what.event, event_id=event_id), what.made_from, what.changed))
             except DocumentTooLargeError as error:
                 problem = str(error)
         if problem is not None:

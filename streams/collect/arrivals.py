@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.events.document import DocumentEvent, decode_document_event
-from schemas.headers import CAUSED_BY, LATE, WATERMARK, Headers, header, parse_causes
+from schemas.headers import (
+    CAUSED_BY,
+    CHANGED,
+    LATE,
+    SOURCE_POSITION,
+    WATERMARK,
+    Headers,
+    SourcePosition,
+    header,
+    parse_causes,
+    parse_changed,
+)
 from schemas.times import from_millis, parse_instant
 
 Collection = tuple[str, str]
@@ -33,6 +44,10 @@ class Arrival:
     """The instant of the ``x-late`` header."""
     causes: tuple[str, ...] = ()
     """Ids of the alerts and triggers whose effect this write is."""
+    made_from: SourcePosition | None = None
+    """The version of the document that this write was made from."""
+    changed: tuple[str, ...] = ()
+    """Beside ``made_from``: the root fields that differ from that version."""
 
     @property
     def collection(self) -> Collection:
@@ -69,7 +84,14 @@ def read_arrival(
         watermark=_instant(headers, WATERMARK),
         late_at=_instant(headers, LATE),
         causes=parse_causes(header(headers, CAUSED_BY)),
+        made_from=_made_from(headers),
+        changed=parse_changed(header(headers, CHANGED)),
     )
+
+
+def _made_from(headers: Headers) -> SourcePosition | None:
+    text = header(headers, SOURCE_POSITION)
+    return None if text is None else SourcePosition.parse(text)
 
 
 def _instant(headers: Headers, name: str) -> datetime | None:

@@ -2,6 +2,8 @@
 
 - The last write per document wins; a deletion removes it. A first write is an addition, a write to a document
   that exists an update, a deletion of one that does not exist is nothing.
+- A write that was made from a version of its document (an enrichment) and that another write has overtaken changes
+  only the fields it is about; where the document is gone, or it is about none, it is nothing.
 - An event whose event id was seen within the window is a duplicate: counted as such and otherwise ignored.
 - A document that occurred before what its source had come to (its ``x-late`` header, else its partition's
   watermark) is late: counted, kept, and measured at the instant it was late for, so that it re-opens no window
@@ -21,6 +23,7 @@ from typing import Literal
 
 from schemas.events.document import DELETED, UPSERTED, WATERMARK
 from streams.collect.arrivals import Arrival, Collection, EventKey, Key, Scope
+from streams.collect.overtaking import Standing, settle
 
 AHEAD = timedelta(days=1)
 """How far beyond its append time a record is believed about event time: clocks and zones differ, by no more."""
@@ -73,6 +76,8 @@ class Known:
     seen: Mapping[EventKey, datetime] = field(default_factory=dict)
     """Event ids seen and the append time they are remembered by."""
     watermarks: Mapping[Scope, datetime | None] = field(default_factory=dict)
+    standing: Mapping[Key, Standing] = field(default_factory=dict)
+    """Documents that writes of the batch were made from, as they stood before it."""
 
 
 @dataclass(slots=True)
@@ -184,6 +189,11 @@ def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally, measure
         created = None if held is None else held.created_at
     else:
         created = known.created.get(key)
+    if arrival.made_from is not None:
+        settled = settle(arrival, _standing(folded, known, key))
+        if settled is None:
+            return
+        arrival = settled
     if arrival.event.type == DELETED:
         if created is not None:
             tally.deleted += 1
@@ -197,3 +207,10 @@ def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally, measure
         tally.updated += 1
         folded.documents[key] = Version(arrival, created, measured_at)
         folded.changes.append(Change("documents_updated", arrival, measured_at))
+
+
+def _standing(folded: Folded, known: Known, key: Key) -> Standing | None:
+    if key not in folded.documents:
+        return known.standing.get(key)
+    held = folded.documents[key]
+    return None if held is None else Standing.of(held.arrival)

@@ -6,7 +6,7 @@ of its instant, and a deletion takes nothing away. Each series is kept at severa
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -84,13 +84,24 @@ class Filled(NamedTuple):
 Cells = dict[Cell, Filled]
 
 
-def arrived(changes: Iterable[Change], collection: CollectionKey) -> list[Change]:
-    """The additions and updates of one collection."""
+def arrived(
+    changes: Iterable[Change], collection: CollectionKey, conditional: Collection[str] = ()
+) -> list[Change]:
+    """The additions and updates of one collection that are arrivals. What the system itself writes over a document
+    that is there (an enrichment) is none; nor is what one of the ``conditional`` triggers that measure the
+    collection has caused, or a check would see its own effect and fire on it (design section 3, Loops)."""
     return [
         change
         for change in changes
-        if change.kind != "documents_deleted" and change.arrival.collection == collection
+        if change.kind != "documents_deleted"
+        and change.arrival.collection == collection
+        and not (change.arrival.causes and _own(change, conditional))
     ]
+
+
+def _own(change: Change, conditional: Collection[str]) -> bool:
+    """Whether a write with causes measures nothing."""
+    return change.kind == "documents_updated" or any(cause in conditional for cause in change.arrival.causes)
 
 
 def place(change: Change) -> Place:

@@ -18,7 +18,7 @@ from schemas.errors import DecodeError
 from schemas.events.document import WATERMARK
 from schemas.topics import DOCUMENTS, Topic
 from streams.collect import sketches, store
-from streams.collect.arrivals import Arrival, EventKey, interleave, read_arrival
+from streams.collect.arrivals import Arrival, Collection, EventKey, interleave, read_arrival
 from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
@@ -31,6 +31,7 @@ from streams.collect.sketching import (
     place,
     vector_cells,
 )
+from streams.collect.standing import standing
 from streams.collect.watching import Watched, watch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.runtime import metrics
@@ -179,6 +180,9 @@ class Collect:
             created=await store.created_at(connection, {arrival.key for arrival in arrivals}),
             seen=await store.claim_events(connection, first),
             watermarks=await store.watermarks(connection, {arrival.scope for arrival in arrivals}),
+            standing=await standing(
+                connection, {arrival.key for arrival in arrivals if arrival.made_from is not None}
+            ),
         )
         folded = fold(
             arrivals,
@@ -208,9 +212,12 @@ class Collect:
             by_feature.setdefault((spec.collection, spec.feature), []).append(spec)
         cells: Cells = {}
         for group in by_feature.values():
-            cells.update(await self._cells(connection, arrived(folded.changes, group[0].collection), group))
+            cells.update(await self._cells(connection, self._arrived(folded, group[0].collection), group))
         if cells:
             await sketches.merge_cells(connection, cells)
+
+    def _arrived(self, folded: Folded, collection: Collection) -> list[Change]:
+        return arrived(folded.changes, collection, self._watched.conditional.get(collection, frozenset()))
 
     async def _cells(
         self, connection: Connection, changes: Sequence[Change], group: Sequence[SketchSpec]

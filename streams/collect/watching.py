@@ -38,6 +38,8 @@ class Watched:
     """Sketches each collection needs, without repeats."""
     lateness: Mapping[Collection, timedelta] = field(default_factory=dict)
     """How far out of order documents may come, as the most patient trigger of a collection says."""
+    conditional: Mapping[Collection, frozenset[str]] = field(default_factory=dict)
+    """Ids of the conditional triggers that measure a collection."""
     triggers: Mapping[Collection, tuple[EventTrigger, ...]] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     """Triggers whose definition cannot work, and why: they are watched for nothing."""
@@ -48,6 +50,7 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
     domain and bucket width share a sketch, and collect reads these from a definition as the checks do."""
     specs: dict[Collection, dict[SketchSpec, None]] = defaultdict(dict)
     lateness: dict[Collection, timedelta] = {}
+    conditional: dict[Collection, set[str]] = defaultdict(set)
     triggers: dict[Collection, list[EventTrigger]] = defaultdict(list)
     broken: dict[str, str] = {}
     for record in definitions:
@@ -61,6 +64,7 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
                     condition = Condition.parse(record.body["schedule_config"])
                     for collection in collections:
                         specs[collection] |= dict.fromkeys(_specs(collection, condition))
+                        conditional[collection].add(record.id)
                         if condition.time_domain == "event_time":
                             patience = timedelta(seconds=condition.allowed_lateness_seconds)
                             lateness[collection] = max(patience, lateness.get(collection, patience))
@@ -73,6 +77,7 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
     return Watched(
         {collection: tuple(found) for collection, found in specs.items()},
         lateness,
+        {collection: frozenset(found) for collection, found in conditional.items()},
         {collection: tuple(found) for collection, found in triggers.items()},
         broken,
     )

@@ -9,7 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.events.document import DocumentEvent, encode_document_event
-from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION, SOURCE_POSITION, SourcePosition, format_causes
+from schemas.headers import (
+    CAUSED_BY,
+    CHANGED,
+    DEFINITIONS_VERSION,
+    SOURCE_POSITION,
+    SourcePosition,
+    format_causes,
+    format_changed,
+)
 from schemas.topics import DOCUMENTS
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
@@ -26,12 +34,16 @@ class Write:
 
     key: bytes
     value: bytes
-    made_from: SourcePosition | None
+    made_from: SourcePosition | None = None
+    changed: tuple[str, ...] = ()
 
 
-def write_of(event: DocumentEvent, made_from: SourcePosition | None = None) -> Write:
-    """A document event as a write. ``made_from`` says which stored version of the document it was made from: where
-    another write of that document comes in between, this one is void. Its ``event_id`` must be derived from what
+def write_of(
+    event: DocumentEvent, made_from: SourcePosition | None = None, changed: tuple[str, ...] = ()
+) -> Write:
+    """A document event as a write. ``made_from`` says which stored version of the document it was made from, and
+    ``changed`` which of its root fields differ: where another write comes in between, the rest is left as that one
+    has it. Its ``event_id`` must be derived from what
     makes it: the relay and a worker that takes over may send it twice, and the second is then nothing.
 
     Raises :class:`DocumentTooLargeError`.
@@ -40,7 +52,7 @@ def write_of(event: DocumentEvent, made_from: SourcePosition | None = None) -> W
     value = encode_document_event(event)
     if len(value) > MAX_RECORD_BYTES:
         raise DocumentTooLargeError(f"The document is larger than {MAX_RECORD_BYTES} bytes")
-    return Write(event.key, value, made_from)
+    return Write(event.key, value, made_from, changed)
 
 
 def copy_of(event: DocumentEvent, collection_id: str) -> DocumentEvent:
@@ -81,5 +93,6 @@ async def queue_writes(connection: Connection, writes: Iterable[Write], causes: 
 
 def _outgoing(write: Write, headers: dict[str, str]) -> Outgoing:
     if write.made_from is not None:
-        headers = {**headers, SOURCE_POSITION: str(write.made_from)}
+        position, names = str(write.made_from), format_changed(write.changed)
+        headers = {**headers, SOURCE_POSITION: position, CHANGED: names}
     return Outgoing(write.key, write.value, headers)

@@ -21,7 +21,7 @@ async def store(database: Database, events: Sequence[DocumentEvent]) -> None:
     tallies: dict[tuple[str, str, int], Tally] = {}
     for offset, event in enumerate(events):
         arrival = Arrival(0, offset, AT, event)
-        folded.documents[arrival.key] = Version(arrival, AT)
+        folded.documents[arrival.key] = Version(arrival, AT, event.occurred_at)
         tally = tallies.setdefault(arrival.scope, Tally())
         tally.added, tally.next_offset = tally.added + 1, offset + 1
     async with database.transaction() as connection:

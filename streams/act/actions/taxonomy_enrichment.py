@@ -110,7 +110,7 @@ def _made(one: Found, what: Enriched, target: str) -> Made:
     if what.problem is not None or not what.matched:
         return Made(matched=what.matched, problem=what.problem)
     if one.event.collection_id == target:
-        return Made(what.event, one.version)
+        return Made(what.event, one.version, what.changed)
     return Made(copy_of(what.event or one.event, target))
 
 

@@ -40,6 +40,8 @@ class Enriched:
     event: DocumentEvent | None
     """As it is now; ``None`` where nothing of it changed."""
     matched: bool
+    changed: tuple[str, ...] = ()
+    """Root fields of ``event`` that are new or other than they were."""
     problem: str | None = None
     """Why it could not be matched or written."""
     chains: Sequence[Chain] = ()
@@ -87,7 +89,7 @@ async def _one(
     try:
         chains = await assignments(row, taxonomy.nodes, taxonomy.parameters, run)
     except StageError as error:
-        return Enriched(None, False, str(error))
+        return Enriched(None, False, problem=str(error))
     if not chains:
         return Enriched(None, False)
     kept = _kept(event, row.fields, written_back(row, chains, taxonomy.parameters).fields)
@@ -104,7 +106,7 @@ def _kept(event: DocumentEvent, before: Mapping[str, Any], after: Mapping[str, A
     if not changed:
         return Enriched(None, True)
     if event.payload is not None and not isinstance(event.payload, dict):
-        return Enriched(None, True, "its payload is no object, so it has no fields to write to")
+        return Enriched(None, True, problem="its payload is no object, so it has no fields to write to")
     payload = dict(event.payload or {})
     text, asset_id = event.text, event.asset_id
     for name, found in changed.items():
@@ -115,4 +117,4 @@ def _kept(event: DocumentEvent, before: Mapping[str, Any], after: Mapping[str, A
             asset_id = found
         else:
             payload[name] = found
-    return Enriched(replace(event, payload=payload, text=text, asset_id=asset_id), True)
+    return Enriched(replace(event, payload=payload, text=text, asset_id=asset_id), True, tuple(changed))
