@@ -135,14 +135,15 @@ def _counted(centroids: Centroids, counts: Mapping[int, int]) -> Centroids:
     return [{**centroid, "num_members": members[centroid["cluster_id"]]} for centroid in centroids]
 
 
-async def forget_old(connection: Connection, cluster_id: str, keep: int) -> int:
-    """Delete the ended runs of a cluster behind the newest ``keep``, with their members. Gives their number."""
+async def forget_old(connection: Connection, cluster_id: str, keep: int, ending: str) -> int:
+    """Delete the ended runs of a cluster behind the newest ``keep``, with their members; ``ending`` is the run
+    that ends with this transaction. Gives their number."""
     deleted = await connection.execute(
         "DELETE FROM cluster_runs WHERE run_id IN (SELECT r.run_id FROM cluster_runs r"
         " LEFT JOIN jobs j ON j.job_id = r.job_id WHERE r.cluster_id = %s"
-        " AND coalesce(j.status, r.status) NOT IN ('pending', 'processing')"
+        " AND (coalesce(j.status, r.status) NOT IN ('pending', 'processing') OR r.run_id = %s)"
         " ORDER BY r.created_at DESC, r.run_id DESC OFFSET %s)",
-        (cluster_id, keep),
+        (cluster_id, ending, keep),
     )
     return deleted.rowcount
 

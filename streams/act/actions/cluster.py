@@ -57,7 +57,7 @@ async def run(work: Work) -> Finish:
         told = {"run_id": this.run_id, "cluster_id": this.cluster_id, "mode": mode, **facts, "num_points": points}
         if outputs:
             told["outputs"] = await write_outputs(connection, work.job, this, outputs, now)
-        await forget_old(connection, this.cluster_id, work.context.settings.cluster_runs_kept)
+        await forget_old(connection, this.cluster_id, work.context.settings.cluster_runs_kept, this.run_id)
         return Outcome(num_clusters=clusters, num_documents=points, facts=told)
 
     return finish
