@@ -5,11 +5,9 @@ position. The second decides: each alert on each collection in one transaction, 
 the outbox. So several stations may run, and a window is decided once however they are killed.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import structlog
 from aiokafka import TopicPartition
 
 from schemas.errors import DecodeError
@@ -19,10 +17,8 @@ from schemas.topics import ALERT_RESULTS, Topic
 from streams.engines.rules.window import decide, next_moment, seconds, whole_window
 from streams.runtime import metrics
 from streams.runtime.agent import Context
-from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
-from streams.runtime.failure import Disposition, classify
 from streams.runtime.faults import fault
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.outbox import Outgoing, enqueue_all
@@ -33,8 +29,6 @@ from streams.trigger.window_definitions import WindowedAlert, windowed_alerts
 from streams.trigger.window_fires import records
 from streams.trigger.window_folding import contributing, events, fold, sources, unread
 from streams.trigger.window_store import Standing
-
-log = structlog.get_logger(__name__)
 
 CELLS = 5_000
 """Buckets looked at in one transaction, besides those of one window."""
@@ -115,7 +109,7 @@ class AlertWindows:
         self._name = name
         self._cuts = Cuts(context, name)
         self._loop: StationLoop | None = None
-        self._stopping = asyncio.Event()
+        self._stopped = False
         self._version: tuple[str, int] | None = None
         self._alerts: list[WindowedAlert] = []
         self._cut: Cut | None = None
@@ -125,31 +119,17 @@ class AlertWindows:
         await self._cuts.close()
 
     async def fold(self) -> None:
-        """Add contributions up until :meth:`stop`. While the broker is away it is tried again: schedules go on
-        without it."""
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                await self._fold()
-            except Exception as error:
-                if classify(error) is not Disposition.RETRY:
-                    raise
-                failures += 1
-                metrics.RETRIES.labels(self._name).inc()
-                log.warning("windows_retried", station=self._name, error=repr(error))
-                await pause(self._stopping, backoff_seconds(failures))
-
-    async def _fold(self) -> None:
+        """Add contributions up until :meth:`stop`. Raises what the broker's client does while it is away."""
         broker = self._context.broker
         async with broker.producer() as producer:
             folder = WindowFolder(self._context, DeadLetters(broker, producer, self._name), self._name)
             self._loop = StationLoop(broker, folder, batch_records=self._context.settings.batch_documents)
-            if not self._stopping.is_set():
+            if not self._stopped:
                 await self._loop.run()
 
     def stop(self) -> None:
         """End :meth:`fold` after the batch in hand."""
-        self._stopping.set()
+        self._stopped = True
         if self._loop is not None:
             self._loop.stop()
 

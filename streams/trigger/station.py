@@ -20,6 +20,7 @@ from streams.trigger import store
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
 from streams.trigger.schedules import CLAIM, fire_due, turn_back
+from streams.trigger.sweeps import Sweeps
 from streams.trigger.watermarks import Watermarks
 
 log = structlog.get_logger(__name__)
@@ -37,14 +38,14 @@ class TriggerStation:
         self._context = context
         self._watermarks = Watermarks(context)
         self._windows = AlertWindows(context, self.name)
+        self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
-        works = (self._schedules, self._conditions, self._windows.tick)
+        works = (self._schedules, self._conditions, self._windows.tick, self._fold, self._sweeps.tick)
         loops = [asyncio.create_task(self._every(work)) for work in works]
-        loops.append(asyncio.create_task(self._windows.fold()))
         try:
             await asyncio.gather(*loops)
         finally:
@@ -68,6 +69,7 @@ class TriggerStation:
         await self._schedules(now)
         await self._conditions(now)
         await self._windows.tick(now)
+        await self._sweeps.tick(now)
 
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
         failures = 0
@@ -84,6 +86,9 @@ class TriggerStation:
                 metrics.RETRIES.labels(self.name).inc()
                 log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=seconds)
             await pause(self._stopping, seconds)
+
+    async def _fold(self, _: datetime) -> None:
+        await self._windows.fold()
 
     async def _schedules(self, now: datetime) -> None:
         database, looked = self._context.database, self._looked_back_at
