@@ -70,14 +70,16 @@ def calibrate(
     ``buckets`` are the baseline's time buckets in time order, without gaps (an empty sketch for an empty bucket).
     A block with fewer than ``min_sample`` values is left out, as a check on it would be; where blocks are shorter
     than windows, fewer are needed in proportion. Raises ``ValueError`` for an unknown metric, one that does not
-    apply to the buckets' kind, and a rate that is not between 0 and 0.5.
+    apply to the buckets' kind, a window of no bucket, and a rate that is not between 0 and 0.5.
     """
     if not 0 < false_alarm_rate < 0.5:
         raise ValueError(f"a false alarm rate is between 0 and 0.5, not {false_alarm_rate}")
+    if window_buckets < 1:
+        raise ValueError(f"a window holds at least 1 bucket, not {window_buckets}")
     found = find_metric(metric, kind_of(buckets[0]) if buckets else None)
     length = max(1, min(window_buckets, len(buckets) // _LEAST))
     starts = _starts(len(buckets), length)
-    needed = math.ceil(min_sample * length / max(window_buckets, 1))
+    needed = math.ceil(min_sample * length / window_buckets)
     readings = _readings(buckets, starts, length, metric, needed)
     blocks = len(buckets) / length * len(readings) / len(starts) if starts else 0.0
     if blocks < _LEAST:

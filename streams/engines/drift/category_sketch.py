@@ -26,7 +26,7 @@ CATEGORY: Final = 3
 """The kind of a category series' sketch in its bytes."""
 NAMED: Final = 256
 """Most values with a count of their own."""
-REST: Final = 64
+REST: Final = 256
 """Cells in which all other values are counted."""
 MAX_NAME: Final = 128
 """Characters of a value that are kept; longer ones are cut and told apart by a hash of the whole."""

@@ -50,9 +50,9 @@ class Pair:
         """The phases of the cells for :func:`distances.mmd`."""
         if self.kind == "embedding":
             return self.positions[np.newaxis, :]
-        return _frequencies()[:, np.newaxis] * self.positions / self._bandwidth()
+        return kernel_views(self.positions, self.bandwidth())
 
-    def _bandwidth(self) -> float:
+    def bandwidth(self) -> float:
         """About the median distance between two numbers of both samples, from their quartiles (0.707 of the
         distance between these for normal numbers); where the quartiles are equal, the standard deviation."""
         share = ((distances.shares(self.baseline) + distances.shares(self.current)) / 2)[0]
@@ -98,6 +98,11 @@ def means(baseline: AnySketch, current: AnySketch) -> tuple[Mean, Mean]:
         for sketch, counts in ((baseline, common.baseline), (current, common.current))
     )
     return one, other
+
+
+def kernel_views(positions: Floats, bandwidth: float) -> Floats:
+    """The phases of numbers for a Gaussian kernel of ``bandwidth``: shape ``(views, positions)``."""
+    return _frequencies()[:, np.newaxis] * positions / bandwidth
 
 
 @lru_cache(maxsize=1)

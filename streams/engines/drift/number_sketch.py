@@ -12,6 +12,7 @@ random compaction (KLL) and t-digests are not. Source: uniform collapse as in UD
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,9 +58,10 @@ class NumberSketch:
     @property
     def middles(self) -> NDArray[np.float64]:
         """The number in the middle of each cell, rising: the number itself at level 0."""
-        low = self.keys << self.level
-        high = np.minimum(low + ((np.int64(1) << self.level) - 1), _LARGEST)
-        return _number(np.maximum(low, -_LARGEST - 1)) / 2 + _number(high) / 2
+        keys = self.keys << self.level
+        low = _number(np.maximum(keys, -_LARGEST - 1))
+        high = _number(np.minimum(keys + ((np.int64(1) << self.level) - 1), _LARGEST))
+        return low + (high - low) / 2
 
     def add(self, values: NDArray[Any] | Sequence[float]) -> "NumberSketch":
         """This sketch with finite numbers, shape ``(n,)``."""
@@ -128,8 +130,10 @@ def _summed(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray
 
 
 def _collapsed(level: int, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> NumberSketch:
-    """Neighbours paired up until they are few enough."""
-    while len(keys) > CELLS:
-        level += 1
-        keys, counts = _summed(keys >> 1, counts)
-    return NumberSketch(int(counts.sum()), level, keys, counts)
+    """Neighbours paired up until they are few enough. ``keys`` rise."""
+    # Two neighbours share a cell from the level on that shifts out every bit in which they differ.
+    differing = keys[1:] ^ keys[:-1]
+    more = bisect_left(range(64), 1 - CELLS, key=lambda bits: -int(np.count_nonzero(differing >> bits)))
+    if more:
+        keys, counts = _summed(keys >> more, counts)
+    return NumberSketch(int(counts.sum()), level + more, keys, counts)
