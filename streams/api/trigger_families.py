@@ -28,7 +28,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import Access
 from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.job_queue import queue_jobs
+from streams.runtime.job_queue import queue_jobs, tell_triggers
 from streams.runtime.jobs import queue_job
 
 R = TypeVar("R", bound=ApiResponse)
@@ -138,6 +138,7 @@ class Family(Generic[R]):
             stored, state = await self._runnable(connection, trigger_id, access)
             orders = backfill(stored, self.name, state.anchor_at, request, now)
             fresh = await queue_jobs(connection, orders)
+            await tell_triggers(connection, fresh)
         return BackfillResponse(
             trigger_id=trigger_id,
             start_at=request.start_at,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from schemas.events.trigger import TriggerCommand
 from streams.engines.rules.commands import job_id
 from streams.engines.rules.due import Pending
 from streams.runtime.database import Connection
@@ -19,13 +20,17 @@ _COLUMNS = (
     "s.trigger_id, s.namespace_id, s.family, s.trigger_type, d.body, s.next_scheduled_at,"
     " s.buffered_at, s.skipping"
 )
+_ACTIVE = "s.status = 'active' AND s.trigger_type IN ('cron', 'interval')"
 _SCHEDULED = (
     " FROM trigger_state AS s JOIN definitions AS d ON d.kind = s.family AND d.namespace_id = s.namespace_id"
     " AND d.id = s.trigger_id AND d.deleted_at IS NULL"
-    " WHERE s.status = 'active' AND s.trigger_type IN ('cron', 'interval') AND "
+    f" WHERE {_ACTIVE} AND "
 )
 _DUE = "coalesce(s.next_due_at, s.next_scheduled_at)"
-_OPEN = "SELECT 1 FROM jobs WHERE jobs.trigger_id = s.trigger_id AND jobs.status IN ('pending', 'processing')"
+_WAITING = (
+    "s.buffered_at IS NOT NULL AND s.next_scheduled_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM jobs"
+    " WHERE jobs.trigger_id = s.trigger_id AND jobs.status IN ('pending', 'processing'))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,29 @@ class Move:
     next_due_at: datetime
     buffered_at: datetime | None = None
     skipping: Mapping[str, Any] | None = None
+    newest: TriggerCommand | None = None
+    """What it was last asked for, if it fired."""
+
+
+async def anything_due(connection: Connection, now: datetime) -> bool:
+    """Whether :func:`claim_due` would find something: the one question of most ticks."""
+    # The first by order, not any that is due: of these the planner may take many to exist, and read all rows.
+    cursor = await connection.execute(
+        f"SELECT (SELECT {_DUE} FROM trigger_state AS s WHERE {_ACTIVE} AND {_DUE} IS NOT NULL"
+        f" ORDER BY {_DUE} LIMIT 1) <= %s"
+        f" OR EXISTS (SELECT 1 FROM trigger_state AS s WHERE {_ACTIVE} AND {_WAITING})".encode(),
+        (now,),
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def claim_due(connection: Connection, now: datetime, limit: int) -> list[Claimed]:
     """Lock triggers with a nominal time due at ``now``, or one that waited for a run which is over. Those that
     another station holds are left to it."""
-    rows = await _locked(connection, f"{_DUE} <= %s ORDER BY {_DUE}, s.trigger_id", (now, limit))
+    rows = await _locked(connection, f"{_DUE} <= %s ORDER BY {_DUE}", (now, limit))
     if len(rows) < limit:
-        waiting = await _locked(
-            connection,
-            f"s.buffered_at IS NOT NULL AND s.next_scheduled_at IS NOT NULL AND NOT EXISTS ({_OPEN})",
-            (limit - len(rows),),
-        )
+        waiting = await _locked(connection, _WAITING, (limit - len(rows),))
         known = {row[0] for row in rows}
         rows += [row for row in waiting if row[0] not in known]
     if not rows:
@@ -101,15 +117,22 @@ async def write_moves(connection: Connection, moves: Sequence[Move], now: dateti
         return
     await connection.execute(
         "UPDATE trigger_state AS s SET next_scheduled_at = t.next, next_due_at = nullif(t.due, t.next),"
-        " buffered_at = t.buffered, skipping = t.skipping, decided_at = %b, updated_at = now()"
-        " FROM unnest(%b::text[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::jsonb[])"
-        " AS t (trigger_id, next, due, buffered, skipping) WHERE s.trigger_id = t.trigger_id",
+        " buffered_at = t.buffered, skipping = t.skipping, decided_at = %b, updated_at = now(),"
+        " last_job_id = coalesce(t.job_id, s.last_job_id),"
+        " last_triggered_at = CASE WHEN t.job_id IS NULL THEN s.last_triggered_at ELSE %b END,"
+        " last_execution_status = CASE WHEN t.job_id IS NULL THEN s.last_execution_status ELSE 'pending' END,"
+        " last_execution_error = CASE WHEN t.job_id IS NULL THEN s.last_execution_error END"
+        " FROM unnest(%b::text[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::jsonb[],"
+        " %b::text[])"
+        " AS t (trigger_id, next, due, buffered, skipping, job_id) WHERE s.trigger_id = t.trigger_id",
         (
+            now,
             now,
             [move.trigger_id for move in moves],
             [move.next_scheduled_at for move in moves],
             [move.next_due_at for move in moves],
             [move.buffered_at for move in moves],
             [None if move.skipping is None else Jsonb(move.skipping) for move in moves],
+            [None if move.newest is None else move.newest.job_id for move in moves],
         ),
     )

@@ -17,14 +17,14 @@ from streams.runtime.database import Database
 from streams.runtime.faults import fault
 from streams.runtime.job_queue import queue_jobs, record_skips
 from streams.trigger import store
-from streams.trigger.claims import Claimed, Move, claim_ahead, claim_due, write_moves
+from streams.trigger.claims import Claimed, Move, anything_due, claim_ahead, claim_due, write_moves
 from streams.trigger.skipping import Entry, entries
 
 log = structlog.get_logger(__name__)
 
-CLAIM: Final = 500
+CLAIM: Final = 1_000
 """Most triggers in one transaction."""
-MOST_FIRES: Final = 1_000
+MOST_FIRES: Final = 2_000
 """Fires after which a transaction takes no further trigger's: the others wait for the next."""
 
 
@@ -34,6 +34,9 @@ async def fire_due(database: Database, now: datetime) -> bool:
     Claims skip rows that another station holds, the next time moves in the same transaction, and the job's id
     derives from the nominal time: each nominal time fires exactly once, however many stations run.
     """
+    async with database.connection() as connection:
+        if not await anything_due(connection, now):
+            return False
     async with database.transaction() as connection:
         claimed = await claim_due(connection, now, CLAIM)
         if not claimed:
@@ -57,8 +60,9 @@ async def fire_due(database: Database, now: datetime) -> bool:
             commands += orders
             skips += skipped
         await fault("trigger:after-claim")
-        await write_moves(connection, moves, now)
         fresh = await queue_jobs(connection, commands)
+        newest = {order.trigger_id: order for order in fresh}
+        await write_moves(connection, [replace(move, newest=newest.get(move.trigger_id)) for move in moves], now)
         await record_skips(connection, skips)
         await fault("trigger:before-commit")
     await fault("trigger:after-commit")

@@ -9,6 +9,7 @@ job may miss fires of one hour in that night.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
@@ -40,11 +41,7 @@ class Cron:
     def after(self, moment: datetime) -> datetime:
         """The first nominal time strictly after ``moment``. Raises :class:`ScheduleError` when there is none
         within 50 years."""
-        for candidate in CronSim(self.expression, moment.astimezone(self.zone)):
-            # From inside a repeated hour cronsim answers with its first pass, which is over.
-            if (instant := candidate.astimezone(UTC)) > moment:
-                return instant
-        raise ScheduleError(f"cron_expression {self.expression!r} never comes true")
+        return _after(self.expression, self.zone, moment)
 
     def following(self, _: datetime, moment: datetime) -> datetime:
         """The first nominal time strictly after ``moment``, whichever is known."""
@@ -63,6 +60,16 @@ class Cron:
         while (following := self.after(moment)) <= now:
             moment = following
         return moment
+
+
+@lru_cache(maxsize=8_192)
+def _after(expression: str, zone: ZoneInfo, moment: datetime) -> datetime:
+    """Many triggers share their schedule."""
+    for candidate in CronSim(expression, moment.astimezone(zone)):
+        # From inside a repeated hour cronsim answers with its first pass, which is over.
+        if (instant := candidate.astimezone(UTC)) > moment:
+            return instant
+    raise ScheduleError(f"cron_expression {expression!r} never comes true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +155,16 @@ def _cron(config: Mapping[str, Any]) -> Cron:
             f"cron_expression {expression!r} has {fields} fields, not the five: minute hour day month weekday"
         )
     zone = _zone(config.get("timezone") or "UTC")
+    _check(expression)
+    return Cron(expression, zone)
+
+
+@lru_cache(maxsize=8_192)
+def _check(expression: str) -> None:
     try:
         CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC))
     except (CronSimError, AssertionError) as error:
         raise ScheduleError(f"cron_expression {expression!r} is not valid: {error}") from error
-    return Cron(expression, zone)
 
 
 def _zone(name: object) -> ZoneInfo:
