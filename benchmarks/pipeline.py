@@ -6,10 +6,11 @@ half of it by vector; with ``--hits 80`` eighty times, nearly all by attributes.
 the whole topic: consume, decode, match, produce, await, tell its progress, commit. The bare loop is aiokafka,
 orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns, and the medians are
 compared, because other work on the machine comes and goes. The first batch counts for neither: the station
-compiles its alerts there.
+compiles its alerts there. With ``--workers 2`` two stations share the topic, as two workers do on two processors;
+what they do counts from when the second of them has compiled its alerts.
 
     python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--hits 1|80] [--alerts N]
-                                  [--attribute-alerts N] [--rounds N]
+                                  [--attribute-alerts N] [--rounds N] [--workers N]
 
 The last line is one JSON object.
 """
@@ -52,7 +53,9 @@ DIMENSIONS = 384
 URI = "mixpeek://passthrough_extractor@v1/embedding"
 NS, COLLECTION = "ns_bench", "col_bench"
 MIN_SCORE = 0.7
-PARTITIONS = 3
+PARTITIONS = 4
+Log = list[tuple[float, int]]
+"""After each batch of a process the time, in seconds, and how many documents it has had."""
 
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -198,16 +201,17 @@ async def publish(settings: Settings, work: Workload) -> int:
     return size
 
 
-async def bare(settings: Settings, count: int) -> float:
-    """Documents per second of consuming and decoding the topic and doing nothing with it."""
+async def bare(settings: Settings, counter: "Counter") -> Log:
+    """Consume and decode the topic and do nothing with it."""
     broker = Broker(settings)
     consumer: AIOKafkaConsumer = broker.consumer()
     await consumer.start()
     try:
         topic = broker.topic(DOCUMENTS)
         consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
-        seen, first, started, total = 0, 0, 0.0, 0
-        while seen < count:
+        seen, total = 0, 0
+        log: Log = []
+        while not counter.done():
             batch = await consumer.getmany(timeout_ms=200, max_records=BATCHES * settings.batch_documents)
             for records in batch.values():
                 for record in records:
@@ -215,42 +219,76 @@ async def bare(settings: Settings, count: int) -> float:
                     vector = np.frombuffer(pybase64.b64decode(raw["features"][URI]["f32"]), dtype="<f4")
                     total += len(vector)
                     seen += 1
-            if seen and not first:
-                first, started = seen, time.perf_counter()
-        assert total == count * DIMENSIONS
-        return (count - first) / (time.perf_counter() - started)
+            if batch:
+                counter.add(seen - (log[-1][1] if log else 0))
+                log.append((time.perf_counter(), seen))
+        assert total == seen * DIMENSIONS
+        return log
     finally:
         await consumer.stop()
 
 
-class Timed(Match):
-    """The station, with a note of when its first and its last batch ended."""
+class Counter:
+    """How many documents the processes of a measurement have had, all together."""
 
-    def __init__(self, context: Context, count: int) -> None:
+    def __init__(self, wanted: int, seen: Any) -> None:
+        self._wanted = wanted
+        self._seen = seen
+
+    def add(self, documents: int) -> None:
+        """Count documents."""
+        with self._seen.get_lock():
+            self._seen.value += documents
+
+    def done(self) -> bool:
+        """Whether none is left."""
+        return bool(self._seen.value >= self._wanted)
+
+
+class Timed(Match):
+    """The station, with a log of its batches."""
+
+    def __init__(self, context: Context, counter: Counter) -> None:
         super().__init__(context)
-        self._count = count
-        self._seen = self._first = 0
-        self._started = 0.0
-        self.rate = 0.0
+        self._counter = counter
+        self.log: Log = []
 
     async def handle(self, batch: Any) -> Any:
         rest = await super().handle(batch)
-        self._seen += sum(len(records) for records in batch.values())
-        if not self._first:
-            self._first, self._started = self._seen, time.perf_counter()
-        if self._seen >= self._count:
-            self.rate = (self._seen - self._first) / (time.perf_counter() - self._started)
-            self.stop()
+        documents = sum(map(len, batch.values())) - sum(map(len, rest.values()))
+        self.log.append((time.perf_counter(), documents + (self.log[-1][1] if self.log else 0)))
+        self._counter.add(documents)
+        self._stop_at_the_end()
         return rest
 
+    async def idle(self) -> None:
+        await super().idle()
+        self._stop_at_the_end()
 
-async def match(settings: Settings, count: int) -> float:
-    """Documents per second of the real station over the whole topic, to the acknowledgement of its last result."""
+    def _stop_at_the_end(self) -> None:
+        if self._counter.done():
+            self.stop()
+
+
+async def match(settings: Settings, counter: Counter) -> Log:
+    """The real station over the topic, to the acknowledgement of its last result."""
     broker = Broker(settings)
     async with Database(settings) as database:
-        station = Timed(Context(settings, broker, database), count)
+        station = Timed(Context(settings, broker, database), counter)
         await station.run()
-        return station.rate
+        return station.log
+
+
+def rate(logs: list[Log]) -> float:
+    """Documents per second of processes together, from when the last of them had its first batch."""
+    if not all(logs):
+        sys.exit("a process had no documents at all: give more --documents, or fewer --workers")
+    begun = max(log[0][0] for log in logs)
+    before = sum(max(seen for at, seen in log if at <= begun) for log in logs)
+    ended, documents = max(log[-1][0] for log in logs), sum(log[-1][1] for log in logs)
+    if documents == before:
+        sys.exit("the first batch had all documents: give more --documents")
+    return (documents - before) / (ended - begun)
 
 
 async def rewind(settings: Settings) -> None:
@@ -286,26 +324,34 @@ async def hits(settings: Settings) -> int:
         await consumer.stop()
 
 
-def child(name: str, environment: dict[str, Any], count: int, answer: Any) -> None:
-    """One measurement in a process of its own."""
+def child(name: str, environment: dict[str, Any], wanted: int, seen: Any, answer: Any) -> None:
+    """One process of a measurement."""
     settle_in()
-    answer.send(asyncio.run({"match": match, "bare": bare}[name](Settings(**environment), count)))
+    work = {"match": match, "bare": bare}[name]
+    answer.send(asyncio.run(work(Settings(**environment), Counter(wanted, seen))))
 
 
-async def measure(name: str, settings: Settings, count: int) -> float:
+async def measure(name: str, settings: Settings, count: int, workers: int = 1) -> float:
     """Documents per second of one run."""
     spawn = multiprocessing.get_context("spawn")
-    receiver, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=child, args=(name, settings.model_dump(), count, sender))
-    process.start()
-    sender.close()
+    seen = spawn.Value("q", 0)
+    processes, receivers = [], []
+    for _ in range(workers):
+        receiver, sender = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=child, args=(name, settings.model_dump(), count, seen, sender))
+        process.start()
+        sender.close()
+        processes.append(process)
+        receivers.append(receiver)
     try:
-        rate = float(await asyncio.to_thread(receiver.recv))
+        logs = [await asyncio.to_thread(receiver.recv) for receiver in receivers]
     except EOFError:
-        sys.exit(f"the measuring process of {name!r} failed; its traceback is above")
-    await asyncio.to_thread(process.join)
-    print(f"{name:>6}: {rate:>9,.0f} documents/s", file=sys.stderr, flush=True)
-    return rate
+        sys.exit(f"a measuring process of {name!r} failed; its traceback is above")
+    for process in processes:
+        await asyncio.to_thread(process.join)
+    found = rate(logs)
+    print(f"{name:>6}: {found:>9,.0f} documents/s", file=sys.stderr, flush=True)
+    return found
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -321,7 +367,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 for name, measured in rates.items():
                     if name == "match":
                         await rewind(settings)
-                    measured.append(await measure(name, settings, arguments.documents))
+                    workers = arguments.workers if name == "match" else 1
+                    measured.append(await measure(name, settings, arguments.documents, workers))
             found = await hits(settings) / (arguments.documents * arguments.rounds)
     ours, baseline = statistics.median(rates["match"]), statistics.median(rates["bare"])
     return {
@@ -335,6 +382,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "vector_alerts": arguments.alerts,
         "attribute_alerts": arguments.attribute_alerts,
         "dimensions": DIMENSIONS,
+        "workers": arguments.workers,
         "rounds": arguments.rounds,
     }
 
@@ -350,6 +398,7 @@ def main() -> None:
     parser.add_argument("--alerts", type=int, default=1_000, help="vector alerts")
     parser.add_argument("--attribute-alerts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, choices=range(1, PARTITIONS + 1), default=1, help="stations")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
 

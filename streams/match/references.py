@@ -8,10 +8,14 @@ stored. So a document in hand may be checked when everything is read that the to
 :meth:`References.catch_up`. Between two batches it is followed as it comes.
 
 Everything here runs under the batch lock of the station: nothing changes while a document is looked up.
+
+A topic that was recreated would be read on from where the old one ended, and what it has before that never. So it
+is looked at now and then whether the topic still is the one that was read.
 """
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import structlog
@@ -27,6 +31,8 @@ from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.match.standings import CollectionKey
 from streams.runtime import metrics
 from streams.runtime.broker import Broker, end_offsets
+from streams.runtime.database import StoredPosition
+from streams.runtime.identity import check_log
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +41,20 @@ DocumentKey: TypeAlias = tuple[str, str, str]
 _READ: Final = 1_000
 """Records between two turns of the event loop."""
 _STALLED_SECONDS: Final = 15.0
+CHECK_SECONDS: Final = 60.0
+"""Between two looks at whether the topic is still the one that was read."""
+_SHORTER_SECONDS: Final = 1.0
+"""The same while the topic seems to end before what was read, as some brokers' topics always do."""
+_ADVICE: Final = (
+    "The topic was recreated or lost records. Stop the workers, bring the topic into being and have the documents "
+    "put out again, as docs/operations.md says under Reference collections"
+)
 
 
 class References:
     """Documents to look things up in. One per match station."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, check_seconds: float = CHECK_SECONDS) -> None:
         self._broker = broker
         self._topic = broker.topic(REFERENCES)
         self._wanted: frozenset[CollectionKey] = frozenset()
@@ -49,6 +63,11 @@ class References:
         self._versions: dict[DocumentKey, SourcePosition] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
+        self._last: dict[TopicPartition, StoredPosition] = {}
+        """What was read last."""
+        self._check_seconds = check_seconds
+        self._checked = 0.0
+        """When the monotonic clock showed this, the topic was the one that was read."""
 
     @property
     def reading(self) -> bool:
@@ -68,11 +87,13 @@ class References:
         return {str(partition): offset for partition, offset in sorted(self._next.items()) if offset > 0}
 
     async def catch_up(self) -> None:
-        """Hold everything that the topic holds now. Raises ``TimeoutError`` when the broker does not give it."""
+        """Hold everything that the topic holds now. Raises ``TimeoutError`` when the broker does not give it, and
+        :class:`LogMismatchError` when it is not the topic that was read before."""
         consumer = await self._ready()
         if consumer is None:
             return
         ends = await end_offsets(consumer, self._topic)
+        await self._check(ends)
         stalled = 0.0
         while any(self._next.get(partition, 0) < end for partition, end in ends.items()):
             if await self._read(consumer, 200):
@@ -88,12 +109,22 @@ class References:
         if consumer is not None:
             await self._read(consumer, 0)
 
+    async def _check(self, ends: Mapping[int, int]) -> None:
+        """Look whether the topic still is the one that was read: soon when it ends earlier, else rarely."""
+        now = time.monotonic()
+        shorter = any(ends.get(tp.partition, 0) < last.next_offset for tp, last in self._last.items())
+        wait = min(_SHORTER_SECONDS, self._check_seconds) if shorter else self._check_seconds
+        if now - self._checked >= wait:
+            await check_log(self._broker, "match", list(self._last), self._last, _ADVICE)
+            self._checked = now
+
     async def stop(self) -> None:
         """Stop reading and forget everything."""
         consumer, self._consumer = self._consumer, None
         self._corpora.clear()
         self._versions.clear()
         self._next.clear()
+        self._last.clear()
         self._held = frozenset()
         if consumer is not None:
             await consumer.stop()
@@ -141,6 +172,8 @@ class References:
             for record in records:
                 self._take(record)
             self._next[tp.partition] = await consumer.position(tp)
+            last = records[-1]
+            self._last[tp] = StoredPosition(last.offset + 1, last.timestamp, last.key)
             metrics.REFERENCES.inc(len(records))
         # A large collection is read in one go; other agents of the worker live in the same loop.
         await asyncio.sleep(0)

@@ -45,9 +45,10 @@ async def check_log(
     station: str,
     partitions: Sequence[TopicPartition],
     known: Mapping[TopicPartition, StoredPosition],
+    advice: str = "",
 ) -> None:
-    """Compare stored positions with the log. Raises :class:`LogMismatchError` with what to do, after having
-    looked for five seconds for records that the log does not seem to hold."""
+    """Compare stored positions with the log. Raises :class:`LogMismatchError` with what to do (``advice``, or how
+    a stream goes on), after having looked for five seconds for records that the log does not seem to hold."""
     checked = [tp for tp in partitions if tp in known and known[tp].next_offset > 0]
     if not checked:
         return
@@ -60,7 +61,7 @@ async def check_log(
                 continue
             consumer.assign([tp])
             if (problem := await _problem(consumer, tp, known[tp])) is not None:
-                raise LogMismatchError(f"station {station}: {problem}. {_ADVICE}")
+                raise LogMismatchError(f"station {station}: {problem}. {advice or _ADVICE}")
     finally:
         await consumer.stop()
 

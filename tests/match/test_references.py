@@ -11,6 +11,8 @@ from schemas.topics import REFERENCES
 from streams.engines.retrieval.execution.corpus import Scope
 from streams.match.references import References
 from streams.runtime.agent import Context
+from streams.runtime.failure import LogMismatchError
+from tests.log import recreate
 from tests.match.support import NS, upsert
 
 PEOPLE, PLACES = (NS, "people"), (NS, "places")
@@ -34,8 +36,8 @@ async def publish(context: Context, *records: tuple[str, str, int | None, str]) 
 
 
 @asynccontextmanager
-async def references(context: Context) -> AsyncIterator[References]:
-    held = References(context.broker)
+async def references(context: Context, **options: float) -> AsyncIterator[References]:
+    held = References(context.broker, **options)
     try:
         yield held
     finally:
@@ -103,6 +105,20 @@ async def test_a_record_published_twice_sets_nothing_back(context: Context) -> N
         await publish(context, ("people", "a", 3, "1:0"))
         await held.catch_up()
         assert await numbers(held) == {"people/a": 3}
+
+
+@pytest.mark.parametrize("more", [0, 2], ids=["it ends earlier", "it goes on"])
+async def test_a_recreated_topic_ends_the_reading(context: Context, more: int) -> None:
+    """What was written to the new topic before the old one's end would never be read."""
+    await publish(context, ("people", "a", 1, "0:1"), ("people", "a", 2, "0:2"))
+    async with references(context, check_seconds=0.0) as held:
+        held.want([PEOPLE])
+        await held.catch_up()
+        await held.catch_up()
+        await recreate(context, REFERENCES)
+        await publish(context, *(("people", "a", 7, f"0:{number}") for number in range(1 + more)))
+        with pytest.raises(LogMismatchError, match="put out again"):
+            await held.catch_up()
 
 
 @pytest.mark.parametrize("position", ["", "x", "1", "1:-2"])
