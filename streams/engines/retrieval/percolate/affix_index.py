@@ -1,8 +1,6 @@
 """Prefixes and suffixes by hash: a look-up per length that can occur, however many conditions ask."""
 
-from typing import TypeAlias
-
-Numbers: TypeAlias = tuple[int, ...]
+from streams.engines.retrieval.percolate.numbers import Numbers, append, joined
 
 
 class AffixIndex:
@@ -18,7 +16,7 @@ class AffixIndex:
         self._suffix = suffix
         self._head = 0
         self._groups: dict[str, dict[int, dict[str, Numbers]]] = {}
-        self._everywhere: Numbers = ()
+        self._everywhere: tuple[int, ...] = ()
 
     def add(self, affix: str, number: int) -> None:
         """Let the requirement ``number`` hold for strings with this beginning, or end."""
@@ -32,12 +30,12 @@ class AffixIndex:
             self._head, self._groups = len(affix), {}
             for text, numbers in texts:
                 self._put(text, numbers)
-        self._put(affix, (number,))
+        self._put(affix, number)
 
     def _put(self, affix: str, numbers: Numbers) -> None:
         head = affix[-self._head :] if self._suffix else affix[: self._head]
         texts = self._groups.setdefault(head, {}).setdefault(len(affix), {})
-        texts[affix] = texts.get(affix, ()) + numbers
+        texts[affix] = joined(texts.get(affix), numbers)
 
     def find(self, text: str, found: list[int]) -> None:
         """Append the requirements that hold for a string."""
@@ -46,9 +44,11 @@ class AffixIndex:
             group = self._groups.get(text[-self._head :])
             if group is not None:
                 for length, texts in group.items():
-                    found += texts.get(text[-length:], ())
+                    if (numbers := texts.get(text[-length:])) is not None:
+                        append(numbers, found)
             return
         group = self._groups.get(text[: self._head])
         if group is not None:
             for length, texts in group.items():
-                found += texts.get(text[:length], ())
+                if (numbers := texts.get(text[:length])) is not None:
+                    append(numbers, found)

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from streams.engines.retrieval.filters.values import fold
+from streams.engines.retrieval.percolate.numbers import Numbers, append, joined
 
 
 class EqualityIndex:
@@ -12,25 +13,26 @@ class EqualityIndex:
     __slots__ = ("_exact", "_folded")
 
     def __init__(self) -> None:
-        self._exact: dict[Hashable, tuple[int, ...]] = {}
-        self._folded: dict[Hashable, tuple[int, ...]] = {}
+        self._exact: dict[Hashable, Numbers] = {}
+        self._folded: dict[Hashable, Numbers] = {}
 
     def add(self, key: Hashable, case_sensitive: bool, number: int) -> None:
         """Let the requirement ``number`` hold for values with this key."""
         keys = self._exact if case_sensitive else self._folded
-        keys[key] = (*keys.get(key, ()), number)
+        keys[key] = joined(keys.get(key), number)
 
     def find_exact(self, text: str, found: list[int]) -> None:
         """Append the requirements that hold for a string in its case."""
-        found += self._exact.get(text, ())
+        if (numbers := self._exact.get(text)) is not None:
+            append(numbers, found)
 
     def find_folded(self, folded: str, found: list[int]) -> None:
         """Append the requirements that hold for a string in any case, given in lower case."""
-        found += self._folded.get(folded, ())
+        if (numbers := self._folded.get(folded)) is not None:
+            append(numbers, found)
 
     def find(self, value: Any, found: list[int]) -> None:
         """Append the requirements that hold for a whole value."""
-        if self._exact:
-            found += self._exact.get(value if type(value) is str else fold(value, case_sensitive=True), ())
-        if self._folded:
-            found += self._folded.get(fold(value), ())
+        for keys, sensitive in ((self._exact, True), (self._folded, False)):
+            if keys and (numbers := keys.get(fold(value, case_sensitive=sensitive))) is not None:
+                append(numbers, found)
