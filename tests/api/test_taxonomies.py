@@ -4,12 +4,17 @@ from typing import Any
 
 import httpx
 import pytest
+from mixpeek.models.join_response import JoinResponse
 from mixpeek.models.list_taxonomies_response import ListTaxonomiesResponse
 from mixpeek.models.taxonomy_response import TaxonomyResponse
 
+from schemas.events.document import UPSERTED, DocumentEvent
+from streams.api.namespaces import ensure_namespace
 from streams.runtime.agent import Context
 from tests.api import make
+from tests.api.conftest import NOW
 from tests.api.make import places, refused
+from tests.retrieval.storing import store
 
 MAPPINGS = [{"input_key": "code", "source_type": "payload", "path": "code"}]
 FIELDS = [{"field_path": "label", "target_field": "topic", "merge_mode": "replace"}]
@@ -266,3 +271,77 @@ async def test_an_attached_alert_feeds_what_its_taxonomy_matches_against(
     assert (await api.delete("/v1/taxonomies/tree")).status_code == 200
     assert (await api.delete("/v1/alerts/A")).status_code == 200
     assert (await api.delete("/v1/taxonomies/topics")).status_code == 200
+
+
+async def stored_codes(here: Context, api: httpx.AsyncClient) -> dict[str, str]:
+    """Two codes and what they stand for, collected."""
+    ids, namespace_id = await prepared(api), await ensure_namespace(here.database, here.settings.namespace)
+    condition = {"field": "code", "operator": "eq", "value": "{{INPUT.code}}"}
+    schema = {"code": {"type": "string"}}
+    await make.retriever(api, "coded", stages=[make.filter_stage(condition)], input_schema=schema)
+    payloads = {"a1": {"code": "A", "label": "arrivals"}, "b1": {"code": "B", "label": "border"}}
+    await store(
+        here.database,
+        [
+            DocumentEvent(UPSERTED, namespace_id, ids["codes"], name, NOW, payload=payload)
+            for name, payload in payloads.items()
+        ],
+    )
+    return ids
+
+
+@pytest.mark.parametrize("path", ["/v1/taxonomies/topics/execute", "/v1/taxonomies/execute/topics"])
+async def test_a_taxonomy_is_tried_out_on_documents(here: Context, api: httpx.AsyncClient, path: str) -> None:
+    ids = await stored_codes(here, api)
+    made = await taxonomy(api, flat(retriever_id="coded"))
+    samples = [{"document_id": "one", "code": "A"}, {"code": "C"}, {"code": "B", "topic": "old"}]
+    answer = await api.post(path, json={"source_documents": samples, "taxonomy": made})
+    assert answer.status_code == 200, answer.text
+    joined = answer.json()
+    assert JoinResponse.from_dict(joined) is not None
+    assert joined["stats"] == {"processed_docs": 3, "batches": 1, "errors": 0, "enriched": 2}
+    assert [item.get("topic") for item in joined["results"]] == ["arrivals", None, "border"]
+    assert joined["matches"] == [
+        {
+            "document_id": document,
+            "taxonomy_id": made["taxonomy_id"],
+            "taxonomy_name": "topics",
+            "node_id": hit,
+            "label": None,
+            "score": None,
+            "path": [ids["codes"]],
+            "hierarchy_level": 0,
+            "enriched_fields": ["topic"],
+        }
+        for document, hit in (("one", "a1"), ("document_2", "b1"))
+    ]
+
+
+async def test_documents_that_cannot_be_matched_are_told(here: Context, api: httpx.AsyncClient) -> None:
+    await prepared(api)
+    schema = {"code": {"type": "integer", "required": True}}
+    await make.retriever(
+        api,
+        "by number",
+        stages=[make.filter_stage({"field": "code", "operator": "eq", "value": "{{INPUT.code}}"})],
+        input_schema=schema,
+    )
+    await taxonomy(api, flat(retriever_id="by number"))
+    answer = await api.post("/v1/taxonomies/topics/execute", json={"source_documents": [{"code": "A"}]})
+    joined = answer.json()
+    assert (answer.status_code, joined["stats"]["errors"], joined["matches"]) == (200, 1, [])
+    assert joined["errors"][0]["document_id"] == "document_0"
+    assert "code" in joined["errors"][0]["error"]
+
+
+async def test_what_cannot_be_tried_out_is_refused(api: httpx.AsyncClient) -> None:
+    await prepared(api)
+    await taxonomy(api)
+    path, good = "/v1/taxonomies/topics/execute", {"source_documents": [{"code": "A"}]}
+    refused(await api.post("/v1/taxonomies/none/execute", json=good), 404, "NotFoundError")
+    refused(await api.post(f"{path}?version=2", json=good), 404, "NotFoundError")
+    wrong: list[dict[str, Any]] = [{}, {"source_documents": []}, {"source_documents": [{"document_id": ""}]}]
+    for body in wrong:
+        refused(await api.post(path, json=body), 422, "ValidationError")
+    for more in ({"join_mode": "batch"}, {"retriever": {"retriever_name": "r"}}):
+        refused(await api.post(path, json={**good, **more}), 403, "NotEnabledError")

@@ -8,10 +8,12 @@ from schemas.api.collection import (
     ListCollectionsResponse,
     PatchCollectionRequest,
 )
+from schemas.api.collection_run import TriggerCollectionRequest, TriggerCollectionResponse
 from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
 from schemas.ids import new_id
 from streams.api.attachments import attach
+from streams.api.collection_runs import queue_collection_run
 from streams.api.collections import check_enabled, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import list_page, page_of
@@ -22,7 +24,7 @@ from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
 from streams.runtime.feeds import retract
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import not_found
+from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
@@ -53,6 +55,25 @@ async def _created(
         stored = await save(connection, "collection", namespace_id, collection_id, body.collection_name, fields)
         await follow(connection, namespace_id)
     return response(stored, 0)
+
+
+@router.post("/{collection_identifier}/trigger", status_code=202)
+async def trigger_collection(
+    collection_identifier: str,
+    access: AccessDep,
+    context: ContextDep,
+    body: TriggerCollectionRequest | None = None,
+) -> TriggerCollectionResponse:
+    """Write the stored documents of what feeds a collection through the stream into it; of one that nothing feeds,
+    its own once more."""
+    request = body or TriggerCollectionRequest()
+    async with context.database.transaction() as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        if not collection.body["enabled"]:
+            raise ApiError(400, "The collection is disabled")
+        return await queue_collection_run(
+            connection, access.namespace_id, collection.record.id, request, context.clock()
+        )
 
 
 @router.get("/{collection_identifier}")

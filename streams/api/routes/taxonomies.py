@@ -1,10 +1,12 @@
 """``/v1/taxonomies`` (contract 2.6): definitions that stages of retrievers enrich documents with."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.api.document import DeletedResponse
+from schemas.api.join import JoinRequest, JoinResponse
 from schemas.api.named import named_by_taxonomy
 from schemas.api.pages import ListRequest
 from schemas.api.taxonomy import (
@@ -15,10 +17,14 @@ from schemas.api.taxonomy import (
 )
 from schemas.ids import new_id
 from streams.api.listing import list_page, page_of
+from streams.api.names import not_enabled
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed
+from streams.api.retrieval.gate import GateDep
 from streams.api.store import change, require, require_name, save
 from streams.api.taxonomies import check_enabled, check_tree, new_body, patched_body, response
+from streams.api.taxonomy_join import join, read_samples
+from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
@@ -55,8 +61,7 @@ async def get_taxonomy(
     """A taxonomy by id or name; of versions there is the one."""
     async with context.database.connection() as connection:
         stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
-    if version is not None and version != stored.body["version"]:
-        raise not_found("taxonomy version", f"{taxonomy_identifier} version {version}")
+    _check_version(stored, version)
     return response(stored)
 
 
@@ -91,6 +96,35 @@ async def delete_taxonomy(
         await refuse_used(connection, "taxonomy", stored)
         await delete_needed(connection, stored)
     return DeletedResponse()
+
+
+@router.post("/execute/{taxonomy_identifier}", deprecated=True)
+@router.post("/{taxonomy_identifier}/execute")
+async def execute_taxonomy(
+    taxonomy_identifier: str,
+    body: JoinRequest,
+    access: AccessDep,
+    context: ContextDep,
+    gate: GateDep,
+    version: Annotated[int | None, Query(ge=1)] = None,
+) -> JoinResponse:
+    """Try a taxonomy out on some documents: what they are matched to, and what an enrichment would make of them.
+    Nothing is written."""
+    if body.join_mode == "batch":
+        raise not_enabled("join_mode 'batch'", "a trigger with an action of type taxonomy_enrichment")
+    if body.retriever is not None:
+        raise not_enabled("another retriever than the taxonomy's", "a taxonomy with that retriever")
+    now = context.clock()
+    events = read_samples(body.source_documents, access.namespace_id, now)
+    async with context.database.connection() as connection:
+        stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
+    _check_version(stored, version)
+    return await asyncio.shield(gate.start(join(context, stored, events, now)))
+
+
+def _check_version(stored: StoredDefinition, version: int | None) -> None:
+    if version is not None and version != stored.body["version"]:
+        raise not_found("taxonomy version", f"{stored.record.id} version {version}")
 
 
 async def _list(

@@ -1,0 +1,57 @@
+"""Making a collection again on request: a job as a trigger of type ``collection_trigger`` would queue it."""
+
+import secrets
+from datetime import datetime
+from typing import Final
+
+from schemas.api.base import JsonObject
+from schemas.api.collection_run import TriggerCollectionRequest, TriggerCollectionResponse
+from schemas.events.trigger import TriggerCommand
+from streams.api.counts import document_counts
+from streams.api.trigger_actions import check_action, resolve_action
+from streams.runtime.database import Connection
+from streams.runtime.jobs import queue_job
+
+ACTION: Final = "collection_trigger"
+
+
+async def queue_collection_run(
+    connection: Connection,
+    namespace_id: str,
+    collection_id: str,
+    request: TriggerCollectionRequest,
+    now: datetime,
+) -> TriggerCollectionResponse:
+    """Queue the run in the caller's transaction. Raises 403, 404 and 422 as for a trigger."""
+    config: JsonObject = {
+        "collection_id": collection_id,
+        **request.model_dump(exclude={"object_ids"}),
+    }
+    check_action(ACTION, config)
+    config, sources = await resolve_action(connection, namespace_id, ACTION, config)
+    config["document_ids"] = request.object_ids
+    command = TriggerCommand(
+        # Asking twice is asking for two runs, so the id is a fresh one.
+        job_id=f"job_{secrets.token_hex(12)}",
+        # There is no trigger: what the run writes is caused by the collection.
+        trigger_id=collection_id,
+        namespace_id=namespace_id,
+        family="trigger",
+        action_type=ACTION,
+        action_config=config,
+        nominal_at=now,
+        triggered_at=now,
+        reason="executed on request",
+        fired_by="request",
+    )
+    await queue_job(connection, command)
+    counts = await document_counts(connection, namespace_id, sources)
+    return TriggerCollectionResponse(
+        task_id=command.job_id,
+        batch_id=command.job_id,
+        collection_id=collection_id,
+        source_collection_ids=sources,
+        document_count=sum(counts.values()),
+        total_tiers=1,
+        message=f"The documents of {', '.join(sources)} are being written through the stream; see the task",
+    )
