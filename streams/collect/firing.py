@@ -1,16 +1,16 @@
-"""From the changes of a batch to the fires of event triggers. Pure; the counting rule is in the rules engine."""
+"""Which changes of a batch count for which event triggers. Pure; the counting rule is in the rules engine."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
 from schemas.events.trigger import TriggerCommand
-from schemas.ids import derived_id
 from streams.collect.arrivals import Arrival
 from streams.collect.fold import Change
-from streams.collect.watching import EventTrigger, Watched
-from streams.engines.rules.commands import command
-from streams.engines.rules.events import EventFire, EventState, count
+from streams.collect.watching import Watched
+from streams.engines.rules import event_trigger
+from streams.engines.rules.event_trigger import EventTrigger, Moment
+from streams.engines.rules.events import EventState
 
 
 def counted(watched: Watched, changes: Iterable[Change]) -> dict[str, tuple[EventTrigger, list[Arrival]]]:
@@ -30,23 +30,8 @@ def counted(watched: Watched, changes: Iterable[Change]) -> dict[str, tuple[Even
 
 
 def decide(
-    trigger: EventTrigger, state: EventState, arrivals: list[Arrival], now: datetime
+    trigger: EventTrigger, state: EventState, arrivals: Iterable[Arrival], now: datetime
 ) -> tuple[EventState, list[TriggerCommand]]:
     """Count ``arrivals`` and word a command for every fire; ``now`` is when it is decided."""
-    moments = [arrival.appended_at for arrival in arrivals]
-    state, fires = count(state, trigger.threshold, trigger.cooldown_seconds, moments)
-    return state, [_command(trigger, fire, arrivals[fire.index], now) for fire in fires]
-
-
-def _command(trigger: EventTrigger, fire: EventFire, arrival: Arrival, now: datetime) -> TriggerCommand:
-    return command(
-        trigger.trigger_id,
-        trigger.namespace_id,
-        trigger.family,
-        trigger.body,
-        job_id=derived_id("job_", trigger.trigger_id, "fire", fire.sequence),
-        nominal_at=fire.at,
-        triggered_at=now,
-        reason=f"{trigger.event_type}: {fire.reason}",
-        caused_by=arrival.causes,
-    )
+    moments = [Moment(arrival.appended_at, arrival.causes) for arrival in arrivals]
+    return event_trigger.decide(trigger, state, moments, now)

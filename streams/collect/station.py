@@ -34,10 +34,12 @@ from streams.collect.sketching import (
 from streams.collect.standing import standing
 from streams.collect.watching import Watched, watch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
+from streams.engines.rules.events import EventState
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
+from streams.runtime.event_counters import lock_counters, save_counter
 from streams.runtime.faults import fault
 from streams.runtime.feeds import share_feeds
 from streams.runtime.jobs import queue_job
@@ -247,10 +249,10 @@ class Collect:
             return 0
         fires = 0
         now = self._context.clock()
-        for trigger_id, state in (await store.lock_event_states(connection, found)).items():
+        for trigger_id, counter in (await lock_counters(connection, found)).items():
             trigger, arrivals = found[trigger_id]
-            state, commands = decide(trigger, state, arrivals, now)
-            await store.save_event_state(connection, trigger_id, state)
+            state, commands = decide(trigger, EventState(*counter), arrivals, now)
+            await save_counter(connection, trigger_id, (state.counter, state.fire_sequence, state.fired_at))
             for command in commands:
                 fires += await queue_job(connection, command)
         return fires

@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 
 from streams.collect.arrivals import EventKey, Key, Scope
 from streams.collect.fold import Folded, Tally, Version
-from streams.engines.rules.events import EventState
 from streams.runtime.database import Connection, columns
 
 _DOCUMENT_COLUMNS = (
@@ -241,22 +240,3 @@ async def write_tallies(connection: Connection, tallies: Mapping[Scope, Tally]) 
             " EXCLUDED.max_occurred_at), watermark = GREATEST(c.watermark, EXCLUDED.watermark)",
             rows,
         )
-
-
-async def lock_event_states(connection: Connection, trigger_ids: Iterable[str]) -> dict[str, EventState]:
-    """The counters of those of these triggers that are active, locked until the transaction ends."""
-    cursor = await connection.execute(
-        "SELECT trigger_id, event_counter, fire_sequence, last_cooldown_at FROM trigger_state"
-        " WHERE trigger_id = ANY(%s) AND status = 'active' ORDER BY trigger_id FOR UPDATE",
-        (list(trigger_ids),),
-    )
-    return {row[0]: EventState(row[1], row[2], row[3]) for row in await cursor.fetchall()}
-
-
-async def save_event_state(connection: Connection, trigger_id: str, state: EventState) -> None:
-    """Write a trigger's counters back."""
-    await connection.execute(
-        "UPDATE trigger_state SET event_counter = %s, fire_sequence = %s, last_cooldown_at = %s,"
-        " updated_at = now() WHERE trigger_id = %s",
-        (state.counter, state.fire_sequence, state.fired_at, trigger_id),
-    )

@@ -4,30 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from schemas.events.definition import DefinitionRecord
-from schemas.events.trigger import TriggerFamily
 from streams.collect.arrivals import Collection
 from streams.collect.sketching import SketchSpec
-from streams.engines.rules import commands
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
+from streams.engines.rules.event_trigger import EventTrigger
 from streams.engines.rules.rollup import widths
-
-
-@dataclass(frozen=True, slots=True)
-class EventTrigger:
-    """A trigger that fires on a number of document events (contract 4.8)."""
-
-    trigger_id: str
-    namespace_id: str
-    family: TriggerFamily
-    body: Mapping[str, Any]
-    """Its definition, which says what to run."""
-    event_type: str
-    threshold: int
-    cooldown_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +53,7 @@ def watch(definitions: Iterable[DefinitionRecord]) -> Watched:
                             patience = timedelta(seconds=condition.allowed_lateness_seconds)
                             lateness[collection] = max(patience, lateness.get(collection, patience))
                 case "event":
-                    trigger = _event_trigger(record)
+                    trigger = EventTrigger.of(record)
                     for collection in collections:
                         triggers[collection].append(trigger)
         except ScheduleError as error:
@@ -93,19 +77,3 @@ def _specs(collection: Collection, condition: Condition) -> Iterable[SketchSpec]
             time_domain=condition.time_domain,
             width_seconds=width,
         )
-
-
-def _event_trigger(record: DefinitionRecord) -> EventTrigger:
-    schedule = record.body["schedule_config"]
-    family: TriggerFamily = "cluster_trigger" if record.kind == "cluster_trigger" else "trigger"
-    # Refused now, not at the first fire in the middle of a batch.
-    commands.action(family, record.body)
-    return EventTrigger(
-        trigger_id=record.id,
-        namespace_id=record.namespace_id,
-        family=family,
-        body=record.body,
-        event_type=schedule["event_type"],
-        threshold=schedule.get("event_threshold") or 1,
-        cooldown_seconds=schedule.get("cooldown_seconds") or 0,
-    )

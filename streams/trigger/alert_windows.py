@@ -24,6 +24,7 @@ from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.outbox import Outgoing, enqueue_all
 from streams.runtime.positions import Positions
 from streams.trigger import window_store
+from streams.trigger.alert_events import AlertEvents
 from streams.trigger.window_cut import Cut, Cuts
 from streams.trigger.window_definitions import WindowedAlert, windowed_alerts
 from streams.trigger.window_fires import records
@@ -50,6 +51,7 @@ class WindowFolder:
         self._window = timedelta(seconds=context.settings.event_id_window_seconds)
         self._positions = Positions(context, name)
         self._forgot_at: datetime | None = None
+        self._events = AlertEvents()
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Behind what was added up."""
@@ -69,6 +71,7 @@ class WindowFolder:
                     await self._dead_letters.put(record, error)
         async with self._positions.transaction({tp: found[-1] for tp, found in left.items()}) as connection:
             await self._add(connection, contributing(results))
+            await self._events.count(connection, results, self._clock())
             await fault("trigger:before-fold-commit")
         await fault("trigger:after-fold-commit")
 

@@ -16,3 +16,13 @@ CREATE INDEX trigger_state_buffered ON trigger_state (trigger_id)
 CREATE INDEX trigger_state_conditional ON trigger_state (trigger_id)
     WHERE status = 'active' AND trigger_type = 'conditional';
 CREATE INDEX jobs_open_of_trigger ON jobs (trigger_id) WHERE status IN ('pending', 'processing');
+
+-- Executions of alerts that event triggers have counted: one that match tells twice counts once.
+CREATE TABLE alert_events (
+    execution_id text PRIMARY KEY,
+    counted_at   timestamptz NOT NULL
+);
+CREATE INDEX alert_events_age ON alert_events (counted_at);
+CREATE INDEX definitions_watching_alerts ON definitions (namespace_id)
+    WHERE deleted_at IS NULL AND kind IN ('trigger', 'cluster_trigger')
+    AND body->'schedule_config'->>'event_type' = 'alert_triggered';
