@@ -22,6 +22,7 @@ from schemas.manifest import GENERATED, ManifestError, ManifestObject, Names, Pl
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.execution.look_up import takes_from_document
 from streams.engines.retrieval.execution.sizes import QuerySize, check_sizes, query_sizes
+from streams.engines.retrieval.execution.windowed import has_window, read_window
 from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.engines.retrieval.percolate.plan import Plan
@@ -190,6 +191,8 @@ class _Reading:
             self._refuse(ManifestError(alert.place, problem))
             return
         try:
+            if has_window(alert.body):
+                read_window(retriever, alert.body, application, 0)
             for collection in collections or (None,):
                 plan = compile_plan(retriever, alert.body, application, collection_id=collection)
         except PlanError as error:
@@ -233,6 +236,8 @@ def _body(request: CreateAlertRequest) -> JsonObject:
         "min_count": request.min_count,
         "threshold": None if request.threshold is None else request.threshold.filled(),
         "inputs": request.inputs,
+        "window_seconds": request.window_seconds,
+        "time_domain": request.time_domain,
     }
 
 
