@@ -7,7 +7,8 @@ the whole topic: consume, decode, match, produce, await, tell its progress, comm
 orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns, and the medians are
 compared, because other work on the machine comes and goes. The first batch counts for neither: the station
 compiles its alerts there. With ``--workers 2`` two stations share the topic, as two workers do on two processors;
-what they do counts from when the second of them has compiled its alerts.
+what they do counts from when the second of them has compiled its alerts, some three seconds after the first: give
+200,000 documents or more.
 
     python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--hits 1|80] [--alerts N]
                                   [--attribute-alerts N] [--rounds N] [--workers N]
@@ -324,9 +325,10 @@ async def hits(settings: Settings) -> int:
         await consumer.stop()
 
 
-def child(name: str, environment: dict[str, Any], wanted: int, seen: Any, answer: Any) -> None:
-    """One process of a measurement."""
+def child(name: str, environment: dict[str, Any], wanted: int, seen: Any, together: Any, answer: Any) -> None:
+    """One process of a measurement; they begin together."""
     settle_in()
+    together.wait()
     work = {"match": match, "bare": bare}[name]
     answer.send(asyncio.run(work(Settings(**environment), Counter(wanted, seen))))
 
@@ -334,11 +336,11 @@ def child(name: str, environment: dict[str, Any], wanted: int, seen: Any, answer
 async def measure(name: str, settings: Settings, count: int, workers: int = 1) -> float:
     """Documents per second of one run."""
     spawn = multiprocessing.get_context("spawn")
-    seen = spawn.Value("q", 0)
+    seen, together = spawn.Value("q", 0), spawn.Barrier(workers)
     processes, receivers = [], []
     for _ in range(workers):
         receiver, sender = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=child, args=(name, settings.model_dump(), count, seen, sender))
+        process = spawn.Process(target=child, args=(name, settings.model_dump(), count, seen, together, sender))
         process.start()
         sender.close()
         processes.append(process)

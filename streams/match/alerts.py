@@ -112,6 +112,10 @@ class Changes:
         )
 
 
+_STEP: Final = 64
+"""Alerts read between two pauses; a few milliseconds."""
+
+
 def standing_alerts(
     catalog: Catalog, namespace_id: str, collection_id: str, before: Standing | None = None
 ) -> Standing:
@@ -121,13 +125,24 @@ def standing_alerts(
     document arrives is refused when it is attached; one that gets here all the same is reported, never guessed.
     ``before`` is what stood until now: of it everything that has not changed is taken as it is.
     """
+    *_, standing = standing_in_steps(catalog, namespace_id, collection_id, before)
+    assert standing is not None
+    return standing
+
+
+def standing_in_steps(
+    catalog: Catalog, namespace_id: str, collection_id: str, before: Standing | None = None
+) -> Iterator[Standing | None]:
+    """As :func:`standing_alerts`, which comes last; ``None`` before it are pauses. What changes in a pause may be
+    missing from it: :func:`after` puts it in."""
     applications = _applications(catalog, namespace_id, collection_id)
     held = _NONE if before is None else before.entries
-    entries = {
-        name: _entry(catalog, namespace_id, collection_id, application, held.get(name))
-        for name, application in _on_ingest(applications).items()
-    }
-    return Standing(entries, applications, _more(entries), tuple(sorted(_refused(entries, entries))))
+    entries: dict[str, _Entry] = {}
+    for number, (name, application) in enumerate(_on_ingest(applications).items(), 1):
+        entries[name] = _entry(catalog, namespace_id, collection_id, application, held.get(name))
+        if number % _STEP == 0:
+            yield None
+    yield Standing(entries, applications, _more(entries), tuple(sorted(_refused(entries, entries))))
 
 
 def after(

@@ -101,14 +101,16 @@ class Matcher:
             if not self._known[key]:
                 del self._known[key]
 
-    def percolate(self, arrivals: Sequence[Arrival]) -> Percolation:
-        """Begin to check a chunk of documents by the definitions in force now. Chunks are checked in the order
-        in which they were begun."""
+    async def percolate(self, arrivals: Sequence[Arrival]) -> Percolation:
+        """Begin to check a chunk of documents by the definitions in force when this returns. Chunks are checked in
+        the order in which they were begun."""
         keyed: defaultdict[CollectionKey, list[Arrival]] = defaultdict(list)
         for arrival in arrivals:
             event = arrival.event
             if event.type == UPSERTED:
                 keyed[event.namespace_id, event.collection_id].append(arrival)
+        for key in keyed:
+            await self._standings.read(*key)
         groups = [Group(key, self._standing(key), found) for key, found in keyed.items()]
         changes, self._changes = self._changes, []
         return Percolation(

@@ -1,5 +1,6 @@
 """The standing alerts of every collection that documents came to, kept as definitions change."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -7,7 +8,7 @@ import structlog
 
 from schemas.events.definition import DefinitionRecord
 from streams.engines.retrieval.execution.look_up import takes_from_document
-from streams.match.alerts import Changes, Standing, after, standing_alerts
+from streams.match.alerts import Changes, Standing, after, standing_alerts, standing_in_steps
 from streams.runtime.catalog import Catalog
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,8 @@ class Standings:
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
         self._standings: dict[CollectionKey, Standing] = {}
+        self._reading: dict[CollectionKey, list[DefinitionRecord]] = {}
+        """Collections that are being read, and what has changed since it began."""
 
     def of(self, namespace_id: str, collection_id: str) -> Standing:
         """The alerts of a collection; none for one that is unknown."""
@@ -33,9 +36,32 @@ class Standings:
         standing = standing_alerts(catalog, namespace_id, collection_id)
         # An unknown one is not remembered: anybody may write any name into the topic.
         if catalog.get("collection", namespace_id, collection_id) is not None:
-            self._standings[key] = standing
-            _tell(collection_id, standing, Standing())
+            self._keep(key, standing)
         return standing
+
+    async def read(self, namespace_id: str, collection_id: str) -> None:
+        """Read the alerts of a collection before :meth:`of` is asked for them. A hundred thousand take seconds, so
+        the event loop has its turn in between."""
+        key = (namespace_id, collection_id)
+        if key in self._standings or self._catalog().get("collection", *key) is None:
+            return
+        changed = self._reading[key] = []
+        standing: Standing | None = None
+        try:
+            for step in standing_in_steps(self._catalog(), *key):
+                standing = step
+                await asyncio.sleep(0)
+        finally:
+            del self._reading[key]
+        assert standing is not None
+        for record in changed:
+            standing, _ = after(standing, self._catalog(), *key, record)
+        if key not in self._standings and self._catalog().get("collection", *key) is not None:
+            self._keep(key, standing)
+
+    def _keep(self, key: CollectionKey, standing: Standing) -> None:
+        self._standings[key] = standing
+        _tell(key[1], standing, Standing())
 
     def references(self) -> frozenset[CollectionKey]:
         """The collections that must be at hand for the alerts in force to be checked."""
@@ -56,6 +82,9 @@ class Standings:
     def change(self, record: DefinitionRecord) -> Iterator[tuple[CollectionKey, Changes]]:
         """Take in one change of definitions, already in the catalog. Gives what became of the percolated alerts of
         each collection where anything did."""
+        for key, changed_meanwhile in self._reading.items():
+            if key[0] == record.namespace_id:
+                changed_meanwhile.append(record)
         for key, before in list(self._standings.items()):
             if key[0] != record.namespace_id:
                 continue

@@ -155,7 +155,7 @@ class Match:
             if not matching.left:
                 decoded = await self._read(chunk)
                 # While a chunk is percolated, the results of the one before are written and the next is decoded.
-                percolation = self._matcher.percolate(decoded)
+                percolation = await self._matcher.percolate(decoded)
                 if ahead is not None:
                     await self._send(*ahead, matching)
                 ahead = decoded, percolation

@@ -63,7 +63,7 @@ def arrival(offset: int, **payload: Any) -> Arrival:
 
 def fired(matcher: Matcher, arrivals: list[Arrival]) -> dict[str, list[tuple[str, int]]]:
     async def matched() -> Matched:
-        return await matcher.matched(matcher.percolate(arrivals), HASHER)
+        return await matcher.matched(await matcher.percolate(arrivals), HASHER)
 
     records = [decode_alert_result(result.value) for result in asyncio.run(matched()).results]
     return {record.document_id: [(hit.alert_id, hit.alert_version) for hit in record.hits] for record in records}
