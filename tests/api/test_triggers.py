@@ -134,7 +134,11 @@ async def test_defaults_and_extensions_of_a_conditional_schedule(
         ),
         ({"action_config": {}}, 422, ["body", "action_config", "cluster_id"]),
         ({"action_config": {"cluster_id": "no"}}, 404, None),
-        ({"action_config": {"cluster_id": "topics", "mode": "assign"}}, 403, None),
+        (
+            {"action_config": {"cluster_id": "topics", "mode": "composite"}},
+            422,
+            ["body", "action_config", "source_execution_ids"],
+        ),
     ],
 )
 async def test_a_wrong_trigger_is_refused(
