@@ -24,7 +24,7 @@ from streams.engines.drift.sketch import SeriesSketch
 
 CATEGORY: Final = 3
 """The kind of a category series' sketch in its bytes."""
-NAMED: Final = 256
+NAMED: Final = 64
 """Most values with a count of their own."""
 REST: Final = 256
 """Cells in which all other values are counted."""
@@ -63,14 +63,16 @@ class CategorySketch:
         found = Counter(map(_name, values))
         return _kept(Counter(self.named) + found, self.rest) if found else self
 
-    def merge(self, other: SeriesSketch) -> "CategorySketch":
-        """The sketch of the values of both."""
-        if not isinstance(other, CategorySketch):
-            raise SketchError("a sketch of categories merges with categories only")
-        named = dict(self.named)
-        for name, count in other.named.items():
-            named[name] = named.get(name, 0) + count
-        return _kept(named, self.rest + other.rest)
+    def merge(self, *others: SeriesSketch) -> "CategorySketch":
+        """The sketch of the values of all."""
+        named, rest = dict(self.named), self.rest.copy()
+        for other in others:
+            if not isinstance(other, CategorySketch):
+                raise SketchError("a sketch of categories merges with categories only")
+            for name, count in other.named.items():
+                named[name] = named.get(name, 0) + count
+            rest += other.rest
+        return _kept(named, rest)
 
     def restricted(self, names: Iterable[str]) -> NDArray[np.int64]:
         """The counts of ``names`` in their order, then the cells of all others: shape ``(names + REST,)``."""
@@ -121,23 +123,21 @@ def _name(value: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _hash(name: str) -> int:
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
+def _rank(name: str) -> tuple[int, str]:
+    """Hash and name: the name settles the order of two equal hashes, so that it is the same everywhere."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest()), name
 
 
 def _folded(names: Mapping[str, int], rest: NDArray[np.int64]) -> NDArray[np.int64]:
     """``rest`` with ``names`` counted into their cells."""
-    folded = rest.copy()
-    for name, count in names.items():
-        folded[_hash(name) % REST] += count
-    return folded
+    cells = [_rank(name)[0] % REST for name in names]
+    return rest + np.bincount(cells, weights=list(names.values()), minlength=REST).astype(np.int64)
 
 
 def _kept(named: dict[str, int], rest: NDArray[np.int64]) -> CategorySketch:
     count = sum(named.values()) + int(rest.sum())
     if len(named) > NAMED:
-        # The name settles the order of two equal hashes, so that it is the same everywhere.
-        order = sorted(named, key=lambda name: (_hash(name), name))
+        order = sorted(named, key=_rank)
         rest = _folded({name: named[name] for name in order[NAMED:]}, rest)
         named = {name: named[name] for name in order[:NAMED]}
     return CategorySketch(count, named, rest)

@@ -124,29 +124,30 @@ def wasserstein_squares(one: Counts, other: Counts, positions: Floats) -> tuple[
     widths = np.diff(positions)
     area = (np.abs((p - q).cumsum(axis=1)) * widths).sum(axis=1)
     below = np.clip(((p + q) / 2).cumsum(axis=1), 0.0, 1.0)
-    expected = [_expected_square(axis, widths) for axis in below]
-    return float((area**2).mean()), float(np.mean(expected)) * noise(one, other)
-
-
-def _expected_square(below: Floats, widths: Floats) -> float:
-    """The double sum, with cuts joined to at most :data:`_NODES` that weigh about the same."""
     weights = np.sqrt(below * (1 - below)) * widths
-    held = weights > 0
-    if not held.any():
-        return 0.0
-    below, weights = below[held], weights[held]
-    if len(weights) > _NODES:
-        middle = (weights.cumsum() - weights / 2) / weights.sum()
-        into = np.minimum((middle * _NODES).astype(np.intp), _NODES - 1)
-        joined = np.bincount(into, weights=weights, minlength=_NODES).astype(np.float64)
-        centre = np.bincount(into, weights=weights * below, minlength=_NODES).astype(np.float64)
-        held = joined > 0
-        below, weights = centre[held] / joined[held], joined[held]
-    odds = np.sqrt(below / (1 - below))
-    ratio = odds[:, np.newaxis] / odds
-    related = np.minimum(np.minimum(ratio, 1 / ratio), 1.0)
+    if below.shape[1] > _NODES:
+        below, weights = _nodes(below[0], weights[0])
+    return float((area**2).mean()), _expected_square(below, weights) * noise(one, other)
+
+
+def _nodes(below: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Cuts of one axis joined to at most :data:`_NODES` that weigh about the same."""
+    middle = (weights.cumsum() - weights / 2) / max(weights.sum(), 1e-300)
+    into = np.minimum((middle * _NODES).astype(np.intp), _NODES - 1)
+    joined = np.bincount(into, weights=weights, minlength=_NODES).astype(np.float64)
+    centre = np.bincount(into, weights=weights * below, minlength=_NODES).astype(np.float64)
+    held = joined > 0
+    return (centre[held] / joined[held])[np.newaxis], joined[held][np.newaxis]
+
+
+def _expected_square(below: Floats, weights: Floats) -> float:
+    """The double sum over the pairs of cuts, where F is ``below``, on average over the axes."""
+    # A cut with everything on one side has no weight and any odds.
+    odds = np.sqrt(below / np.maximum(1 - below, 1e-12) + 1e-24)
+    ratio = odds[:, :, np.newaxis] / odds[:, np.newaxis, :]
+    related = np.minimum(ratio, 1 / ratio)
     products = 2 / math.pi * (np.sqrt(1 - related**2) + related * np.arcsin(related))
-    return float(weights @ products @ weights)
+    return float(np.einsum("ai,aij,aj->a", weights, products, weights).mean())
 
 
 def mmd(one: Counts, other: Counts, views: Floats) -> float:

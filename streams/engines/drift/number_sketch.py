@@ -25,7 +25,7 @@ from streams.engines.drift.sketch import SeriesSketch
 
 NUMBER: Final = 2
 """The kind of a number series' sketch in its bytes."""
-CELLS: Final = 1024
+CELLS: Final = 256
 """Most cells of a sketch."""
 
 _HEADER: Final = struct.Struct("<BI")
@@ -73,21 +73,24 @@ class NumberSketch:
         keys, counts = np.unique(_key(numbers), return_counts=True)
         return self.merge(_collapsed(0, keys, counts.astype(np.int64)))
 
-    def merge(self, other: SeriesSketch) -> "NumberSketch":
-        """The sketch of the numbers of both."""
-        if not isinstance(other, NumberSketch):
-            raise SketchError("a sketch of numbers merges with numbers only")
-        if not other.count or not self.count:
-            return self if self.count else other
-        level = max(self.level, other.level)
-        keys = np.concatenate([self.keys >> (level - self.level), other.keys >> (level - other.level)])
-        return _collapsed(level, *_summed(keys, np.concatenate([self.counts, other.counts])))
+    def merge(self, *others: SeriesSketch) -> "NumberSketch":
+        """The sketch of the numbers of all."""
+        held = [self]
+        for other in others:
+            if not isinstance(other, NumberSketch):
+                raise SketchError("a sketch of numbers merges with numbers only")
+            held.append(other)
+        held = [sketch for sketch in held if sketch.count]
+        if len(held) < 2:
+            return held[0] if held else self
+        level = max(sketch.level for sketch in held)
+        keys = np.concatenate([sketch.keys >> (level - sketch.level) for sketch in held])
+        return _collapsed(level, *_summed(keys, np.concatenate([sketch.counts for sketch in held])))
 
     def to_bytes(self) -> bytes:
         """A compact, versioned form."""
         header = _HEADER.pack(self.level, len(self.keys))
-        gaps = np.diff(self.keys, prepend=np.int64(0))
-        return frame(NUMBER, self.count) + header + pack_integers(gaps) + pack_integers(self.counts)
+        return frame(NUMBER, self.count) + header + pack_integers(self.keys) + pack_integers(self.counts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "NumberSketch":
@@ -100,9 +103,8 @@ class NumberSketch:
         level, cells = _HEADER.unpack_from(body)
         if level > 62 or cells > CELLS:
             raise SketchError("the sketch's header is damaged")
-        gaps, body = unpack_integers(body[_HEADER.size :], cells)
+        keys, body = unpack_integers(body[_HEADER.size :], cells)
         counts, body = unpack_integers(body, cells)
-        keys = np.cumsum(gaps)
         if body or (counts < 1).any() or int(counts.sum()) != count or (keys[1:] <= keys[:-1]).any():
             raise SketchError("the sketch's cells are damaged")
         if cells and not -_LARGEST - 1 >> level <= keys[0] <= keys[-1] <= _LARGEST >> level:

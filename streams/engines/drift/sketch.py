@@ -52,8 +52,8 @@ class SeriesSketch(Protocol):
         """This sketch with ``values``. Raises :class:`SketchError` when they are not of its kind."""
         ...
 
-    def merge(self, other: "SeriesSketch") -> Self:
-        """The sketch of the values of both. Raises :class:`SketchError` when they do not fit together."""
+    def merge(self, *others: "SeriesSketch") -> Self:
+        """The sketch of the values of all. Raises :class:`SketchError` when they do not fit together."""
         ...
 
     def emptied(self) -> Self:
@@ -118,18 +118,20 @@ class Sketch:
             self.cells + profile(vectors, np.sqrt(squares)),
         )
 
-    def merge(self, other: SeriesSketch) -> "Sketch":
-        """The sketch of the vectors of both."""
-        if not isinstance(other, Sketch):
-            raise SketchError("a sketch of embeddings merges with embeddings only")
-        if other.dimensions != self.dimensions:
-            raise SketchError(f"a sketch of {other.dimensions} dimensions does not merge with {self.dimensions}")
-        return Sketch(
-            self.count + other.count,
-            self.total + other.total,
-            self.squares + other.squares,
-            self.cells + other.cells,
-        )
+    def merge(self, *others: SeriesSketch) -> "Sketch":
+        """The sketch of the vectors of all."""
+        count, total, squares, cells = self.count, self.total.copy(), self.squares, self.cells.copy()
+        for other in others:
+            if not isinstance(other, Sketch):
+                raise SketchError("a sketch of embeddings merges with embeddings only")
+            if other.dimensions != self.dimensions:
+                words = f"{other.dimensions} dimensions does not merge with one of {self.dimensions}"
+                raise SketchError(f"a sketch of {words}")
+            count += other.count
+            squares += other.squares
+            total += other.total
+            cells += other.cells
+        return Sketch(count, total, squares, cells)
 
     def to_bytes(self) -> bytes:
         """A compact, versioned form; sums over few documents are mostly zeros and shrink well."""
@@ -166,7 +168,5 @@ S = TypeVar("S", bound=SeriesSketch)
 def merge_all(sketches: Iterable[S]) -> S | None:
     """The sketch of everything in ``sketches``; ``None`` when there are none. Raises :class:`SketchError` when
     they do not fit together."""
-    merged: S | None = None
-    for sketch in sketches:
-        merged = sketch if merged is None else merged.merge(sketch)
-    return merged
+    held = list(sketches)
+    return held[0].merge(*held[1:]) if held else None

@@ -17,9 +17,7 @@ from streams.engines.drift.sketch import SketchError
 from tests.engines.drift.laws import in_any_cut_and_order, piles
 
 EMPTY = CategorySketch.empty()
-GOLDEN_BYTES = (
-    "5457534b02000306000000000000000e0000007b2261223a322c22c3bc223a317d811000000078016360000266103132010003f10004"
-)
+GOLDEN_BYTES = "5457534b02000306000000000000000e0000007b2261223a322c22c3bc223a317d8101000000050003"
 NAMES = st.text(max_size=5) | st.sampled_from(["a", "b", "ü", "x" * 200])
 
 
@@ -81,7 +79,7 @@ def test_golden_bytes() -> None:
     assert isinstance(back, CategorySketch)
     assert dict(back.named) == {"a": 2, "ü": 1}
     assert back.rest[5] == back.other == 3
-    assert back.to_bytes() == sketch.to_bytes()  # zlib may deflate in other ways elsewhere
+    assert back.to_bytes() == sketch.to_bytes()
 
 
 def test_other_kinds_do_not_merge() -> None:
@@ -103,7 +101,7 @@ def bytes_of(count: int, names: bytes) -> bytes:
     [
         (NumberSketch.empty().to_bytes(), "not one of categories"),
         (EMPTY.to_bytes()[: FRAME.size], "too early"),
-        (EMPTY.to_bytes()[:-1], "numbers are damaged"),
+        (EMPTY.to_bytes()[:-1], "too early"),
         (EMPTY.to_bytes() + b"x", "counts are damaged"),
         (bytes_of(0, b"{"), "categories are damaged"),
         (bytes_of(0, b"[]"), "counts are damaged"),

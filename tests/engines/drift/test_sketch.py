@@ -16,13 +16,17 @@ from tests.engines.drift.laws import in_any_cut_and_order, piles
 
 FIRST_AXES = [-3.0, 2.0, 4.0, -3.0, 3.0, -7.0, 1.0, -3.0]
 GOLDEN_BYTES = (
-    "5457534b020001020000000000000003000000000000000000f53f01040c00000000004001000000"
-    "00000080ff81d000000078018d520b0e853008dbbcffa185297344da62f2e2f2d60f2d8e713cd771"
-    "2e8fd3fef51f7b26444c457d646b18964dc3d464879879cfdf6008886f0829cd6743207177857749"
-    "04ed094b7f746582b4c9dc5b1c7203e1f158441a80941ffa4b1c18083ab57ef5254678343a9416ab"
-    "c01cb1c1898214942d48714767fd79f2186bbfa507a8505a8783d850c39f7ec06e232c744d26816a"
-    "e23921ed49bf449172f15d4567c79b6613f638d56ba0f801e31b68a85807ff1a68b45d8152e70b72"
-    "198a2827dbe676a000361cb8bb0108940081"
+    "5457534b020001020000000000000003000000000000000000f53f01040300000000004001000000"
+    "00000080ff81760000000d002e003200520054006c006d0093009400a900ab00d000d100ea00ed00"
+    "140116012e01300149014b01720173018c018f01b501cd01ce01f101f40111022a022b024d026e02"
+    "72028e028f02ab02ad02cf02d302ea02ec0209030a032d032e034e0350036e036f0390039103b303"
+    "b603c403c503ef03f0030f0413042b042c044c046d0470048f049004b104b204c704f004f2040f05"
+    "10053105330553055505730596059705af05cd05ce05ec05f1050b060e062f0631064c064d066c06"
+    "6d068c068d06b306b506d206d306f506f8060a070c0730073107500772078f079207b007b307cd07"
+    "ce07e907ea0702010101010101010101010101010101010101010101010101020101010102010102"
+    "01010101010101010101010101010101010101010101010101010101010102010101010101020101"
+    "01010101010102010102010101010101010101010101010101010101010101010101020201010101"
+    "01010101"
 )
 VECTORS = st.tuples(st.integers(1, 40), st.integers(1, 12)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.floats(-1e3, 1e3, width=32))
@@ -81,7 +85,7 @@ def test_the_axes_are_the_same_for_ever() -> None:
 def test_golden_bytes() -> None:
     sketch = Sketch.empty(3).add(np.array([[1.0, 0.0, -0.5], [0.25, 0.0, 0.0]]))
     back = Sketch.from_bytes(bytes.fromhex(GOLDEN_BYTES))
-    assert back.to_bytes() == sketch.to_bytes()  # zlib may deflate in other ways elsewhere
+    assert back.to_bytes() == sketch.to_bytes()
     assert back.total.tolist() == [1.25, 0.0, -0.5]
     assert back.squares == 1.3125
 
@@ -136,14 +140,15 @@ def changed(at: int, form: str, value: float) -> bytes:
         (changed(7, "<Q", 1), "histogram"),
         (changed(FRAME.size, "<I", 0), "header"),
         (changed(FRAME.size, "<I", 16_001), "header"),
-        (changed(FRAME.size, "<I", 3), "numbers are not 3"),
         (changed(FRAME.size + 4, "<d", float("nan")), "header"),
         (changed(FRAME.size + 4, "<d", -1.0), "header"),
         (changed(BODY, "<B", 3), "numbers are damaged"),
-        (changed(BODY, "<B", 0x81), "numbers are damaged"),
+        (changed(BODY, "<B", 0x01), "numbers are damaged or not 2"),
+        (changed(BODY + 1, "<I", 3), "numbers are damaged or not 2"),
+        (EMPTY[: BODY + 2], "too early"),
         (EMPTY[: FRAME.size], "too early"),
         (EMPTY[:BODY], "too early"),
-        (EMPTY[:-1], "numbers are damaged"),
+        (EMPTY[:-1], "too early"),
         (EMPTY + b"x", "histogram"),
     ],
 )

@@ -19,12 +19,19 @@ def normal(n: int, mean: float = 0.0, deviation: float = 1.0, axis: int = 0) -> 
 
 
 NUMBERS = {
-    "same": (normal(800), normal(600, axis=1)),
-    "shifted": (normal(800), normal(600, mean=0.5, axis=1)),
-    "wider": (normal(800), normal(600, deviation=1.7, axis=1)),
-    "skewed": (np.exp(normal(800)), np.exp(normal(600, mean=0.3, deviation=1.2, axis=1))),
+    "same": (normal(250), normal(200, axis=1)),
+    "shifted": (normal(250), normal(200, mean=0.5, axis=1)),
+    "wider": (normal(250), normal(200, deviation=1.7, axis=1)),
+    "skewed": (np.exp(normal(250)), np.exp(normal(200, mean=0.3, deviation=1.2, axis=1))),
 }
-"""Baseline and current of each case."""
+"""Baseline and current of each case, few enough that a sketch keeps every number."""
+
+MANY_NUMBERS = {
+    "same": (normal(4_000), normal(3_000, axis=1)),
+    "shifted": (normal(4_000), normal(3_000, mean=0.5, axis=1)),
+    "wider": (normal(4_000), normal(3_000, deviation=1.7, axis=1)),
+}
+"""For distances over bins."""
 
 
 def _categories(n: int, shares: tuple[float, ...], axis: int) -> list[str]:
