@@ -24,9 +24,7 @@ from typing import Literal
 from schemas.events.document import DELETED, UPSERTED, WATERMARK
 from streams.collect.arrivals import Arrival, Collection, EventKey, Key, Scope
 from streams.collect.overtaking import Standing, settle
-
-AHEAD = timedelta(days=1)
-"""How far beyond its append time a record is believed about event time: clocks and zones differ, by no more."""
+from streams.engines.rules.watermark import AHEAD
 
 ChangeKind = Literal["documents_added", "documents_updated", "documents_deleted"]
 """The words of ``schedule_config.event_type`` (contract 4.8)."""

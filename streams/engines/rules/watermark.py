@@ -35,7 +35,11 @@ the end offsets. A record that arrives in between then shows as lag, never as a 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
+
+AHEAD: Final = timedelta(days=1)
+"""How far beyond its append time a record is believed about event time: clocks and zones differ, by no more."""
 
 
 @dataclass(frozen=True, slots=True)
