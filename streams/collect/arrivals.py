@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from aiokafka import ConsumerRecord
+
 from schemas.events.document import DocumentEvent, decode_document_event
 from schemas.headers import (
     CAUSED_BY,
@@ -103,6 +105,6 @@ def _instant(headers: Headers, name: str) -> datetime | None:
         return None
 
 
-def interleave(partitions: Iterable[Sequence[Arrival]]) -> Iterator[Arrival]:
+def interleave(partitions: Iterable[Sequence[ConsumerRecord]]) -> Iterator[ConsumerRecord]:
     """One order over several partitions: by append time, each partition's own order kept."""
-    return heapq.merge(*partitions, key=lambda arrival: (arrival.appended_at, arrival.partition))
+    return heapq.merge(*partitions, key=lambda record: (record.timestamp, record.partition))

@@ -165,16 +165,25 @@ def _narrowest(
     spec: SketchSpec, places: Sequence[Place], sketch: Callable[[list[int]], SeriesSketch | None]
 ) -> Cells:
     rows: dict[tuple[int, datetime], list[int]] = {}
+    starts: dict[datetime, datetime] = {}
     for row, (partition, measured_at, appended_at) in enumerate(places):
         moment = measured_at if spec.time_domain == "event_time" else appended_at
-        rows.setdefault((partition, bucket_start(moment, spec.width_seconds)), []).append(row)
+        start = starts.get(moment)
+        if start is None:
+            start = starts[moment] = bucket_start(moment, spec.width_seconds)
+        rows.setdefault((partition, start), []).append(row)
     return {Cell(spec, *place): Filled(len(members), sketch(members)) for place, members in rows.items()}
 
 
 def _values(payload: Any, path: Path, take: Callable[[Any], T | None]) -> list[T]:
     """What a field holds that can be measured."""
     found: list[T] = []
-    for value in resolve({"payload": payload}, path):
+    if type(payload) is dict and len(path.splits) == 1 and path.text != "payload":
+        # Most are a plain field.
+        values = [payload[path.text]] if path.text in payload else []
+    else:
+        values = resolve({"payload": payload}, path)
+    for value in values:
         for item in value if type(value) is list else (value,):
             taken = take(item)
             if taken is not None:

@@ -5,10 +5,12 @@ counters, commands and reference documents in the outbox, and the position, move
 leaves all of it or none; a worker that lost its partition is refused and rolls back (design sections 1 and 3).
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final, NamedTuple
 
 import psycopg
 import structlog
@@ -24,6 +26,7 @@ from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
 from streams.collect.sketching import (
     Cells,
+    Place,
     SketchSpec,
     arrived,
     counted_cells,
@@ -49,6 +52,10 @@ from streams.runtime.together import together
 
 log = structlog.get_logger(__name__)
 
+BATCHES: Final = 4
+"""Transactions in what the loop hands over at most."""
+_TURN: Final = 100
+"""Records decoded between two looks at the transaction under way."""
 _FORGET_EVERY = timedelta(minutes=10)
 _LOG_KEPT = DOCUMENTS.retention or timedelta(0)
 
@@ -58,11 +65,9 @@ def build(context: Context) -> StreamAgent:
     return Collect(context)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record in hand; without an arrival it is only passed over."""
 
-    partition: TopicPartition
     record: ConsumerRecord
     arrival: Arrival | None
 
@@ -95,7 +100,7 @@ class Collect:
             await producer.start()
             stack.push_async_callback(producer.stop)
             self._dead_letters = DeadLetters(broker, producer, self.name)
-            self._loop = StationLoop(broker, self, batch_records=self._settings.batch_documents)
+            self._loop = StationLoop(broker, self, batch_records=BATCHES * self._settings.batch_documents)
             if self._stopping:
                 self._loop.stop()
             await together(collect=self._loop.run(), feeder=self._feeder.run())
@@ -118,30 +123,45 @@ class Collect:
         await self._refresh()
 
     async def handle(self, batch: Batch) -> None:
-        """Store a batch. Records that can never be stored become dead letters."""
+        """Store a batch, a part of it a transaction; while one is under way the next is decoded. Records that can
+        never be stored become dead letters."""
         await self._refresh()
+        storing: asyncio.Task[None] | None = None
+        records = interleave(self._positions.unread(batch).values())
+        try:
+            while part := list(islice(records, self._settings.batch_documents)):
+                entries = await self._read(part)
+                if storing is not None:
+                    await storing
+                storing = asyncio.create_task(self._store(entries))
+        finally:
+            if storing is not None:
+                await storing
+
+    async def _read(self, records: Sequence[ConsumerRecord]) -> list[Entry]:
         entries: list[Entry] = []
         bad: list[tuple[ConsumerRecord, DecodeError]] = []
-        for tp, records in sorted(self._positions.unread(batch).items()):
-            for record in records:
-                arrival = None
-                try:
-                    arrival = read_arrival(
-                        tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
-                    )
-                except DecodeError as error:
-                    bad.append((record, error))
-                entries.append(Entry(tp, record, arrival))
+        for number, record in enumerate(records):
+            arrival = None
+            try:
+                arrival = read_arrival(
+                    record.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+                )
+            except DecodeError as error:
+                bad.append((record, error))
+            entries.append(Entry(record, arrival))
+            if number % _TURN == 0:
+                # The transaction under way goes on.
+                await asyncio.sleep(0)
         if bad:
             assert self._dead_letters is not None
             await self._dead_letters.put_all(bad)
-        if entries:
-            await self._store(entries)
+        return entries
 
-    async def _put_away(self, tp: TopicPartition, record: ConsumerRecord, error: Exception) -> Entry:
+    async def _put_away(self, record: ConsumerRecord, error: Exception) -> Entry:
         assert self._dead_letters is not None
         await self._dead_letters.put(record, error)
-        return Entry(tp, record, None)
+        return Entry(record, None)
 
     async def _store(self, entries: list[Entry]) -> None:
         """Store entries in one transaction. When PostgreSQL refuses a value (a NUL character, a vector of more
@@ -157,16 +177,14 @@ class Collect:
             if entries[0].arrival is None:
                 # Not the record's doing, then.
                 raise
-            await self._commit([await self._put_away(entries[0].partition, entries[0].record, error)])
+            await self._commit([await self._put_away(entries[0].record, error)])
 
     async def _commit(self, entries: list[Entry]) -> None:
-        parts: dict[int, list[Arrival]] = {}
-        for entry in entries:
-            if entry.arrival is not None:
-                parts.setdefault(entry.arrival.partition, []).append(entry.arrival)
-        last = {entry.partition: entry.record for entry in entries}
-        async with self._positions.transaction(last) as connection:
-            fires = await self._write(connection, list(interleave(parts.values()))) if parts else 0
+        arrivals = [entry.arrival for entry in entries if entry.arrival is not None]
+        last = {entry.record.partition: entry.record for entry in entries}
+        moves = {TopicPartition(record.topic, partition): record for partition, record in last.items()}
+        async with self._positions.transaction(moves) as connection:
+            fires = await self._write(connection, arrivals) if arrivals else 0
             await fault("collect:before-commit")
         await fault("collect:after-commit")
         if fires:
@@ -209,12 +227,15 @@ class Collect:
         touched = {scope[2]: positions[scope[2]] for scope in folded.tallies}
         specs = [spec for collection in collections for spec in self._watched.specs.get(collection, ())]
         await sketches.reconcile(connection, specs, touched, collections)
-        by_feature: dict[tuple[tuple[str, str], str], list[SketchSpec]] = {}
-        for spec in specs:
-            by_feature.setdefault((spec.collection, spec.feature), []).append(spec)
         cells: Cells = {}
-        for group in by_feature.values():
-            cells.update(await self._cells(connection, self._arrived(folded, group[0].collection), group))
+        for collection in collections:
+            by_feature: dict[str, list[SketchSpec]] = {}
+            for spec in self._watched.specs.get(collection, ()):
+                by_feature.setdefault(spec.feature, []).append(spec)
+            changes = self._arrived(folded, collection) if by_feature else []
+            places = [place(change) for change in changes]
+            for group in by_feature.values():
+                cells.update(await self._cells(connection, changes, places, group))
         if cells:
             await sketches.merge_cells(connection, cells)
 
@@ -222,16 +243,20 @@ class Collect:
         return arrived(folded.changes, collection, self._watched.conditional.get(collection, frozenset()))
 
     async def _cells(
-        self, connection: Connection, changes: Sequence[Change], group: Sequence[SketchSpec]
+        self,
+        connection: Connection,
+        changes: Sequence[Change],
+        places: Sequence[Place],
+        group: Sequence[SketchSpec],
     ) -> Cells:
         """What writes to a collection add to the series of one thing that is measured of it."""
         spec, measured = group[0], group[0].measured
-        if measured.kind == "embedding" and spec.feature != HashingEmbedder.URI:
-            changes = [change for change in changes if spec.feature in change.arrival.event.features]
-        if not changes:
-            return {}
-        places = [place(change) for change in changes]
         events = [change.arrival.event for change in changes]
+        if measured.kind == "embedding" and spec.feature != HashingEmbedder.URI:
+            held = [row for row, event in enumerate(events) if spec.feature in event.features]
+            places, events = [places[row] for row in held], [events[row] for row in held]
+        if not events:
+            return {}
         if measured.kind == "document":
             return counted_cells(group, places)
         if measured.kind != "embedding":

@@ -4,43 +4,35 @@ Rows are written in key order, so that two workers whose keys overlap (a produce
 document into two partitions) wait for each other instead of deadlocking.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 import orjson
-from psycopg.types.json import Jsonb
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Json
 
 from streams.collect.arrivals import EventKey, Key, Scope
+from streams.collect.copying import DOCUMENT_COLUMNS, VECTOR_COLUMNS, document_rows, vector_rows
 from streams.collect.fold import Folded, Tally, Version
 from streams.runtime.database import Connection, columns
-
-_DOCUMENT_COLUMNS = (
-    "namespace_id, collection_id, document_id, payload, text, asset_id, occurred_at, appended_at, partition,"
-    " record_offset, created_at, late_at"
-)
-_DOCUMENT_TYPES = ("text",) * 3 + (
-    "jsonb",
-    "text",
-    "text",
-    "timestamptz",
-    "timestamptz",
-    "int4",
-    "int8",
-    "timestamptz",
-    "timestamptz",
-)
-_VECTOR_COLUMNS = "namespace_id, collection_id, feature_uri, document_id, embedding"
 
 
 async def created_at(connection: Connection, keys: Iterable[Key]) -> dict[Key, datetime]:
     """When each of these documents was added, for those that exist."""
-    cursor = await connection.execute(
-        "SELECT d.namespace_id, d.collection_id, d.document_id, d.created_at FROM documents d"
-        " JOIN unnest(%s::text[], %s::text[], %s::text[]) AS k (namespace_id, collection_id, document_id)"
-        " USING (namespace_id, collection_id, document_id)",
-        columns(keys, 3),
-    )
-    return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
+    documents: dict[tuple[str, str], list[str]] = {}
+    for namespace_id, collection_id, document_id in keys:
+        documents.setdefault((namespace_id, collection_id), []).append(document_id)
+    found: dict[Key, datetime] = {}
+    for collection, ids in documents.items():
+        # Ids travel as JSON, which is written much faster than an array.
+        cursor = await connection.execute(
+            "SELECT document_id, created_at FROM documents WHERE namespace_id = %s AND collection_id = %s"
+            " AND document_id = ANY (ARRAY(SELECT json_array_elements_text(%s)))",
+            (*collection, Json(ids, dumps=orjson.dumps)),
+        )
+        found.update({(*collection, row[0]): row[1] for row in await cursor.fetchall()})
+    return found
 
 
 async def claim_events(connection: Connection, first: Mapping[EventKey, datetime]) -> dict[EventKey, datetime]:
@@ -116,65 +108,44 @@ async def write_documents(connection: Connection, folded: Folded, existed: Itera
             columns(gone, 3),
         )
     if versions:
-        await _upsert_documents(connection, versions)
-        await _insert_vectors(connection, versions)
+        await _write(connection, versions, set(old))
 
 
-async def _upsert_documents(connection: Connection, versions: Iterable[Version]) -> None:
+async def _write(connection: Connection, versions: Sequence[Version], known: AbstractSet[Key]) -> None:
+    """Documents that are new go straight into their table, which is twice as fast as through a staging table.
+    When one turns out not to be (another worker has just added it), all go that way."""
+    fresh = [version for version in versions if version.arrival.key not in known]
+    staged = [version for version in versions if version.arrival.key in known]
+    try:
+        async with connection.transaction():
+            await _copy(connection, "documents", DOCUMENT_COLUMNS, document_rows(fresh))
+            await _copy(connection, "document_vectors", VECTOR_COLUMNS, vector_rows(fresh))
+    except UniqueViolation:
+        staged = list(versions)
+    if staged:
+        await _merge(connection, "documents", DOCUMENT_COLUMNS, 3, document_rows(staged))
+        await _merge(connection, "document_vectors", VECTOR_COLUMNS, 4, vector_rows(staged))
+
+
+async def _merge(connection: Connection, table: str, names: str, key: int, rows: bytes) -> None:
+    """Put rows in, or in place of those with the same key, which is the first ``key`` of ``names``."""
+    staging = f"incoming_{table}"
     # Made once per connection; after that a look-up in the catalog.
     await connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS incoming_documents (LIKE documents) ON COMMIT DELETE ROWS"
+        f"CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
     )
-    statement = f"COPY incoming_documents ({_DOCUMENT_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-    async with connection.cursor().copy(statement.encode()) as copy:
-        copy.set_types(_DOCUMENT_TYPES)
-        for version in versions:
-            arrival = version.arrival
-            event = arrival.event
-            await copy.write_row(
-                (
-                    event.namespace_id,
-                    event.collection_id,
-                    event.document_id,
-                    None if event.payload is None else Jsonb(event.payload, dumps=orjson.dumps),
-                    event.text,
-                    event.asset_id,
-                    event.occurred_at,
-                    arrival.appended_at,
-                    arrival.partition,
-                    arrival.offset,
-                    version.created_at,
-                    None if version.measured_at == event.occurred_at else version.measured_at,
-                )
-            )
+    await _copy(connection, staging, names, rows)
+    each = names.split(", ")
+    replaced = ", ".join(f"{name} = EXCLUDED.{name}" for name in each[key:])
     await connection.execute(
-        f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) SELECT {_DOCUMENT_COLUMNS} FROM incoming_documents"
-        " ON CONFLICT (namespace_id, collection_id, document_id) DO UPDATE SET payload = EXCLUDED.payload,"
-        " text = EXCLUDED.text, asset_id = EXCLUDED.asset_id, occurred_at = EXCLUDED.occurred_at,"
-        " appended_at = EXCLUDED.appended_at, partition = EXCLUDED.partition,"
-        " record_offset = EXCLUDED.record_offset, created_at = EXCLUDED.created_at,"
-        " late_at = EXCLUDED.late_at"
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}"
+        f" ON CONFLICT ({', '.join(each[:key])}) DO UPDATE SET {replaced}".encode()
     )
 
 
-async def _insert_vectors(connection: Connection, versions: Iterable[Version]) -> None:
-    events = [version.arrival.event for version in versions if version.arrival.event.features]
-    if not events:
-        return
-    await connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS incoming_vectors (LIKE document_vectors) ON COMMIT DELETE ROWS"
-    )
-    statement = f"COPY incoming_vectors ({_VECTOR_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-    async with connection.cursor().copy(statement.encode()) as copy:
-        copy.set_types(("text",) * 4 + ("vector",))
-        for event in events:
-            for uri, vector in event.features.items():
-                await copy.write_row((event.namespace_id, event.collection_id, uri, event.document_id, vector))
-    await connection.execute(
-        f"INSERT INTO document_vectors ({_VECTOR_COLUMNS}) SELECT {_VECTOR_COLUMNS} FROM incoming_vectors"
-        " ON CONFLICT (namespace_id, collection_id, feature_uri, document_id)"
-        " DO UPDATE SET embedding = EXCLUDED.embedding"
-    )
+async def _copy(connection: Connection, table: str, names: str, rows: bytes) -> None:
+    async with connection.cursor().copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
+        await copy.write(rows)
 
 
 _FEATURES = """

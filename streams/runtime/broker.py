@@ -6,6 +6,7 @@ it: a :class:`Sends` collects the futures of a batch and :meth:`Sends.acknowledg
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -156,8 +157,25 @@ async def end_offsets(consumer: AIOKafkaConsumer, topic: str) -> dict[int, int]:
     """The offset after the last record of each partition of a topic, asked of the broker now.
 
     Tansu names the offset after the first record of the last batch: more than any position before that batch, so
-    "is there more" is answered right except from within it.
+    "is there more" is answered right except from within it. :func:`fetched_ends` answers it there too.
     """
     partitions = await partitions_of(consumer, topic)
     ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {tp.partition: offset for tp, offset in ends.items()}
+
+
+async def fetched_ends(consumer: AIOKafkaConsumer, topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+    """The offset after the last record of partitions, as a fetch from these positions tells it: right also where
+    the broker names another when it is asked. The consumer must read nothing else; waits without end for a
+    partition that has no leader."""
+    partitions = [TopicPartition(topic, partition) for partition in positions]
+    consumer.assign(partitions)
+    try:
+        for tp in partitions:
+            consumer.seek(tp, positions[tp.partition])
+        while any(consumer.highwater(tp) is None for tp in partitions):
+            await consumer.getmany(*partitions, timeout_ms=10)
+        return {tp.partition: consumer.highwater(tp) for tp in partitions}
+    finally:
+        # It would go on fetching.
+        consumer.unsubscribe()

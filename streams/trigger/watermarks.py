@@ -14,7 +14,7 @@ from schemas.topics import DOCUMENTS
 from streams.engines.rules import watermark
 from streams.engines.rules.watermark import PartitionProgress
 from streams.runtime.agent import Context
-from streams.runtime.broker import end_offsets
+from streams.runtime.broker import end_offsets, fetched_ends
 from streams.runtime.database import stored_positions
 
 COLLECT = "collect"
@@ -81,6 +81,10 @@ class Watermarks:
             ends = await end_offsets(consumer, self._topic)
             unread = [TopicPartition(self._topic, p) for p in ends if p not in collected.next_offsets]
             begins = {tp.partition: at for tp, at in (await consumer.beginning_offsets(unread)).items()}
+            if not self._broker.settings.kafka_idempotence:
+                # Such a broker (Tansu) may name an end before a position within the last batch.
+                past = {p: at for p, at in collected.next_offsets.items() if p in ends and at >= ends[p] > 0}
+                ends |= await fetched_ends(consumer, self._topic, past)
         return {
             partition: watermark.lags(collected.next_offsets.get(partition), begins.get(partition, 0), end)
             for partition, end in ends.items()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,9 +193,13 @@ def test_an_instant_far_ahead_of_its_append_time_moves_event_time_by_a_day_at_mo
     assert past.tallies[SCOPE].watermark == at(-1e9)
 
 
+def record(partition: int, offset: int, timestamp: int) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord("t", partition, offset, timestamp, 0, None, None, None, 0, 0, ())
+
+
 def test_partitions_are_interleaved_by_append_time_and_keep_their_own_order() -> None:
-    one = [arrival(0, appended=5), arrival(1, appended=3), arrival(2, appended=9)]
-    other = [arrival(0, appended=4, partition=1), arrival(1, appended=6, partition=1)]
+    one = [record(0, 0, 5), record(0, 1, 3), record(0, 2, 9)]
+    other = [record(1, 0, 4), record(1, 1, 6)]
     order = [(item.partition, item.offset) for item in interleave([one, other])]
     assert order == [(1, 0), (0, 0), (0, 1), (1, 1), (0, 2)]
 

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from schemas.topics import DOCUMENTS
-from streams.runtime.broker import Broker
+from streams.runtime.broker import Broker, end_offsets, fetched_ends
 from streams.runtime.database import StoredPosition
 from streams.runtime.dev.broker import embedded_broker
 from streams.runtime.failure import LogMismatchError
@@ -57,3 +57,13 @@ async def test_a_log_that_holds_something_else_is_refused(tansu: Broker, known: 
     partition = TopicPartition(tansu.topic(DOCUMENTS), 0)
     with pytest.raises(LogMismatchError, match=says):
         await check_log(tansu, "s", [partition], {partition: known})
+
+
+async def test_a_fetch_tells_the_end_that_the_broker_does_not_name(tansu: Broker) -> None:
+    topic = tansu.topic(DOCUMENTS)
+    async with tansu.consumer() as consumer:
+        # If this ever is 5, nobody needs to fetch.
+        assert await end_offsets(consumer, topic) == {0: 1}
+        for position in (0, 3, 5, 1):
+            assert await fetched_ends(consumer, topic, {0: position}) == {0: 5}
+        assert await fetched_ends(consumer, topic, {}) == {}
