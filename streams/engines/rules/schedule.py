@@ -2,10 +2,10 @@
 
 Daylight saving follows Debian cron (``cronsim``): a job of fixed hours and minutes that falls into the skipped
 hour fires once, right after it; in the repeated hour it fires once, the first time. Jobs whose minute or hour
-begins with ``*`` follow the wall clock as it runs; where clocks shift by half an hour (Lord Howe Island) such a
-job may miss fires of one hour in that night.
+begins with ``*`` follow the wall clock as it runs: nothing in the skipped hour, twice in the repeated one.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,11 +65,51 @@ class Cron:
 @lru_cache(maxsize=8_192)
 def _after(expression: str, zone: ZoneInfo, moment: datetime) -> datetime:
     """Many triggers share their schedule."""
-    for candidate in CronSim(expression, moment.astimezone(zone)):
-        # From inside a repeated hour cronsim answers with its first pass, which is over.
-        if (instant := candidate.astimezone(UTC)) > moment:
-            return instant
+    minute, hour, *_ = expression.split()
+    try:
+        if minute.startswith("*") or hour.startswith("*"):
+            return _as_the_clock_runs(expression, zone, moment)
+        for candidate in CronSim(expression, moment.astimezone(zone)):
+            # From inside a repeated hour cronsim answers with its first pass, which is over.
+            if (instant := candidate.astimezone(UTC)) > moment:
+                return instant
+    except StopIteration:
+        pass
     raise ScheduleError(f"cron_expression {expression!r} never comes true")
+
+
+def _as_the_clock_runs(expression: str, zone: ZoneInfo, moment: datetime) -> datetime:
+    """The first instant after ``moment`` at which the wall clock shows one of the times, however often it has:
+    searched without a zone as far as the offset lasts. (With a zone cronsim misses some where clocks shift by
+    half an hour.)"""
+    offset = _offset(zone, moment)
+    while True:
+        wall = next(CronSim(expression, (moment + offset).replace(tzinfo=None)))
+        instant = (wall - offset).replace(tzinfo=UTC)
+        changed = _change(zone, offset, moment, instant)
+        if changed is None:
+            return instant
+        # The instant of the change itself may be one.
+        moment, offset = changed - timedelta(seconds=1), _offset(zone, changed)
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _change(zone: ZoneInfo, offset: timedelta, after: datetime, until: datetime) -> datetime | None:
+    """The first whole second after ``after`` and not after ``until`` with another offset."""
+    moment = after.astimezone(UTC).replace(microsecond=0)
+    while moment < until:
+        following = min(moment + timedelta(days=1), until)
+        if _offset(zone, following) != offset:
+            seconds = range(1, (following - moment) // timedelta(seconds=1) + 1)
+            found = bisect_left(
+                seconds, True, key=lambda second: _offset(zone, moment + timedelta(seconds=second)) != offset
+            )
+            return moment + timedelta(seconds=seconds[found])
+        moment = following
+    return None
 
 
 @dataclass(frozen=True, slots=True)
