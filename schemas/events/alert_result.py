@@ -72,6 +72,8 @@ class Contribution:
     score: float = 1.0
     values: Sequence[int | float] = ()
     """Of the field that the window aggregates."""
+    late_at: datetime | None = None
+    """On event time, of a document that was late in its source: how far the source had come. It counts there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,8 @@ def encode_contribution(contribution: Contribution) -> bytes:
     }
     if contribution.values:
         value["values"] = contribution.values
+    if contribution.late_at is not None:
+        value["late_at"] = format_instant(contribution.late_at)
     return orjson.dumps(value)
 
 
@@ -348,6 +352,7 @@ def _contribution_from_raw(raw: dict[str, Any]) -> Contribution:
         documents=documents,
         score=float(raw["score"]),
         values=values,
+        late_at=None if raw.get("late_at") is None else parse_instant(raw["late_at"]),
     )
 
 

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from schemas.errors import DecodeError
 from schemas.events.document import DocumentEvent
 from schemas.events.document_chunk import read_document_events
-from schemas.headers import CAUSED_BY, header, parse_causes
+from schemas.headers import CAUSED_BY, Headers, header, parse_causes
 from schemas.ids import ExecutionHasher
 from schemas.times import from_millis
 
@@ -30,6 +30,8 @@ class Arrival:
     event: DocumentEvent
     causes: tuple[str, ...] = ()
     """Ids of the alerts and triggers whose effect this write is: they never fire on it."""
+    headers: Headers = ()
+    """Of the record; read by whoever needs one."""
 
     def base(self, hasher: ExecutionHasher) -> bytes:
         """The part shared by the ids of all executions on this arrival."""
@@ -57,5 +59,7 @@ def read_arrivals(records: Sequence[ConsumerRecord]) -> tuple[list[Arrival], lis
                 bad.append((record, error))
                 continue
         appended_at = _instant(record.timestamp)
-        arrivals.append(Arrival(record.topic, record.partition, record.offset, appended_at, event, causes))
+        arrivals.append(
+            Arrival(record.topic, record.partition, record.offset, appended_at, event, causes, record.headers)
+        )
     return arrivals, bad

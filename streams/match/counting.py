@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from schemas.errors import DecodeError
 from schemas.events.alert_result import Contribution, encode_contribution
-from schemas.times import TimeDomain
+from schemas.headers import LATE, header
+from schemas.times import TimeDomain, parse_instant
 from streams.engines.retrieval.execution.windowed import Window
 from streams.engines.retrieval.percolate.percolator import Percolator
+from streams.engines.rules.watermark import AHEAD
 from streams.match.alerts import StandingAlert
 from streams.match.arrivals import Arrival
 from streams.match.compiled import plan_of
@@ -91,12 +94,29 @@ def window_of(alert: StandingAlert) -> Window:
 
 def _contribution(alert: StandingAlert, arrival: Arrival, score: float) -> bytes:
     window = window_of(alert)
-    values = window.values(arrival.event, score)
+    rule = window.rule
     return encode_contribution(
         Contribution(
-            alert.alert_id, window.series, window.rule.step_seconds, window.rule.time_domain, 1, score, values
+            alert.alert_id,
+            window.series,
+            rule.step_seconds,
+            rule.time_domain,
+            1,
+            score,
+            window.values(arrival.event, score),
+            _late_at(arrival) if rule.time_domain == "event_time" else None,
         )
     )
+
+
+def _late_at(arrival: Arrival) -> datetime | None:
+    """How far the source of a late document says that it was, as far as it is believed."""
+    try:
+        text = header(arrival.headers, LATE)
+        return None if text is None else min(parse_instant(text), arrival.appended_at + AHEAD)
+    except (DecodeError, ValueError, OverflowError):
+        # Collect puts such a record away.
+        return None
 
 
 def _empty(alert: StandingAlert) -> Contribution:

@@ -33,6 +33,7 @@ from streams.trigger.window_store import Standing
 
 CELLS = 5_000
 """Buckets looked at in one transaction, besides those of one window."""
+LOOK_EVERY = timedelta(seconds=1)
 FIRES = 500
 """Executions in one transaction."""
 _FORGET_EVERY = timedelta(minutes=10)
@@ -113,6 +114,7 @@ class AlertWindows:
         self._cuts = Cuts(context, name)
         self._loop: StationLoop | None = None
         self._stopped = False
+        self._looked_at: datetime | None = None
         self._version: tuple[str, int] | None = None
         self._alerts: list[WindowedAlert] = []
         self._cut: Cut | None = None
@@ -137,8 +139,12 @@ class AlertWindows:
             self._loop.stop()
 
     async def tick(self, now: datetime) -> None:
-        """Decide what is due, as far as everything has been added up."""
+        """Decide what is due, as far as everything has been added up. Where there is nothing to decide, it is looked
+        once a second whether there is now."""
+        if not self._alerts and self._looked_at is not None and timedelta() <= now - self._looked_at < LOOK_EVERY:
+            return
         await self._refresh(now)
+        self._looked_at = now
         if not self._alerts:
             return
         if self._cut is None and not await self._worth_it(now):

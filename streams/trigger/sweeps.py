@@ -23,6 +23,7 @@ from streams.runtime.faults import fault
 from streams.runtime.job_queue import queue_jobs
 
 ACTION: Final = "alert_evaluation"
+LOOK_EVERY: Final = timedelta(seconds=1)
 BATCH: Final = 500
 """Most sweeps queued in one transaction."""
 
@@ -70,15 +71,19 @@ class Sweeps:
     def __init__(self, database: Database, interval_seconds: int) -> None:
         self._database = database
         self._interval_seconds = interval_seconds
+        self._looked_at: datetime | None = None
         self._version: tuple[str, int] | None = None
         self._alerts: list[ScheduledAlert] = []
         self._queued: dict[ScheduledAlert, datetime] = {}
         """The nominal time that was last seen to."""
 
     async def tick(self, now: datetime) -> None:
-        """Queue what is due at ``now``."""
+        """Queue what is due at ``now``; looks once a second."""
+        if self._looked_at is not None and timedelta() <= now - self._looked_at < LOOK_EVERY:
+            return
         async with self._database.connection() as connection:
             await self._refresh(connection)
+        self._looked_at = now
         due = [
             (alert, nominal)
             for alert in self._alerts

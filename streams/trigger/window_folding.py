@@ -97,8 +97,7 @@ def fold(records: Iterable[AlertResultRecord], known: Collection[bytes]) -> Fold
 
 
 def _add(folded: Folded, record: AlertResultRecord, contribution: Contribution) -> None:
-    moment = record.occurred_at if contribution.time_domain == "event_time" else record.appended_at
-    at = seconds(moment)
+    at = seconds(_moment(record, contribution))
     series = Series(record.namespace_id, contribution.alert_id, record.collection_id, contribution.series)
     if not contribution.documents:
         place = (series, record.source_partition)
@@ -110,6 +109,14 @@ def _add(folded: Folded, record: AlertResultRecord, contribution: Contribution) 
     totals = totals_of(reference, contribution.documents, contribution.values, record.caused_by)
     held = folded.buckets.get(bucket)
     folded.buckets[bucket] = totals if held is None else held.plus(totals)
+
+
+def _moment(record: AlertResultRecord, contribution: Contribution) -> datetime:
+    """When a document counts. One that is late in its source counts where the source was, as for drift checks: so
+    it is in no window that was decided before it came, live or in a replay."""
+    if contribution.time_domain == "processing_time":
+        return record.appended_at
+    return max(record.occurred_at, contribution.late_at or record.occurred_at)
 
 
 def _source(record: AlertResultRecord) -> Source:

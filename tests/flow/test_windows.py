@@ -12,7 +12,7 @@ import httpx
 import orjson
 import pytest
 
-from schemas.headers import DEFINITIONS_VERSION
+from schemas.headers import DEFINITIONS_VERSION, LATE
 from schemas.topics import DOCUMENTS
 from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
@@ -43,7 +43,7 @@ EXPECTED = {
     # Nothing is known of the time before 12:00:00, so the first silence begins there and ends at 12:10:00.
     "none for ten minutes": [("12:10:00", 0), ("12:29:01", 0)],
     # 0.1 a match, five of them in any five minutes: exactly 0.5.
-    "much in five minutes": [("12:14:01", 5)],
+    "much in five minutes": [("12:14:01", 5), ("13:00:00", 1)],
     # It holds from 12:12:01 to 12:20.
     "reminded": [("12:12:01", 3), ("12:16:01", 3)],
 }
@@ -78,7 +78,8 @@ async def produce(
             }
             key = f"{namespace_id}/{collection_id}/{row['document_id']}".encode()
             partition = row.get("partition", index % count)
-            sent = await producer.send(topic, orjson.dumps(event), key, partition=partition, headers=headers)
+            own = [(LATE, row["late_at"].isoformat().encode())] if "late_at" in row else []
+            sent = await producer.send(topic, orjson.dumps(event), key, partition=partition, headers=headers + own)
             if one_by_one:
                 await sent
         await producer.flush()
@@ -151,6 +152,9 @@ async def test_the_hour_fires_the_same_however_it_comes(context: Context, way: t
         # Out of order by half a minute, and the last ones twice, in partitions of their own choice.
         rows = [row for at in range(0, len(rows), 3) for row in reversed(rows[at : at + 3])]
         rows += [{**row, "partition": 0} for row in rows[-260:]]
+    # Late in its source, by its own word: it counts where the source was, and not among the matches of 12:15.
+    late = {"document_id": "late", "at": NOON + timedelta(seconds=905), "payload": {"kind": "order", "amount": 9}}
+    rows.append({**late, "late_at": NOON + timedelta(seconds=3_599)})
     async with system(context, [*EVERYTHING, trigger]) as http:
         namespace_id = (await http.get("/v1/namespaces/default")).json()["namespace_id"]
         collection_id = await define(http)

@@ -50,6 +50,7 @@ contributions = st.builds(
     documents=st.integers(0, 1),
     score=st.floats(0, 1),
     values=st.lists(numbers, max_size=2),
+    late_at=st.none() | moments,
 )
 records = st.builds(
     AlertResultRecord,
@@ -124,7 +125,7 @@ def execution(base: bytes, hit: AlertHit) -> dict[str, Any]:
 
 
 def contribution(one: Contribution) -> dict[str, Any]:
-    raw = {
+    raw: dict[str, Any] = {
         "alert_id": one.alert_id,
         "series": one.series,
         "step_seconds": one.step_seconds,
@@ -132,7 +133,11 @@ def contribution(one: Contribution) -> dict[str, Any]:
         "documents": one.documents,
         "score": one.score,
     }
-    return raw | ({"values": one.values} if one.values else {})
+    if one.values:
+        raw["values"] = one.values
+    if one.late_at is not None:
+        raw["late_at"] = format_instant(one.late_at)
+    return raw
 
 
 @given(records)

@@ -96,7 +96,7 @@ async def test_what_is_not_scheduled_is_not_swept(context: Context) -> None:
     await station.tick(START + timedelta(minutes=10))
     assert await queued(context) == []
     await attach(context, "alt_a")
-    await station.tick(START + timedelta(minutes=10))
+    await station.tick(START + timedelta(minutes=11))
     assert len(await queued(context)) == 1
 
 
