@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
         "vectors --rounds 1 --largest 1000 --documents 600",
         "scale --largest 1000 --documents 200",
         "definitions --alerts 500 --additions 5",
+        "collect --rounds 1 --documents 2000 --indexed 50",
         "schedule --triggers 600 --due 300 --ticks 2",
     ],
     ids=lambda command: command.split()[0],
