@@ -1,7 +1,7 @@
 """Definitions: written to PostgreSQL with a version and an outbox row, read from a snapshot and the topic."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -142,6 +142,23 @@ async def find_definition(
     )
     row = await cursor.fetchone()
     return None if row is None else _stored(row)
+
+
+async def find_definitions(
+    connection: Connection, kind: Kind, namespace_id: str, identifiers: Iterable[str]
+) -> dict[str, StoredDefinition]:
+    """As :func:`find_definition` for many at once: by identifier the definition, those left out that there are
+    none of."""
+    wanted = {identifier for identifier in identifiers if "\x00" not in identifier}
+    rows = await select_definitions(
+        connection,
+        "d.kind = %(kind)s AND d.namespace_id = %(namespace)s"
+        " AND (d.id = ANY(%(names)s) OR d.name = ANY(%(names)s))",
+        {"kind": kind, "namespace": namespace_id, "names": sorted(wanted)},
+    )
+    found = {row.record.name: row for row in rows if row.record.name in wanted}
+    found |= {row.record.id: row for row in rows if row.record.id in wanted}
+    return {identifier: row for identifier, row in found.items() if identifier is not None}
 
 
 async def select_definitions(

@@ -108,6 +108,36 @@ async def test_what_one_document_cannot_decide_is_refused_in_words(
     assert (await api.patch("/v1/collections/news", json={"alert_applications": on_demand})).status_code == 200
 
 
+async def test_many_attachments_are_one_call_and_each_refusal_has_its_place(api: httpx.AsyncClient) -> None:
+    await make.retriever(api)
+    names = [f"A{number}" for number in range(12)]
+    for name in names:
+        await make.alert(api, "ebola", name)
+    await make.alert(api, "ebola", "Several", min_count=2)
+    await make.collection(api)
+
+    async def attach(*alerts: str, value: str = "x") -> httpx.Response:
+        mappings = [{"input_key": "alert", "source": {"source_type": "constant", "value": value}}]
+        given = [{"alert_id": alert, "input_mappings": mappings} for alert in alerts]
+        return await api.patch("/v1/collections/news", json={"alert_applications": given})
+
+    made = (await attach(*names)).json()["alert_applications"]
+    assert len({item["alert_id"] for item in made}) == len(names)
+    error = refused(await attach(*names[:5], "Several", *names[5:]), 422, "ValidationError")
+    assert places(error) == [("value_error", ["body", "alert_applications", 5])]
+    assert "'Several'" in error["message"]
+    error = refused(await attach("A0", "A1", "nobody"), 404, "NotFoundError")
+    assert "nobody" in error["message"]
+    error = refused(await attach("A0", made[0]["alert_id"]), 422, "ValidationError")
+    assert places(error) == [("value_error", ["body", "alert_applications", 1, "alert_id"])]
+    # The record holds them all: what does not fit is said where it begins, and nothing is changed.
+    error = refused(await attach("A0", "A1", "A2", value="x" * 400_000), 422, "ValidationError")
+    assert places(error) == [("value_error", ["body", "alert_applications", 2])]
+    assert "only the first 2 of these 3 fit" in error["message"]
+    assert (await api.get("/v1/collections/news")).json()["alert_applications"] == made
+    assert (await attach("A0", "A1", value="x" * 400_000)).status_code == 200
+
+
 async def test_refusals(api: httpx.AsyncClient) -> None:
     await make.retriever(api)
     await make.alert(api, "ebola")
