@@ -268,8 +268,10 @@ asyncio.run(main())
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize(("point", "kept"), [("act:before-step@2", 100), ("act:after-step@2", 200)])
-@pytest.mark.parametrize("action", ["taxonomy_enrichment", "collection_trigger"])
+@pytest.mark.parametrize(
+    ("action", "point", "kept"),
+    [("taxonomy_enrichment", "act:before-step@2", 100), ("collection_trigger", "act:after-step@2", 200)],
+)
 async def test_a_worker_killed_between_batches_is_taken_over(
     context: Context, monkeypatch: pytest.MonkeyPatch, action: str, point: str, kept: int
 ) -> None:

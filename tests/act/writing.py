@@ -1,5 +1,7 @@
 """Definitions for actions that write documents, and what they wrote: in the outbox, or taken in from it."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -8,6 +10,9 @@ from schemas.events.definition import Kind
 from schemas.events.document import DocumentEvent, decode_document_event
 from schemas.features import HASHING
 from schemas.headers import CAUSED_BY, DEFINITIONS_VERSION, SOURCE_POSITION
+from streams.act.frames import parts_of, value_of
+from streams.act.pool import Pool
+from streams.act.progress import Reporter
 from streams.act.station import Act
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
@@ -35,6 +40,19 @@ class Queued(NamedTuple):
     def made_from(self) -> str | None:
         """The version it replaces."""
         return self.headers.get(SOURCE_POSITION)
+
+
+class Inline(Pool):
+    """Computes in this process: a child takes seconds to start. Tests of kills have real ones."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    async def run(self, function: Callable[[Any], Any], payload: object, listener: Reporter | None = None) -> Any:
+        """Call the function on what would arrive in a child."""
+        parts = [bytearray(part) for part in parts_of(payload)]
+        # A thread, as in a child no loop runs.
+        return await asyncio.to_thread(lambda: function(value_of(parts)))
 
 
 async def define(context: Context, kind: Kind, identifier: str, **body: Any) -> None:
@@ -91,7 +109,9 @@ async def ran(
     await queue(
         context, command(job_id, action_type=action_type, action_config=config, family="trigger", **fields)
     )
-    async with running(Act(context)):
+    act = Act(context)
+    act.pool = Inline()
+    async with running(act):
         await eventually(ended(context, job_id), timeout=60)
     return await job_row(context, job_id)
 

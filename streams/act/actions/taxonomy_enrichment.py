@@ -62,19 +62,30 @@ async def run(work: Work) -> Finish:
         if config.get("incremental"):
             seen = await _seen_before(connection, work.job)
     source = Source(namespace_id, origin, command.until, wanted, config.get("document_ids"), seen)
-    now = work.job.started_at
+    now = command.nominal_at
 
     async def make(found: Sequence[Found]) -> list[Made]:
         events = [one.event for one in found]
         slices = [
             Slice(taxonomy, definitions, references, part, now) for part in _parts(events, config["parallelism"])
         ]
-        parts = await asyncio.gather(*(work.compute(enrich, part) for part in slices))
-        enriched: list[Enriched] = [one for part in parts for one in part]
+        enriched: list[Enriched] = [one for part in await _each(work, slices) for one in part]
         return [_made(one, what, target) for one, what in zip(found, enriched, strict=True)]
 
     told = {"taxonomy_id": taxonomy_id, "collection_id": origin, "target_collection_id": target, "since": seen}
     return await rewrite(work, [source], config["batch_size"], make, **told)
+
+
+async def _each(work: Work, slices: Sequence[Slice]) -> list[list[Enriched]]:
+    """All slices at once; when one fails, the others are stopped."""
+    tasks = [asyncio.create_task(work.compute(enrich, part)) for part in slices]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def enrich(part: Slice) -> list[Enriched]:
