@@ -1,8 +1,8 @@
-"""The clusters' own words: class-based tf-idf over the texts of their members.
+"""The clusters' own words: what each cluster says more often than all of them together.
 
-A term's weight in a cluster is ``tf · log(1 + A / f)``: its share of the cluster's terms, times how rare it is
-over all clusters (``f`` occurrences in all, ``A`` terms in a cluster on average). Grootendorst, BERTopic, 2022,
-arXiv:2203.05794, section 3.3.
+A term's weight in a cluster is ``p(t|c) · log(p(t|c) / p(t))``: its part in how far the cluster's words are from
+those of all documents (the Kullback-Leibler divergence). Class-based tf-idf (Grootendorst 2022, BERTopic) weighs
+how rare a term is, but not whether it is rarer elsewhere: with few clusters it lets ``said`` and ``new`` through.
 """
 
 import importlib
@@ -17,6 +17,8 @@ KEYWORDS = 10
 MOST_TEXTS = 20_000
 """Texts whose words are counted at most, evenly spread over the documents."""
 _VOCABULARY = 50_000
+_NOTHING = 1e-9
+"""A weight that rounding can make of none."""
 # What cut addresses and HTML entities leave in texts from the web.
 _NOT_WORDS = frozenset(("amp", "http", "https", "quot"))
 # Words of three letters or more; addresses are not words.
@@ -24,12 +26,13 @@ _PATTERN = r"(?u)(?<![\w/.@:])[^\W\d_][\w'’-]+\w\b(?!://)"
 
 
 def keywords(texts: Sequence[str], labels: Labels, clusters: int, count: int = KEYWORDS) -> list[list[str]]:
-    """For each cluster ``0 … clusters-1`` its ``count`` weightiest terms, weightiest first. ``labels`` has one
-    entry per text; negative ones belong to no cluster. Clusters without words have an empty list."""
+    """For each cluster ``0 … clusters-1`` its ``count`` weightiest terms, weightiest first: those it says more
+    often than all documents do, or, when there are none (it is the only cluster), those it says most. ``labels``
+    has one entry per text; texts with negative ones belong to no cluster and only to the whole. Clusters without
+    words have an empty list."""
     feature_extraction: Any = importlib.import_module("sklearn.feature_extraction.text")
     sparse: Any = importlib.import_module("scipy.sparse")
-    members = np.flatnonzero(labels >= 0)
-    members = members[:: -(-len(members) // MOST_TEXTS) or 1]
+    some = np.arange(0, len(texts), -(-len(texts) // MOST_TEXTS) or 1)
     vectorizer = feature_extraction.CountVectorizer(
         stop_words=sorted(feature_extraction.ENGLISH_STOP_WORDS | _NOT_WORDS),
         token_pattern=_PATTERN,
@@ -37,25 +40,34 @@ def keywords(texts: Sequence[str], labels: Labels, clusters: int, count: int = K
         dtype=np.float32,
     )
     try:
-        documents = vectorizer.fit_transform([texts[index] for index in members.tolist()])
+        documents = vectorizer.fit_transform([texts[index] for index in some.tolist()])
     except ValueError as error:
         if "empty vocabulary" not in str(error):
             raise
         return [[] for _ in range(clusters)]
+    own = labels[some]
+    inside = np.flatnonzero(own >= 0)
     belongs = sparse.csr_array(
-        (np.ones(len(members), dtype=np.float32), (labels[members], np.arange(len(members)))),
-        shape=(clusters, len(members)),
+        (np.ones(len(inside), dtype=np.float32), (own[inside], inside)), shape=(clusters, len(some))
     )
-    frequencies = (belongs @ documents).tocsr()
-    sizes = np.asarray(frequencies.sum(axis=1)).ravel()
-    rarity = np.log1p(sizes.mean() / np.asarray(frequencies.sum(axis=0)).ravel())
+    counts = (belongs @ documents).tocsr()
+    overall = np.asarray(documents.sum(axis=0), dtype=np.float64).ravel()
+    overall /= overall.sum()
     names = vectorizer.get_feature_names_out()
-    found: list[list[str]] = []
-    for cluster in range(clusters):
-        row = slice(frequencies.indptr[cluster], frequencies.indptr[cluster + 1])
-        terms = frequencies.indices[row]
-        weights = frequencies.data[row] * rarity[terms]
-        # Ties by the alphabet, so that the same texts give the same words.
-        order = np.lexsort((terms, -weights))[:count]
-        found.append([str(names[terms[index]]) for index in order])
-    return found
+    return [
+        [str(names[term]) for term in _weightiest(counts, cluster, overall)[:count]] for cluster in range(clusters)
+    ]
+
+
+def _weightiest(counts: Any, cluster: int, overall: Any) -> Any:
+    row = slice(counts.indptr[cluster], counts.indptr[cluster + 1])
+    terms = counts.indices[row]
+    shares = counts.data[row].astype(np.float64)
+    shares /= max(shares.sum(), 1.0)
+    weights = shares * np.log(shares / overall[terms])
+    said = weights > _NOTHING
+    if not said.any():
+        said, weights = shares > 0, shares
+    # Ties by the alphabet, so that the same texts give the same words.
+    order = np.lexsort((terms[said], -weights[said].round(12)))
+    return terms[said][order]

@@ -125,11 +125,12 @@ async def delete_cluster(
     async with change(context, answer) as connection:
         stored = await require(connection, "cluster", namespace_id, cluster_id)
         await delete_definition(connection, "cluster", namespace_id, stored.record.id)
+        # Jobs before their trigger, as act takes them.
+        for job_id in await open_jobs(connection, stored.record.id):
+            await cancel_job(connection, job_id, context.clock(), "its cluster was deleted")
         if (trigger_id := stored.body.get("auto_trigger_id")) is not None:
             trigger = await require(connection, "trigger", namespace_id, trigger_id, by_id=True)
             await set_status(connection, trigger, "disabled", context.clock())
-        for job_id in await open_jobs(connection, stored.record.id):
-            await cancel_job(connection, job_id, context.clock(), "its cluster was deleted")
         await connection.execute(
             "DELETE FROM cluster_runs WHERE namespace_id = %s AND cluster_id = %s",
             (namespace_id, stored.record.id),
