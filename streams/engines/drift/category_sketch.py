@@ -65,14 +65,19 @@ class CategorySketch:
 
     def merge(self, *others: SeriesSketch) -> "CategorySketch":
         """The sketch of the values of all."""
-        named, rest = dict(self.named), self.rest.copy()
+        names, counts, rest = list(self.named), list(self.named.values()), self.rest.copy()
         for other in others:
             if not isinstance(other, CategorySketch):
                 raise SketchError("a sketch of categories merges with categories only")
-            for name, count in other.named.items():
-                named[name] = named.get(name, 0) + count
+            names.extend(other.named)
+            counts.extend(other.named.values())
             rest += other.rest
-        return _kept(named, rest)
+        distinct = dict.fromkeys(names)
+        numbers = dict(zip(distinct, range(len(distinct)), strict=True))
+        places = np.fromiter(map(numbers.__getitem__, names), dtype=np.intp, count=len(names))
+        sums = np.zeros(len(distinct), dtype=np.int64)
+        np.add.at(sums, places, np.array(counts, dtype=np.int64))
+        return _kept(dict(zip(distinct, sums.tolist(), strict=True)), rest)
 
     def restricted(self, names: Iterable[str]) -> NDArray[np.int64]:
         """The counts of ``names`` in their order, then the cells of all others: shape ``(names + REST,)``."""
@@ -108,7 +113,8 @@ def _sound(named: Any, rest: NDArray[np.int64]) -> bool:
     return (
         isinstance(named, dict)
         and len(named) <= NAMED
-        and all(type(count) is int and count > 0 for count in named.values())
+        and set(map(type, named.values())) <= {int}
+        and min(named.values(), default=1) > 0
         and bool((rest >= 0).all())
     )
 
@@ -131,7 +137,9 @@ def _rank(name: str) -> tuple[int, str]:
 def _folded(names: Mapping[str, int], rest: NDArray[np.int64]) -> NDArray[np.int64]:
     """``rest`` with ``names`` counted into their cells."""
     cells = [_rank(name)[0] % REST for name in names]
-    return rest + np.bincount(cells, weights=list(names.values()), minlength=REST).astype(np.int64)
+    folded = rest.copy()
+    np.add.at(folded, np.array(cells, dtype=np.intp), np.array(list(names.values()), dtype=np.int64))
+    return folded
 
 
 def _kept(named: dict[str, int], rest: NDArray[np.int64]) -> CategorySketch:

@@ -32,6 +32,7 @@ _UNIT: Final = 2.0**24
 _ROWS: Final = 64
 """Vectors that are added at once: few enough that what is computed of them stays in the cache."""
 _EXACT: Final = 2.0**53
+_AXIS_STARTS: Final = np.arange(0, AXES * CELLS, CELLS)
 _HEADER: Final = struct.Struct("<IdB")
 """Dimensions, sum of squared norms, and whether the sum of the vectors is in whole units."""
 
@@ -154,10 +155,10 @@ class Sketch:
             raise SketchError("the sketch's header is damaged")
         sums, body = unpack_integers(body[_HEADER.size :], dimensions)
         total = sums / _UNIT if whole else sums.view(np.float64)
-        if not np.isfinite(total).all():
+        if not whole and not np.isfinite(total).all():
             raise SketchError("the sketch's vector is not finite")
         cells, body = unpack_integers(body, AXES * CELLS)
-        if body or (cells < 0).any() or (cells.reshape(AXES, CELLS).sum(axis=1) != count).any():
+        if body or cells.min() < 0 or (np.add.reduceat(cells, _AXIS_STARTS) != count).any():
             raise SketchError("the sketch's histogram is damaged")
         return cls(count, total, squares, cells)
 
