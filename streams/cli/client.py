@@ -1,7 +1,7 @@
 """A client of the HTTP API for commands: key, namespace, and errors as the server words them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +13,13 @@ from streams.cli.process import CommandError
 
 
 class ApiRefusedError(CommandError):
-    """The server answered with an error; ``status`` is the HTTP status."""
+    """The server answered with an error; ``status`` is the HTTP status, ``location`` where in the request the
+    first problem is, as far as it was said."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, location: Sequence[str | int] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.location = tuple(location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class ApiClient:
                 raw = await answer.read()
                 found = _json(raw)
                 if answer.status >= 400:
-                    raise ApiRefusedError(answer.status, _message(answer.status, found))
+                    raise ApiRefusedError(answer.status, _message(answer.status, found), _location(found))
                 return Answer(found, answer.headers.copy())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise CommandError(f"nothing answers at {self._url}: {error or type(error).__name__}") from error
@@ -74,6 +76,14 @@ def _json(raw: bytes) -> Any:
         return orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError:
         return None
+
+
+def _location(body: Any) -> Sequence[str | int]:
+    try:
+        found = body["error"]["details"]["validation_errors"][0]["location"]
+    except (TypeError, LookupError):
+        return ()
+    return found if isinstance(found, list) else ()
 
 
 def _message(status: int, body: Any) -> str:

@@ -5,9 +5,10 @@ What a manifest leaves out is left as it is on the server. What a definition is 
 name among those not disabled, cluster triggers likewise by their description.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -86,14 +87,28 @@ async def apply_steps(
     """Apply expanded objects one by one. Secrets are shown masked, so a changed one looks unchanged;
     ``resend_secrets`` sends those of every alert again."""
     worker = _Applier(client, resend_secrets)
-    for step in steps:
+    for together in _together(steps):
         try:
-            yield await worker.apply(step)
+            for result in await worker.apply(together):
+                yield result
         except ApiRefusedError as error:
-            raise ApplyError(step, str(error)) from error
+            raise ApplyError(together[0], str(error)) from error
         except ValidationError as error:
             where, message = first_problem(error)
-            raise ApplyError(step, f"{'.'.join(map(str, where))}: {message}") from error
+            raise ApplyError(together[0], f"{'.'.join(map(str, where))}: {message}") from error
+
+
+def _together(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Each step by itself, but attachments that follow each other by collection: all of a collection's are one
+    call."""
+    for attachments, found in groupby(steps, key=lambda step: step.kind == "attachment"):
+        if not attachments:
+            yield from ([step] for step in found)
+            continue
+        of_collection: dict[str, list[Step]] = {}
+        for step in found:
+            of_collection.setdefault(step.name, []).append(step)
+        yield from of_collection.values()
 
 
 class _Applier:
@@ -102,10 +117,15 @@ class _Applier:
         self._resend_secrets = resend_secrets
         self._ids: dict[tuple[StepKind, str], str] = {}
 
-    async def apply(self, step: Step) -> Result:
-        """Create, change or leave one object."""
-        if step.kind == "attachment":
-            return await self._attach(step)
+    async def apply(self, steps: Sequence[Step]) -> list[Result]:
+        """Create, change or leave one object, or the attachments to one collection."""
+        if steps[0].kind == "attachment":
+            return await self._attach(steps)
+        result = await self._apply(steps[0])
+        self._ids[result.kind, result.name] = result.id
+        return [result]
+
+    async def _apply(self, step: Step) -> Result:
         wish = await self._wish(step)
         path, identifier = PATHS[step.kind], _IDS.get(step.kind, f"{step.kind}_id")
         found = await self._find(step)
@@ -227,21 +247,48 @@ class _Applier:
         fixed = {} if request.budget_limits is None else {"budget_limits": request.budget_limits.filled()}
         return Wish(create, changeable, fixed)
 
-    async def _attach(self, step: Step) -> Result:
-        """Add or replace one entry of a collection's attachments; the others stay."""
-        alert_id = await self._id(step, "alert", step.body["alert_id"])
-        collection = await self._get("collection", step.name)
+    async def _attach(self, steps: Sequence[Step]) -> list[Result]:
+        """Add or replace entries of a collection's attachments in one call; the others stay."""
+        name = steps[0].name
+        collection = await self._get("collection", name)
         if collection is None:
-            raise ApplyError(step, f"there is no collection {step.name!r}")
-        entry = AlertApplication.model_validate({**step.body, "alert_id": alert_id}).filled()
-        before: list[JsonObject] = collection["alert_applications"] or []
-        name = f"{step.body['alert_id']} on {step.name}"
-        if entry in before:
-            return Result("unchanged", step.kind, name, alert_id)
-        after = [item for item in before if item["alert_id"] != alert_id]
-        path = f"{PATHS['collection']}/{quote(collection['collection_id'], safe='')}"
-        await self._client.call("PATCH", path, {"alert_applications": [*after, entry]})
-        return Result("created" if len(after) == len(before) else "changed", step.kind, name, alert_id)
+            raise ApplyError(steps[0], f"there is no collection {name!r}")
+        before: JsonObject = {item["alert_id"]: item for item in collection["alert_applications"] or ()}
+        wanted: dict[str, Step] = {}
+        results: list[Result] = []
+        after = dict(before)
+        for step in steps:
+            alert_id = await self._id(step, "alert", step.body["alert_id"])
+            entry = AlertApplication.model_validate({**step.body, "alert_id": alert_id}).filled()
+            held = before.get(alert_id)
+            action: Action = "unchanged" if held == entry else "created" if held is None else "changed"
+            results.append(Result(action, step.kind, f"{step.body['alert_id']} on {name}", alert_id))
+            if held != entry:
+                after[alert_id], wanted[alert_id] = entry, step
+        if wanted:
+            path = f"{PATHS['collection']}/{quote(collection['collection_id'], safe='')}"
+            try:
+                await self._client.call("PATCH", path, {"alert_applications": list(after.values())})
+            except ApiRefusedError as error:
+                raise _unattached(error, list(after), wanted) from error
+        return results
+
+
+def _unattached(error: ApiRefusedError, sent: Sequence[str], wanted: Mapping[str, Step]) -> ApplyError:
+    """What to do about attachments that were refused, at the one that is wrong. ``sent`` are the alerts of all the
+    attachments in the call, ``wanted`` those that come from the manifest."""
+    where = error.location[2:3] if error.location[:2] == ("body", "alert_applications") else ()
+    alert_id = next((sent[at] for at in where if isinstance(at, int) and at < len(sent)), "")
+    if alert_id not in wanted:
+        alert_id = next(iter(wanted))
+    step = wanted[alert_id]
+    others = f", and neither are the other {len(wanted) - 1} of the manifest" if len(wanted) > 1 else ""
+    return ApplyError(
+        step,
+        f"{error}. Alert {step.body['alert_id']!r} ({alert_id}) and its retriever are on the server, but not"
+        f" attached to {step.name!r}{others}. Correct the manifest and apply it again: what is there already is"
+        " changed where it differs, not made twice. To give the alert up instead, delete it",
+    )
 
 
 def _namespace(request: CreateNamespaceRequest) -> Wish:

@@ -114,6 +114,36 @@ async def test_an_error_names_the_object_and_the_server_and_keeps_what_was_befor
         await applied(client, "kind: alert\nname: B\nretriever_id: nope")
 
 
+async def test_attachments_of_a_collection_are_made_together_or_not_at_all(client: ApiClient) -> None:
+    def several(wrong: int | None) -> str:
+        text = "kind: collection\ncollection_name: news\n---\nkind: collection\ncollection_name: more\n"
+        for number in range(6):
+            ask = "min_count: 2" if number == wrong else "min_count: 1"
+            text += (
+                f"---\nkind: alert\nname: A{number}\nfilter: {{a: {number}}}\n{ask}\ncollections: [news, more]\n"
+            )
+        return text
+
+    async def attached(collection: str) -> list[str]:
+        found = (await client.get("v1", "collections", collection)).body["alert_applications"] or []
+        return [(await client.get("v1", "alerts", item["alert_id"])).body["name"] for item in found]
+
+    with pytest.raises(ApplyError, match=r"m\.yaml: object 6 .*attachment 'news': .*min_count 2") as refused:
+        await applied(client, several(wrong=3))
+    assert "'A3' (alt_" in str(refused.value)
+    assert "neither are the other 5 of the manifest" in str(refused.value)
+    assert "apply it again" in str(refused.value)
+    assert await attached("news") == await attached("more") == []
+    done = await applied(client, several(wrong=None))
+    assert [item for item in done if item[0] != "unchanged"] == [
+        ("changed", "alert", "A3"),
+        *(("created", "attachment", f"A{number} on news") for number in range(6)),
+        *(("created", "attachment", f"A{number} on more") for number in range(6)),
+    ]
+    assert await attached("news") == await attached("more") == [f"A{number}" for number in range(6)]
+    assert {item[0] for item in await applied(client, several(wrong=None))} == {"unchanged"}
+
+
 async def test_a_deleted_trigger_is_made_anew(client: ApiClient) -> None:
     await applied(client, NEWS)
     (first,) = (await client.call("POST", "/v1/triggers/list", {})).body["results"]
