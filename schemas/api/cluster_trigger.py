@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
-from schemas.api.clustering import check_parameters
+from schemas.api.clustering import Features, check_parameters
 from schemas.api.pages import WindowedListRequest
 from schemas.api.schedule import TriggerType, read_schedule
 from schemas.api.trigger import Status
@@ -21,7 +21,7 @@ class ClusteringConfig(ApiRequest):
 
     algorithm: Literal["kmeans", "hdbscan", "hierarchical"]
     feature_uri: str | None = Field(None, min_length=1, max_length=512)
-    feature_uris: list[str] | None = Field(None, min_length=1, max_length=1)
+    feature_uris: Features | None = None
     sample_size: int | None = Field(None, ge=1, le=1_000_000)
     normalize_features: bool | None = None
 

@@ -202,7 +202,10 @@ class Act:
         except TimeoutError as error:
             if not work.deadline.expired():
                 raise
-            raise ActionError(f"stopped: it ran longer than the limit of {self._time_limit:g} s") from error
+            raise ActionError(
+                f"stopped: it ran longer than the limit of {self._time_limit:g} s; give it less to do (filters, a"
+                " smaller sample), or raise TIDEWATCH_JOB_TIME_LIMIT_SECONDS"
+            ) from error
 
     async def _renew(self, work: Work) -> Finish:
         job = work.job

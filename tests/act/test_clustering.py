@@ -288,7 +288,8 @@ def test_a_method_is_fitted_on_what_it_and_the_memory_can_take() -> None:
     assert plan("spectral").fit_rows(10) == METHODS["spectral"].most_rows == 5_000
     assert plan("spectral", sample_size=10).fit_rows(10) == 10
     assert plan("spectral", sample_size=1_000_000).fit_rows(10) == 5_000
-    assert plan("kmeans").fit_rows(10) == 1_000_000
+    assert plan("kmeans").fit_rows(10) == 100_000
+    assert plan("kmeans", sample_size=1_000_000).fit_rows(10) == 1_000_000
     assert plan("kmeans").fit_rows(1_024) == MOST_NUMBERS // 1_024 == 97_656
     tsne = Plan(SOURCE, "kmeans", parameters_of("kmeans", {}), steps=({"method": "tsne"},))
     assert tsne.fit_rows(10) == 5_000

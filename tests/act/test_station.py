@@ -440,7 +440,8 @@ async def test_a_computation_out_of_time_fails_and_is_killed(
     async with running(Act(with_settings(context, job_time_limit_seconds=2.0))):
         await eventually(ended(context))
         job = await job_row(context)
-        assert (job["status"], job["error"]) == ("failed", "stopped: it ran longer than the limit of 2 s")
+        assert job["status"] == "failed"
+        assert job["error"].startswith("stopped: it ran longer than the limit of 2 s; give it less to do")
         assert await gone(int(marker.read_text()))
         # The next job has a new process.
         install(work.pid, None)

@@ -15,6 +15,8 @@ from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, parse_filter
 
 MOST_SAMPLED = 1_000_000
+USUALLY_SAMPLED = 100_000
+"""Documents fitted on when nobody says how many, for methods that can take more."""
 _ALIASES = {"hierarchical": "agglomerative", "gmm": "gaussian_mixture"}
 _NOT_PARAMETERS = frozenset(
     ("algorithm", "clustering_method", "feature_uri", "feature_uris", "sample_size", "normalize_features")
@@ -51,7 +53,7 @@ class Plan:
     normalize: bool = True
     """Whether each feature is brought to length 1 first."""
     sample_size: int | None = None
-    """Documents the method is fitted on; ``None``: all it can take."""
+    """Documents the method is fitted on; ``None``: :data:`USUALLY_SAMPLED`, or what it can take."""
     steps: tuple[Mapping[str, Any], ...] = ()
     """Preprocessing."""
     depth: int = 1
@@ -60,7 +62,7 @@ class Plan:
     def fit_rows(self, dimensions: int) -> int:
         """The most rows to fit on: the sample asked for, or what method and memory can take if that is less."""
         limits = (
-            self.sample_size,
+            self.sample_size or USUALLY_SAMPLED,
             method_named(self.method).most_rows,
             most_rows(self.steps),
             MOST_NUMBERS // max(dimensions, 1),
