@@ -15,7 +15,7 @@ from streams.match.arrivals import Arrival
 
 class Compiled:
     """A percolator whose hits come as bytes. What an alert that only filters says is the same for every
-    document, so it is written once: eighty such hits of a document are eighty references."""
+    document, so it is written once, when it first fires: eighty such hits of a document are eighty references."""
 
     def __init__(self) -> None:
         self._percolator: Percolator[StandingAlert] = Percolator((), plan_of)
@@ -24,8 +24,11 @@ class Compiled:
         self._alerts: list[StandingAlert | None] = []
         """By number in the percolator; ``None`` for those that were removed."""
         self._writers: list[ExecutionWriter | None] = []
+        """By number in the percolator; ``None`` for those that have not fired."""
         self._constant: NDArray[np.object_] = np.full(16, None, dtype=object)
         """By number in the percolator the execution that is the same for every document."""
+        self._unwritten = np.zeros(16, dtype=np.bool_)
+        """By number in the percolator whether that is still to be written."""
         self._ordered = True
         """Alerts were added in the order they are checked, which is then the order of hits."""
 
@@ -36,19 +39,17 @@ class Compiled:
         """Check these from now on."""
         for alert in alerts:
             number = self._numbers[alert.number] = self._percolator.add(alert)
-            writer = ExecutionWriter(alert.number, alert.alert_id, alert.version, alert.retriever_id)
             if number < len(self._alerts):
                 self._ordered = False
-                self._alerts[number], self._writers[number] = alert, writer
+                self._alerts[number] = alert
             else:
                 self._ordered = self._ordered and (not self._alerts or self._follows(self._alerts[-1], alert))
                 self._alerts.append(alert)
-                self._writers.append(writer)
+                self._writers.append(None)
                 if number == len(self._constant):
                     self._constant = np.concatenate([self._constant, np.full(number, None, dtype=object)])
-            hit = self._percolator.hit(number)
-            if hit is not None:
-                self._constant[number] = writer.write(hit.score, hit.reason)
+                    self._unwritten = np.concatenate([self._unwritten, np.zeros(number, dtype=np.bool_)])
+            self._unwritten[number] = not plan_of(alert).searches
 
     def remove(self, alerts: Iterable[StandingAlert]) -> None:
         """Check these no longer."""
@@ -56,6 +57,7 @@ class Compiled:
             number = self._numbers.pop(alert.number)
             self._percolator.remove(number)
             self._alerts[number] = self._writers[number] = self._constant[number] = None
+            self._unwritten[number] = False
 
     def hits(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
         """For each document its hits, whatever caused it, in the order their alerts are checked."""
@@ -68,10 +70,12 @@ class Compiled:
         """For each document its hits as executions, in the order their alerts are checked. An alert in the chain
         of causes of a write does not fire on it (design section 3, loops)."""
         found = self._percolator.find([arrival.event for arrival in arrivals])
+        unwritten = found.numbers[self._unwritten[found.numbers]]
+        if len(unwritten):
+            self._write(np.unique(unwritten).tolist())
         pieces: list[bytes] = self._constant[found.numbers].tolist()
         for pair, verdict in found.judged.items():
-            writer = self._writers[found.numbers[pair]]
-            assert writer is not None
+            writer = self._writer(int(found.numbers[pair]))
             pieces[pair] = writer.write(verdict.score, verdict.reason, verdict.matched_features)
         fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
         for at, arrival in enumerate(arrivals):
@@ -79,6 +83,23 @@ class Compiled:
                 numbers = found.numbers[found.bounds[at] : found.bounds[at + 1]].tolist()
                 fired[at] = self._arranged(numbers, fired[at], arrival.causes)
         return fired
+
+    def _write(self, numbers: Iterable[int]) -> None:
+        """Write what alerts that only filter say."""
+        for number in numbers:
+            hit = self._percolator.hit(number)
+            assert hit is not None
+            self._constant[number] = self._writer(number).write(hit.score, hit.reason)
+            self._unwritten[number] = False
+
+    def _writer(self, number: int) -> ExecutionWriter:
+        writer = self._writers[number]
+        if writer is None:
+            alert = self._alerts[number]
+            assert alert is not None
+            writer = ExecutionWriter(alert.number, alert.alert_id, alert.version, alert.retriever_id)
+            self._writers[number] = writer
+        return writer
 
     def _arranged(self, numbers: list[int], pieces: list[bytes], causes: Sequence[str]) -> list[bytes]:
         """Executions in order, without those of alerts that caused the write."""
