@@ -1,0 +1,87 @@
+"""A worker killed at every step of a schedule's fires, one step after the other: claim, outbox, publication, the
+action's start and end, and the history. Each nominal time has exactly one execution in the history at the end."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from schemas.times import parse_instant
+from streams.settings import Settings
+from tests.kill.system import System
+from tests.support import TestBroker, eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.kill]
+
+STATIONS: Final = "trigger,act,relay"
+STEPS: Final = (
+    "trigger:after-claim@2",
+    "trigger:before-commit@2",
+    "trigger:after-commit@2",
+    "relay:after-produce@3",
+    "act:after-claim@2",
+    "act:before-commit@2",
+)
+MANIFEST: Final = """
+kind: collection
+collection_name: news
+source: {type: direct_upsert}
+---
+kind: retriever
+retriever_name: storms
+collection_identifiers: [news]
+stages:
+  - stage_name: filter
+    config:
+      stage_id: attribute_filter
+      parameters: {conditions: {field: text, operator: text, value: storm}}
+---
+kind: trigger
+name: every second
+action_type: retriever_execution
+action_config: {retriever_id: storms}
+trigger_type: interval
+schedule_config: {interval_seconds: 1, overlap_policy: allow_all}
+"""
+
+
+async def test_each_nominal_time_is_executed_once(settings: Settings, real_kafka: TestBroker, logs: Path) -> None:
+    system = System(settings, logs)
+    try:
+        await system.start_query()
+        await system.answers()
+        await system.apply(MANIFEST)
+        (trigger,) = (await system.get("/v1/triggers/list", "POST", {}))["results"]
+        url = f"/v1/triggers/{trigger['trigger_id']}"
+        for step in STEPS:
+            await system.died_of_its_fault(await system.start_worker("worker", STATIONS, step))
+        await system.kill("query")
+        victim = await system.start_query("query:before-commit")
+        await system.start_worker("worker", STATIONS)
+        await system.died_of_its_fault(victim)
+        await system.start_query()
+        await system.answers()
+        paused = await system.get(f"{url}/pause", "POST")
+        last = system.row("SELECT max(nominal_at) FROM jobs")[0]
+
+        async def everything_is_told() -> bool:
+            told = await system.get(f"{url}/history?limit=1000")
+            return {item["status"] for item in told["executions"]} == {"completed"} and told[
+                "total"
+            ] == system.row("SELECT count(*) FROM jobs")[0]
+
+        await eventually(everything_is_told, 60, what="every run is in the history")
+        history = await system.get(f"{url}/history?limit=1000")
+        nominal = sorted(parse_instant(item["nominal_at"]) for item in history["executions"])
+        first = parse_instant(trigger["created_at"])
+        assert (paused["status"], nominal[-1]) == ("paused", last)
+        # Nothing is missing and nothing is there twice: second after second since the trigger was made.
+        assert timedelta(0) < nominal[0] - first < timedelta(seconds=2)
+        assert nominal == [nominal[0] + timedelta(seconds=number) for number in range(len(nominal))]
+        assert len(nominal) > len(STEPS)
+        assert len({item["task_id"] for item in history["executions"]}) == history["total"] == len(nominal)
+        shown = await system.get(url)
+        assert (shown["execution_count"], shown["consecutive_failures"]) == (len(nominal), 0)
+    finally:
+        await system.stop()
