@@ -139,8 +139,8 @@ class AlertWindows:
             self._loop.stop()
 
     async def tick(self, now: datetime) -> None:
-        """Decide what is due, as far as everything has been added up. Where there is nothing to decide, it is looked
-        once a second whether there is now."""
+        """Decide what is due, as far as everything has been added up. Where there is nothing to decide, it is
+        looked once a second whether there is now."""
         if not self._alerts and self._looked_at is not None and timedelta() <= now - self._looked_at < LOOK_EVERY:
             return
         await self._refresh(now)
@@ -179,8 +179,9 @@ class AlertWindows:
             version = await current_version(connection)
         if self._version == (version.epoch, version.number):
             return
-        # In one snapshot: what another worker begins for an alert that is not in it must not be dropped.
-        async with self._database.transaction(snapshot=True) as connection:
+        async with self._database.transaction() as connection:
+            # One worker at a time: what another begins for an alert that is not known here must not be dropped.
+            await window_store.lock(connection)
             version = await current_version(connection)
             self._alerts = await windowed_alerts(connection, now)
         self._version = (version.epoch, version.number)

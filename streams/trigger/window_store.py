@@ -214,6 +214,11 @@ async def save(
         )
 
 
+async def lock(connection: Connection) -> None:
+    """Be the only one to :func:`keep` until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('tidewatch_alert_windows'))")
+
+
 async def keep(connection: Connection, known: Collection[Series], now: datetime) -> None:
     """Have a row for each of these alerts, and drop everything of those that are no longer decided over a window
     where they were."""
