@@ -51,8 +51,9 @@ class Inline(Pool):
     async def run(self, function: Callable[[Any], Any], payload: object, listener: Reporter | None = None) -> Any:
         """Call the function on what would arrive in a child."""
         parts = [bytearray(part) for part in parts_of(payload)]
-        # A thread, as in a child no loop runs.
-        return await asyncio.to_thread(lambda: function(value_of(parts)))
+        # A thread, as in a child no loop runs; one at a time, as in a child.
+        async with self._slots:
+            return await asyncio.to_thread(lambda: function(value_of(parts)))
 
 
 async def define(context: Context, kind: Kind, identifier: str, **body: Any) -> None:

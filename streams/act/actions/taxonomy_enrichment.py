@@ -80,7 +80,7 @@ async def _each(work: Work, slices: Sequence[Slice]) -> list[list[Enriched]]:
     """All slices at once; when one fails, the others are stopped."""
     tasks = [asyncio.create_task(work.compute(enrich, part)) for part in slices]
     try:
-        return await asyncio.gather(*tasks)
+        return list(await asyncio.gather(*tasks))
     except BaseException:
         for task in tasks:
             task.cancel()
