@@ -29,6 +29,7 @@ from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.job_end import cancel_job
 
 router = APIRouter(prefix="/v1/namespaces", tags=["namespaces"], route_class=JsonRoute)
 
@@ -53,6 +54,7 @@ _OWNED = (
     "alert_executions",
     "alert_execution_counts",
     "retriever_executions",
+    "cluster_runs",
 )
 """Tables whose rows go with their namespace."""
 
@@ -153,6 +155,13 @@ async def delete_namespace(
             raise ApiError(400, "This is the namespace of requests that name none; it cannot be deleted")
         if not force and await list_definitions(connection, "collection", namespace_id):
             raise ApiError(400, "The namespace holds collections; send ?force=true to delete them with it")
+        # Jobs before their triggers, as act takes them; a running action writes nothing more from here on.
+        open_jobs = await connection.execute(
+            "SELECT job_id FROM jobs WHERE namespace_id = %s AND status IN ('pending', 'processing') ORDER BY 1",
+            (namespace_id,),
+        )
+        for (job_id,) in await open_jobs.fetchall():
+            await cancel_job(connection, job_id, context.clock(), "its namespace was deleted")
         await retract(connection, namespace_id)
         for kind in _CONTENT:
             for item in await list_definitions(connection, kind, namespace_id):
@@ -160,10 +169,6 @@ async def delete_namespace(
         for table in _OWNED:
             await connection.execute(f"DELETE FROM {table} WHERE namespace_id = %s".encode(), (namespace_id,))
         await delete_definition(connection, "namespace", "", namespace_id)
-        await connection.execute(
-            "UPDATE jobs SET status = 'canceled', finished_at = %s WHERE namespace_id = %s AND status = 'pending'",
-            (context.clock(), namespace_id),
-        )
         task_id = f"task_{secrets.token_hex(12)}"
         now = context.clock()
         await connection.execute(
