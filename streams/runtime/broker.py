@@ -169,6 +169,8 @@ async def fetched_ends(consumer: AIOKafkaConsumer, topic: str, positions: Mappin
     the broker names another when it is asked. The consumer must read nothing else; waits without end for a
     partition that has no leader."""
     partitions = [TopicPartition(topic, partition) for partition in positions]
+    if not partitions:
+        return {}
     consumer.assign(partitions)
     try:
         for tp in partitions:
@@ -177,5 +179,5 @@ async def fetched_ends(consumer: AIOKafkaConsumer, topic: str, positions: Mappin
             await consumer.getmany(*partitions, timeout_ms=10)
         return {tp.partition: consumer.highwater(tp) for tp in partitions}
     finally:
-        # It would go on fetching.
-        consumer.unsubscribe()
+        # It would go on fetching; to unsubscribe while it does breaks the client.
+        consumer.pause(*partitions)

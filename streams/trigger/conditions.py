@@ -18,7 +18,7 @@ from streams.runtime.jobs import queue_job
 from streams.trigger import series, store
 from streams.trigger.checks import Check, Checker, Memory, reads
 from streams.trigger.series import Series
-from streams.trigger.windows import window_start
+from streams.trigger.windows import Held, window_start
 
 log = structlog.get_logger(__name__)
 
@@ -82,9 +82,13 @@ async def _check(
                 await store.set_next(connection, trigger_id, next_at)
         if not moments:
             return (), False
-        checks, idle = await _measure(connection, claimed, condition, reading, memory, moments)
-        if checks:
-            await store.write_checks(connection, trigger_id, checks, next_at, now)
+        checks, held, idle = await _measure(connection, claimed, condition, reading, memory, moments)
+        # One round trip.
+        async with connection.pipeline():
+            if held is not None or claimed.held is not None:
+                await store.write_window(connection, trigger_id, held)
+            if checks:
+                await store.write_checks(connection, trigger_id, checks, next_at, now)
         if checks and checks[-1].decision.fire:
             await _fire(connection, claimed, condition, checks[-1], now)
             more = False
@@ -170,9 +174,9 @@ async def _measure(
     reading: Series,
     memory: Memory,
     moments: Sequence[datetime],
-) -> tuple[list[Check], bool]:
-    """The checks at ``moments`` that are worth recording, up to the first that fires, and whether the last
-    moment was idle."""
+) -> tuple[list[Check], Held | None, bool]:
+    """The checks at ``moments`` that are worth recording, up to the first that fires, the window that grows after
+    them, and whether the last moment was idle."""
     # On processing time every check is recorded: there is one at a time.
     event_time = condition.time_domain == "event_time"
     before = claimed.last_check_at if event_time else None
@@ -190,10 +194,7 @@ async def _measure(
         if made.decision.fire:
             break
         before = moment if event_time else None
-    held = checker.memory.held
-    if held is not None or claimed.held is not None:
-        await store.write_window(connection, claimed.trigger.trigger_id, held)
-    return checks, idle
+    return checks, checker.memory.held, idle
 
 
 async def _fire(
