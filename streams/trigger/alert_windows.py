@@ -139,12 +139,10 @@ class AlertWindows:
             self._loop.stop()
 
     async def tick(self, now: datetime) -> None:
-        """Decide what is due, as far as everything has been added up. Where there is nothing to decide, it is
-        looked once a second whether there is now."""
-        if not self._alerts and self._looked_at is not None and timedelta() <= now - self._looked_at < LOOK_EVERY:
-            return
-        await self._refresh(now)
-        self._looked_at = now
+        """Decide what is due, as far as everything has been added up. Definitions are looked at once a second."""
+        if self._looked_at is None or not timedelta() <= now - self._looked_at < LOOK_EVERY:
+            await self._refresh(now)
+            self._looked_at = now
         if not self._alerts:
             return
         if self._cut is None and not await self._worth_it(now):

@@ -27,14 +27,18 @@ LOOK_EVERY: Final = timedelta(seconds=1)
 BATCH: Final = 500
 """Most sweeps queued in one transaction."""
 
+# Collections with such attachments have an index of their own.
 _SCHEDULED = """
 SELECT DISTINCT a.namespace_id, a.id
-FROM definitions a
-JOIN definitions c ON c.kind = 'collection' AND c.namespace_id = a.namespace_id AND c.deleted_at IS NULL
- AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
- AND c.body -> 'alert_applications'
-     @> jsonb_build_array(jsonb_build_object('alert_id', a.id, 'execution_mode', 'scheduled'))
-WHERE a.kind = 'alert' AND a.deleted_at IS NULL AND a.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
+    CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
+    ELSE '[]'::jsonb END) AS application
+JOIN definitions a ON a.kind = 'alert' AND a.namespace_id = c.namespace_id
+ AND a.id = application ->> 'alert_id' AND a.deleted_at IS NULL
+ AND a.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+WHERE c.kind = 'collection' AND c.deleted_at IS NULL
+  AND c.body -> 'alert_applications' @> '[{"execution_mode": "scheduled"}]'
+  AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb AND application ->> 'execution_mode' = 'scheduled'
 ORDER BY 1, 2
 """
 

@@ -15,21 +15,27 @@ from streams.trigger.window_folding import Series
 
 log = structlog.get_logger(__name__)
 
-# Alerts that match checks: on, attached on ingest to a collection that is on, with a retriever.
+# Alerts that match checks: on, attached on ingest to a collection that is on, with a retriever. Found by their own
+# index; the attachments of a collection are taken apart once, however many there are.
 _ATTACHED = """
-SELECT a.namespace_id, a.id, a.number, a.version, a.body, c.id, application, r.id, r.body, r.version
-FROM definitions a
+WITH windowed AS MATERIALIZED (
+    SELECT namespace_id, id, number, version, body FROM definitions
+    WHERE kind = 'alert' AND deleted_at IS NULL AND body ->> 'window_seconds' IS NOT NULL
+      AND body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+), attached AS (
+    SELECT c.namespace_id, c.id AS collection_id, application
+    FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
+        ELSE '[]'::jsonb END) AS application
+    WHERE c.kind = 'collection' AND c.namespace_id IN (SELECT namespace_id FROM windowed)
+      AND c.deleted_at IS NULL AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
+      AND coalesce(application ->> 'execution_mode', %s) = %s
+)
+SELECT a.namespace_id, a.id, a.number, a.version, a.body, t.collection_id, t.application, r.id, r.body, r.version
+FROM windowed a
+JOIN attached t ON t.namespace_id = a.namespace_id AND t.application ->> 'alert_id' = a.id
 JOIN definitions r ON r.kind = 'retriever' AND r.namespace_id = a.namespace_id AND r.deleted_at IS NULL
  AND r.id = a.body ->> 'retriever_id'
-JOIN definitions c ON c.kind = 'collection' AND c.namespace_id = a.namespace_id AND c.deleted_at IS NULL
- AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
- AND c.body -> 'alert_applications' @> jsonb_build_array(jsonb_build_object('alert_id', a.id))
-CROSS JOIN LATERAL jsonb_array_elements(
-    CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
-    ELSE '[]'::jsonb END) AS application
-WHERE a.kind = 'alert' AND a.deleted_at IS NULL AND a.body ->> 'window_seconds' IS NOT NULL
-  AND a.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb AND application ->> 'alert_id' = a.id
-  AND coalesce(application ->> 'execution_mode', %s) = %s
 ORDER BY 1, 2, 6
 """
 

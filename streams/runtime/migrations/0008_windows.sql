@@ -72,5 +72,12 @@ CREATE TABLE alert_sweeps (
     PRIMARY KEY (namespace_id, alert_id)
 );
 
+-- The trigger station looks for these at every change of the definitions.
+CREATE INDEX definitions_windowed ON definitions (namespace_id, id)
+    WHERE kind = 'alert' AND deleted_at IS NULL AND body ->> 'window_seconds' IS NOT NULL;
+CREATE INDEX definitions_scheduled ON definitions (namespace_id, id)
+    WHERE kind = 'collection' AND deleted_at IS NULL
+    AND body -> 'alert_applications' @> '[{"execution_mode": "scheduled"}]';
+
 -- A sweep whose condition did not hold is recorded as well; `held` says why nobody was told of one that fired.
 ALTER TABLE alert_executions ADD COLUMN triggered boolean NOT NULL DEFAULT true;
