@@ -277,6 +277,44 @@ async def test_a_cancel_before_the_outcome_wins_and_the_outcome_is_refused(
     assert (await trigger_row(context))["successful_executions"] == 0
 
 
+async def test_a_job_that_is_canceled_while_it_ends_ends_once(context: Context, install: Install) -> None:
+    """Cancellations race the ends of jobs: each job has one ending, and the trigger counts it once."""
+
+    async def quick(work: Work) -> Finish:
+        return finished(Outcome(facts={}))
+
+    install(quick)
+    await add_trigger(context)
+    jobs = [f"job_{number}" for number in range(16)]
+    for number, job_id in enumerate(jobs):
+        await queue(context, command(job_id, action_type="test", triggered_at=START + timedelta(seconds=number)))
+
+    async def cancel(job_id: str) -> bool:
+        await eventually(has_status_not(context, job_id, "pending"))
+        async with context.database.transaction() as connection:
+            return await cancel_job(connection, job_id, START, "canceled on request")
+
+    async with running(Act(context), Act(context)):
+        canceled = await asyncio.gather(*(cancel(job_id) for job_id in jobs))
+        for job_id in jobs:
+            await eventually(has_status_not(context, job_id, "processing"))
+    for job_id, won in zip(jobs, canceled, strict=True):
+        ends = [result.status for result in await results(context, job_id)][2:]
+        assert ends == (["canceled"] if won else ["completed"])
+        assert (await job_row(context, job_id))["status"] == ends[0]
+    state = await trigger_row(context)
+    assert (state["total_executions"], state["successful_executions"]) == (16, 16 - sum(canceled))
+
+
+def has_status_not(context: Context, job_id: str, status: str) -> Callable[[], Any]:
+    """Whether a job is past a status."""
+
+    async def check() -> bool:
+        return bool((await job_row(context, job_id))["status"] != status)
+
+    return check
+
+
 async def test_an_outcome_with_an_error_fails_the_job_and_keeps_its_writes(
     context: Context, install: Install
 ) -> None:
