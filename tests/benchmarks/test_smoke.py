@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
         "definitions --alerts 500 --additions 5",
         "collect --rounds 1 --documents 2000 --indexed 50",
         "schedule --triggers 600 --due 300 --ticks 2",
+        "drift --rounds 1 --documents 5000 --largest 10000",
     ],
     ids=lambda command: command.split()[0],
 )

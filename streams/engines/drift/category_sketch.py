@@ -24,7 +24,7 @@ from streams.engines.drift.sketch import SeriesSketch
 
 CATEGORY: Final = 3
 """The kind of a category series' sketch in its bytes."""
-NAMED: Final = 64
+NAMED: Final = 32
 """Most values with a count of their own."""
 REST: Final = 256
 """Cells in which all other values are counted."""
