@@ -65,6 +65,13 @@ def first_hour(url: str) -> None:
             )
         )
         assert clusters.get_cluster("topics").cluster_id == cluster.cluster_id
+        asked = mixpeek.ExecuteClusterByIdRequest(mode="full", sample_size=1_000)
+        runs = [clusters.execute_clustering_clusters("topics", asked) for _ in range(2)]
+        run_id = runs[0].additional_data["run_id"]
+        canceled = mixpeek.ClusterExecutionsApi(client).cancel_execution_clusters_id_run("topics", run_id)
+        assert canceled["status"] == "canceled"
+        assert mixpeek.TasksApi(client).kill_task(runs[1].task_id).message == "Task canceled"
+        assert {mixpeek.TasksApi(client).get_task(run.task_id).status for run in runs} == {"CANCELED"}
 
         taxonomies = mixpeek.TaxonomiesApi(client)
         flat = {
