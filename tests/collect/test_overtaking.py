@@ -15,8 +15,21 @@ from streams.collect.arrivals import Arrival
 from streams.collect.fold import Folded, Known, fold
 from streams.collect.overtaking import Standing, settle
 from streams.collect.sketching import arrived
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
-from tests.collect.harness import NS, Sent, caught_up, collecting, fetch, publish, sent, upsert
+from tests.collect.harness import (
+    DRIFT,
+    NS,
+    Sent,
+    caught_up,
+    collecting,
+    define_trigger,
+    fetch,
+    publish,
+    sent,
+    stored_sketches,
+    upsert,
+)
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KEY = ("ns", "col", "d")
@@ -197,6 +210,21 @@ async def test_neither_a_producer_s_write_nor_an_enrichment_is_lost(context: Con
     assert await fetch(context, "SELECT sum(updated)::int, sum(duplicates)::int FROM collection_counters") == [
         (2, 1)
     ]
+
+
+async def test_a_conditional_trigger_does_not_measure_what_it_has_caused(context: Context) -> None:
+    await define_trigger(context, "trig_c", "conditional", DRIFT)
+
+    def caused(document: str, chain: bytes) -> Sent:
+        return replace(sent(upsert(document, text="x")), headers=(("x-caused-by", chain),))
+
+    async with collecting(context):
+        own = [sent(upsert("a", text="x")), caused("b", b"alt_1,trig_c"), caused("c", b"alt_1")]
+        await publish(context, [*own, caused("a", b"alt_1"), sent(upsert("b", text="y"))])
+        await caught_up(context)
+    sketches = await stored_sketches(context, HashingEmbedder.URI)
+    # The first and the last, which a producer wrote, and what only an alert has caused.
+    assert sum(sketch.count for sketch in sketches.values()) == 3
 
 
 async def test_headers_that_cannot_be_read_make_a_dead_letter(context: Context) -> None:

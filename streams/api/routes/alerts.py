@@ -16,6 +16,7 @@ from schemas.api.pages import ListRequest
 from schemas.ids import new_id
 from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
+from streams.api.channels import into_collections
 from streams.api.listing import list_page, page_of
 from streams.api.references import follow, with_references
 from streams.api.secrets import forget, references, restored, sealed
@@ -56,6 +57,7 @@ async def create_alert(
         await require_name(connection, "alert", namespace_id, body.name, "name")
         retriever_id = await _retriever_id(connection, namespace_id, body.retriever_id)
         config = restored(body.notification_config.filled(), None)
+        config = await into_collections(connection, namespace_id, config)
         config = await sealed(connection, context.settings.secret_key, namespace_id, config)
         alert_id = new_id("alert")
         stored = await save(
@@ -96,6 +98,7 @@ async def _patched(
         config = None
         if body.notification_config is not None:
             config = restored(body.notification_config.filled(), old["notification_config"])
+            config = await into_collections(connection, namespace_id, config)
             config = await sealed(connection, context.settings.secret_key, namespace_id, config)
         changed = patched_body(old, body, retriever_id, config)
         retriever = await require(connection, "retriever", namespace_id, changed["retriever_id"])
