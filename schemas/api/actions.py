@@ -18,6 +18,18 @@ ActionType = Literal[
 RESOURCE_KEYS: Final = ("cluster_id", "taxonomy_id", "collection_id", "retriever_id", "alert_id", "batch_id")
 """Keys of ``action_config`` that name a resource."""
 
+NAMES: Final[dict[str, Literal["cluster", "taxonomy", "collection", "retriever", "alert"]]] = {
+    "cluster_id": "cluster",
+    "taxonomy_id": "taxonomy",
+    "collection_id": "collection",
+    "target_collection_id": "collection",
+    "include_collections": "collection",
+    "output_collection_ids": "collection",
+    "retriever_id": "retriever",
+    "alert_id": "alert",
+}
+"""Keys of ``action_config`` and ``schedule_config`` that name a definition, or a list of them, by id or name."""
+
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 Identifiers = Annotated[list[Identifier], Field(max_length=1_000)]
 

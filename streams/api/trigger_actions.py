@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from schemas.api.actions import ActionType
+from schemas.api.actions import NAMES, ActionType
 from schemas.api.base import JsonObject
-from schemas.events.definition import Kind
 from streams.api.attachments import collections_of_alert
 from streams.api.clusters import check_filters
 from streams.api.names import not_enabled
@@ -15,17 +14,6 @@ from streams.engines.retrieval.execution.inputs import bind
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid, not_found
-
-_KINDS: Final[Mapping[str, Kind]] = {
-    "cluster_id": "cluster",
-    "taxonomy_id": "taxonomy",
-    "collection_id": "collection",
-    "target_collection_id": "collection",
-    "include_collections": "collection",
-    "output_collection_ids": "collection",
-    "retriever_id": "retriever",
-    "alert_id": "alert",
-}
 
 
 def check_action(action_type: ActionType, config: JsonObject) -> None:
@@ -53,7 +41,7 @@ async def resolve_action(
     on events or conditions watches these when it names no collection of its own. Raises 404 for what is not
     there, and 422 for inputs a retriever does not take."""
     resolved, found = dict(config), dict[str, StoredDefinition]()
-    for key, kind in _KINDS.items():
+    for key, kind in NAMES.items():
         value = config.get(key)
         if isinstance(value, list):
             rows = [await require(connection, kind, namespace_id, name) for name in value]

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from schemas.api.actions import NAMES
 from schemas.api.alert import CreateAlertRequest
 from schemas.api.base import JsonObject, first_problem
 from schemas.api.channel import masked
@@ -187,6 +188,17 @@ class _Applier:
     async def _id_list(self, step: Step, names: Iterable[str]) -> list[str]:
         return list(dict.fromkeys([await self._id(step, "collection", name) for name in names]))
 
+    async def _named(self, step: Step, config: JsonObject) -> JsonObject:
+        """A part of a trigger with ids in place of names."""
+        found = dict(config)
+        for key, kind in NAMES.items():
+            value = found.get(key)
+            if isinstance(value, str):
+                found[key] = await self._id(step, kind, value)
+            elif isinstance(value, list):
+                found[key] = list(dict.fromkeys([await self._id(step, kind, name) for name in value]))
+        return found
+
     async def _with_ids(self, step: Step, places: Iterable[NamedIn]) -> None:
         for place in places:
             place.put([await self._id(step, place.kind, name) for name in place.names])
@@ -211,15 +223,9 @@ class _Applier:
             if body.get("retriever_id") is not None:
                 body["retriever_id"] = await self._id(step, "retriever", body["retriever_id"])
             return _alert(CreateAlertRequest.model_validate(body))
-        schedule = body["schedule_config"]
-        if schedule.get("collection_id") is not None:
-            named = await self._id(step, "collection", schedule["collection_id"])
-            body["schedule_config"] = {**schedule, "collection_id": named}
+        body["schedule_config"] = await self._named(step, body["schedule_config"])
         if step.kind == "trigger":
-            action = body["action_config"]
-            if isinstance(action.get("cluster_id"), str):
-                cluster_id = await self._id(step, "cluster", action["cluster_id"])
-                body["action_config"] = {**action, "cluster_id": cluster_id}
+            body["action_config"] = await self._named(step, body["action_config"])
             return _trigger(CreateTriggerRequest.model_validate(body))
         if body.get("cluster_id") is not None:
             body["cluster_id"] = await self._id(step, "cluster", body["cluster_id"])

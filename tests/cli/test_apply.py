@@ -61,6 +61,46 @@ async def applied(client: ApiClient, text: str, **options: Any) -> list[tuple[st
     return [(result.action, result.kind, result.name) for result in results]
 
 
+ACTIONS = """
+kind: retriever
+retriever_name: storms
+collection_identifiers: [news]
+stages:
+  - stage_name: filter
+    config:
+      stage_id: attribute_filter
+      parameters: {conditions: {field: text, operator: text, value: storm}}
+---
+kind: trigger
+name: asked after alerts
+action_type: retriever_execution
+action_config: {retriever_id: storms}
+trigger_type: event
+schedule_config: {event_type: alert_triggered, alert_id: Ebola, collection_id: news}
+---
+kind: trigger
+name: swept
+action_type: alert_evaluation
+action_config: {alert_id: Ebola}
+trigger_type: interval
+schedule_config: {interval_seconds: 60, overlap_policy: allow_all}
+---
+kind: trigger
+name: made again
+action_type: collection_trigger
+action_config: {collection_id: news, include_collections: [news]}
+trigger_type: cron
+schedule_config: {cron_expression: "0 2 * * *"}
+"""
+
+
+async def test_triggers_name_what_they_run_by_name(client: ApiClient) -> None:
+    await applied(client, NEWS)
+    first = await applied(client, ACTIONS)
+    assert [action for action, *_ in first] == ["created"] * 4
+    assert [action for action, *_ in await applied(client, ACTIONS)] == ["unchanged"] * 4
+
+
 async def test_the_example_applies_once_and_then_changes_nothing(client: ApiClient) -> None:
     manifest = read_manifest([HEALTH])
     first = await apply_manifest(manifest, client)
