@@ -11,21 +11,27 @@ so the ratio says which share of that is left with the alerts on.
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
 
-from benchmarks.checking import arguments, finish, measured, scratch
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.checking import run
 from benchmarks.generated import attributes
-from benchmarks.sets import ruler
+from benchmarks.sets import Set, ruler
+
+
+def sets(given: Namespace, folder: Path) -> Iterator[Set]:
+    """The real sets, or a generated one."""
+    if given.data is None:
+        yield attributes(folder, given.alerts, given.documents)
+        return
+    for which in ("cve", "tweets"):
+        yield ruler(given.data, which, folder)
 
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "", alerts=10_000, documents=10_000).parse_args()
-    with scratch() as folder:
-        if given.data is None:
-            sets = [attributes(folder, given.alerts, given.documents)]
-        else:
-            sets = [ruler(given.data, which, folder) for which in ("cve", "tweets")]
-        results = {found.name: measured(found, folder, given.rounds) for found in sets}
-    finish(results, sets[0].name)
+    run(__doc__ or "", sets, alerts=10_000, documents=10_000)
 
 
 if __name__ == "__main__":

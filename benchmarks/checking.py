@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +144,17 @@ def measured(found: Set, folder: Path, rounds: int) -> dict[str, Any]:
         "mismatches": compared(found, out),
         "known_answers": len(found.expected),
     }
+
+
+def run(
+    doc: str, sets: Callable[[argparse.Namespace, Path], Iterable[Set]], *, alerts: int, documents: int
+) -> None:
+    """The whole of a benchmark that measures sets with check: read the arguments, print the result. ``sets`` makes
+    them in a folder one after another, each when the one before is done with."""
+    given = arguments(doc, alerts=alerts, documents=documents).parse_args()
+    with scratch() as folder:
+        results = {found.name: measured(found, folder, given.rounds) for found in sets(given, folder)}
+    finish(results, next(iter(results)))
 
 
 def finish(results: Mapping[str, dict[str, Any]], main: str) -> None:

@@ -9,23 +9,27 @@ Figure and baseline are those of ``benchmarks.attributes``.
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
 
-from benchmarks.checking import arguments, finish, measured, scratch
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.checking import run
 from benchmarks.generated import logs
-from benchmarks.sets import sigma
+from benchmarks.sets import Set, sigma
+
+
+def sets(given: Namespace, folder: Path) -> Iterator[Set]:
+    """The real sets, or a generated one."""
+    if given.data is None:
+        yield logs(folder, given.alerts, given.documents)
+        return
+    for extra in (False, True):
+        yield sigma(given.data, folder, extra=extra)
 
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "", alerts=3_600, documents=20_000).parse_args()
-    results = {}
-    for extra in (False, True) if given.data else (False,):
-        with scratch() as folder:
-            if given.data:
-                found = sigma(given.data, folder, extra=extra)
-            else:
-                found = logs(folder, given.alerts, given.documents)
-            results[found.name] = measured(found, folder, given.rounds)
-    finish(results, next(iter(results)))
+    run(__doc__ or "", sets, alerts=3_600, documents=20_000)
 
 
 if __name__ == "__main__":

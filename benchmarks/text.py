@@ -9,21 +9,27 @@ and baseline are those of ``benchmarks.attributes``.
 The last line is one JSON object. Exits 1 when an answer is wrong.
 """
 
-from benchmarks.checking import arguments, finish, measured, scratch
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.checking import run
 from benchmarks.generated import texts
-from benchmarks.sets import TEXTS, text
+from benchmarks.sets import TEXTS, Set, text
+
+
+def sets(given: Namespace, folder: Path) -> Iterator[Set]:
+    """The real sets, or a generated one."""
+    if given.data is None:
+        yield texts(folder, given.alerts, given.documents)
+        return
+    for corpus in TEXTS:
+        yield text(given.data, corpus, folder)
 
 
 def main() -> None:
     """Read the arguments, print the result."""
-    given = arguments(__doc__ or "", alerts=100_000, documents=5_000).parse_args()
-    with scratch() as folder:
-        if given.data is None:
-            sets = [texts(folder, given.alerts, given.documents)]
-        else:
-            sets = [text(given.data, corpus, folder) for corpus in TEXTS]
-        results = {found.name: measured(found, folder, given.rounds) for found in sets}
-    finish(results, sets[0].name)
+    run(__doc__ or "", sets, alerts=100_000, documents=5_000)
 
 
 if __name__ == "__main__":
