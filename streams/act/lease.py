@@ -75,10 +75,19 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
 async def renew(connection: Connection, job: Job, expires: datetime, progress: tuple[float, str]) -> bool:
     """Keep the job until ``expires`` and tell how far it is. False when it is no longer this worker's: taken
     over, canceled or ended."""
+    fraction, words = progress
     updated = await connection.execute(
-        "UPDATE jobs SET lease_expires_at = %s, progress = %s, progress_message = %s"
-        " WHERE job_id = %s AND claim_epoch = %s AND status = 'processing'",
-        (expires, *progress, job.job_id, job.claim_epoch),
+        "UPDATE jobs SET lease_expires_at = %(expires)s, progress = greatest(progress, %(fraction)s),"
+        # A step may have told more while this waited for its row.
+        " progress_message = CASE WHEN progress <= %(fraction)s THEN %(words)s ELSE progress_message END"
+        " WHERE job_id = %(job_id)s AND claim_epoch = %(epoch)s AND status = 'processing'",
+        {
+            "expires": expires,
+            "fraction": fraction,
+            "words": words,
+            "job_id": job.job_id,
+            "epoch": job.claim_epoch,
+        },
     )
     return updated.rowcount == 1
 
