@@ -6,8 +6,8 @@ The others run where they are installed (``pip install river``; ``pip install al
 - ADWIN and KSWIN of River watch one number a document, its cosine similarity to the mean of the baseline, and see
   the baseline first. They know no baseline: they compare the recent with the less recent.
 - MMDDriftOnline of Alibi Detect compares a window with the baseline by the maximum mean discrepancy. Its window is
-  ours on average, at most 200 documents, and it is to raise one false alarm in 2,000 documents: both are bounded by
-  what its bootstrap (4,000 runs) can simulate. It also gets at most 2,000 documents of the baseline, evenly spread.
+  ours on average, at most 200 documents, and it is to raise one false alarm in 2,000 documents; both are what its
+  bootstrap (4,000 runs) can simulate. It also gets at most 2,000 documents of the baseline, evenly spread.
 """
 
 from collections.abc import Callable, Iterator

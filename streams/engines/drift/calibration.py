@@ -67,7 +67,8 @@ def calibrate(
     """The threshold for checks of ``metric`` with windows of ``window_buckets`` buckets against the baseline that
     ``buckets`` add up to.
 
-    ``buckets`` are the baseline's time buckets in time order, without gaps (an empty sketch for an empty bucket).
+    ``buckets`` are the baseline's time buckets in time order, without gaps (an empty sketch for an empty bucket);
+    empty ones at either end say nothing.
     A block with fewer than ``min_sample`` values is left out, as a check on it would be; where blocks are shorter
     than windows, fewer are needed in proportion. Raises ``ValueError`` for an unknown metric, one that does not
     apply to the buckets' kind, a window of no bucket, and a rate that is not between 0 and 0.5.
@@ -77,6 +78,9 @@ def calibrate(
     if window_buckets < 1:
         raise ValueError(f"a window holds at least 1 bucket, not {window_buckets}")
     found = find_metric(metric, kind_of(buckets[0]) if buckets else None)
+    # The stream may have begun after the baseline's period did.
+    filled = [place for place, bucket in enumerate(buckets) if bucket.count]
+    buckets = buckets[filled[0] : filled[-1] + 1] if filled else []
     length = max(1, min(window_buckets, len(buckets) // _LEAST))
     starts = _starts(len(buckets), length)
     needed = math.ceil(min_sample * length / window_buckets)

@@ -113,6 +113,16 @@ def test_windows_with_too_few_documents_are_left_out() -> None:
     assert calibration.threshold is not None
 
 
+def test_a_period_that_begins_before_the_stream_is_as_long_as_the_stream() -> None:
+    stream, empty = news(np.random.default_rng(11), 80, 0.1), [Sketch.empty(DIMENSIONS)] * 33
+    padded, bare = (
+        calibrate(buckets, "cosine_drift", window_buckets=5, min_sample=100)
+        for buckets in (empty + stream + empty, stream)
+    )
+    assert padded == bare
+    assert calibrate(empty, "mmd", window_buckets=1, min_sample=2).threshold is None
+
+
 def test_very_many_windows_are_sampled() -> None:
     buckets = [NumberSketch.empty().add(np.random.default_rng(day).normal(size=30)) for day in range(5_000)]
     calibration = calibrate(buckets, "ks", window_buckets=2, min_sample=20)
