@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from pydantic import BaseModel
 
@@ -94,7 +94,7 @@ def prepare(retriever: Mapping[str, Any]) -> Prepared:
 def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
     """Read one stage, in the SDK's form or the flat form of the guides. Raises :class:`PlanError`."""
     config = stage.get("config")
-    if not isinstance(config, Mapping):
+    if not _is_object(config):
         config = stage
     stage_id, raw = config.get("stage_id"), config.get("parameters") or {}
     name = str(stage.get("stage_name") or stage_id)
@@ -104,9 +104,9 @@ def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
     found = STAGES.get(stage_id) if isinstance(stage_id, str) else None
     if found is None:
         raise PlanError(f"{place}: unknown stage_id {stage_id!r}; there are {', '.join(sorted(STAGES))}")
-    if not isinstance(raw, Mapping):
+    if not _is_object(raw):
         raise PlanError(f"{place}: parameters must be an object")
-    if any(type(value) is str and value in PLACEHOLDERS for value in raw.values()):
+    if not PLACEHOLDERS.isdisjoint([value for value in raw.values() if type(value) is str]):
         raw = {key: value for key, value in raw.items() if not (type(value) is str and value in PLACEHOLDERS)}
     before = config.get("pre_filters", stage.get("pre_filters"))
     after = config.get("post_filters", stage.get("post_filters"))
@@ -136,15 +136,20 @@ def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
     return PreparedStage(found, name, place, raw, ready, pre, post, on_error, alias, named)
 
 
+def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    # Asked for the common type before the abstract one, which answers several times slower.
+    return type(value) is dict or isinstance(value, Mapping)
+
+
 def _named(raw: Sequence[Any]) -> list[Mapping[str, Any]]:
     """Stages with a name of their own each: the flat form has none, and a body written by hand may repeat one."""
     names: set[str] = set()
     named: list[Mapping[str, Any]] = []
     for at, stage in enumerate(raw):
-        if not isinstance(stage, Mapping):
+        if not _is_object(stage):
             raise PlanError(f"stage {at + 1}: a stage is an object with stage_name and config")
         config = stage.get("config")
-        inner = config if isinstance(config, Mapping) else stage
+        inner = config if _is_object(config) else stage
         base = name = str(stage.get("stage_name") or inner.get("stage_id"))
         number = 2
         while name in names:

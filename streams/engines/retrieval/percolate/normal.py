@@ -176,6 +176,8 @@ def _composite(path: Path, node: Node, positive: bool) -> Literal:
 def _merged(term: Conjunction) -> Conjunction:
     """The literals with lower and upper bounds on a field made one interval: alone, either lets half of all
     values through."""
+    if len(term) < 2:
+        return term
     asked = [
         part for part, negated in term if not negated and type(part) is Condition and part.operator in _BOUNDS
     ]
