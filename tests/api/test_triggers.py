@@ -11,6 +11,7 @@ from mixpeek.models.task_response import TaskResponse
 
 from schemas.times import format_instant
 from streams.runtime.agent import Context
+from streams.runtime.database import fetch_value
 from streams.runtime.definitions import find_definition
 from tests.api import make
 from tests.api.conftest import NOW
@@ -115,9 +116,42 @@ async def test_defaults_and_extensions_of_a_conditional_schedule(
             ["body", "schedule_config", "timezone"],
         ),
         (
-            {"trigger_type": "conditional", "schedule_config": {"condition_type": "drift"}},
+            {"trigger_type": "conditional", "schedule_config": {"condition_type": "volume"}},
             422,
             ["body", "schedule_config", "threshold"],
+        ),
+        (
+            {"trigger_type": "conditional", "schedule_config": {"condition_type": "drift", "field": "price"}},
+            422,
+            ["body", "schedule_config", "field_type"],
+        ),
+        (
+            {
+                "trigger_type": "conditional",
+                "schedule_config": {"condition_type": "drift", "field": "price", "metric": "psi"},
+            },
+            422,
+            ["body", "schedule_config"],
+        ),
+        (
+            {
+                "trigger_type": "conditional",
+                "schedule_config": {"condition_type": "drift", "baseline": {"from": "2018-01-01T00:00:00"}},
+            },
+            422,
+            ["body", "schedule_config", "baseline", "from"],
+        ),
+        (
+            {
+                "trigger_type": "conditional",
+                "schedule_config": {
+                    "condition_type": "drift",
+                    "baseline": {"until": "2018-01-01T00:00:00Z"},
+                    "baseline_seconds": 60,
+                },
+            },
+            422,
+            ["body", "schedule_config"],
         ),
         (
             {
@@ -174,6 +208,15 @@ async def test_patch_knows_four_fields(api: httpx.AsyncClient, news: dict[str, A
     # Another metric measures another thing: the old baseline says nothing about it.
     other = {**slower, "metric": "mmd"}
     assert (await api.patch(path, json={"schedule_config": other})).json()["baseline_snapshot"] is None
+    async with here.database.connection() as connection:
+        await connection.execute("UPDATE trigger_state SET baseline_snapshot = '{}', window_until = now()")
+    # By hand: from here on.
+    anew = {**other, "baseline": {"from": "2026-03-02T00:00:00Z"}}
+    changed = (await api.patch(path, json={"schedule_config": anew})).json()
+    assert changed["baseline_snapshot"] is None
+    assert changed["schedule_config"]["baseline"] == {"from": "2026-03-02T00:00:00.000Z"}
+    async with here.database.connection() as connection:
+        assert await fetch_value(connection, "SELECT window_until FROM trigger_state") is None
     refused(await api.patch(path, json={"status": "failed"}), 422, "ValidationError")
 
 

@@ -144,7 +144,9 @@ def numbers(value: float, threshold: float) -> tuple[str, str]:
     """Both numbers for a sentence: as short as tells them apart, thousands separated."""
     if float(value).is_integer() and float(threshold).is_integer():
         return f"{int(value):,}", f"{int(threshold):,}"
-    for digits in (2, 4, 6):
+    # Two digits that count, also of a small threshold.
+    fewest = 2 if not 0 < abs(threshold) < 0.1 else min(6, 1 - math.floor(math.log10(abs(threshold))))
+    for digits in (fewest, 4, 6):
         texts = f"{value:,.{digits}f}", f"{threshold:,.{digits}f}"
         if texts[0] != texts[1] or value == threshold:
             return texts

@@ -197,6 +197,8 @@ def test_volume() -> None:
         (0.1 + 0.2, 0.3, ("0.30000000000000004", "0.3")),
         (2.0, 1.999, ("2.0000", "1.9990")),
         (0.0, 0.35, ("0.00", "0.35")),
+        (0.00078, 0.009478, ("0.0008", "0.0095")),
+        (0.00078, 1e-9, ("0.000780", "0.000000")),
     ],
 )
 def test_numbers_that_differ_read_differently(value: float, threshold: float, expected: tuple[str, str]) -> None:
