@@ -212,6 +212,30 @@ async def test_without_a_window_it_measures_since_the_baseline(context: Context,
     ]
 
 
+async def test_a_window_that_grows_counts_what_was_collected_late(
+    context: Context, station: TriggerStation
+) -> None:
+    """On processing time a document may be stored after the check that its bucket belonged to."""
+    config = {"condition_type": "drift", "threshold": 0.35, "check_interval_seconds": 3_600, "min_sample": 5}
+    await create_trigger(context, "trig_drift", "conditional", config, now=at("2026-01-01T00:10"))
+    await set_watermark(context, 0, None)
+    await set_watermark(context, 1, None)
+    await add_documents(context, config, 0, [(at("2026-01-01T00:30"), ONE), (at("2026-01-01T01:30"), ONE)] * 10)
+    await add_documents(context, config, 1, [])
+    for clock in ("01:00", "02:00", "03:00"):
+        await station.tick(at(f"2026-01-01T{clock}"))
+    held = await state(context, "trig_drift", "window_since", "window_until", "window_documents")
+    assert held == (at("2026-01-01T01:00"), at("2026-01-01T03:00"), 10)
+    await add_documents(context, config, 1, [(at("2026-01-01T01:45"), OTHER)] * 30)
+    await station.tick(at("2026-01-01T04:00"))
+    assert [reason for *_, reason in await checks(context, "trig_drift")] == [
+        "baseline taken: 10 documents",
+        "cosine_drift 0.00 does not exceed 0.35 (baseline 10 documents, window 10)",
+        "cosine_drift 0.00 does not exceed 0.35 (baseline 10 documents, window 10)",
+        "cosine_drift 0.67 exceeds 0.35 (baseline 10 documents, window 40)",
+    ]
+
+
 async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
     context: Context, station: TriggerStation
 ) -> None:
