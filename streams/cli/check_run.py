@@ -31,6 +31,7 @@ from streams.cli.output import Put, replaced
 from streams.cli.process import CommandError
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.tail import run_tail
 from streams.engines.retrieval.percolate.percolator import Hit, Percolator
 
@@ -229,7 +230,8 @@ class CheckRun:
         self, alert: CheckedAlert, body: JsonObject, document: DocumentEvent, hit: Hit[CheckedAlert]
     ) -> float | None:
         """The score once the alert's last stages have run; ``None`` when it does not match after all."""
-        work = run_tail(alert.plan, body, document, hit, MemoryCorpus(), now=self.now, clock=time.monotonic)
+        surroundings = Surroundings(MemoryCorpus(), self.now, time.monotonic)
+        work = run_tail(alert.plan, body, document, hit, surroundings)
         try:
             fired = self._runner.run(work)
         except StageError as error:

@@ -23,6 +23,7 @@ from streams.cli.manifests import iter_manifest
 from streams.cli.output import give_up_output, standard_output
 from streams.cli.process import CommandError, fail
 from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.explain.explanation import Explanation
 from streams.engines.retrieval.explain.explanation import explain as explained
 from streams.engines.retrieval.explain.tail import explain_tail
@@ -81,7 +82,7 @@ def explain(
 async def _explained(alert: CheckedAlert, event: DocumentEvent, now: datetime) -> Explanation:
     if alert.body is None:
         return explained(alert.plan, event)
-    return await explain_tail(alert.plan, alert.body, event, MemoryCorpus(), now=now, clock=time.monotonic)
+    return await explain_tail(alert.plan, alert.body, event, Surroundings(MemoryCorpus(), now, time.monotonic))
 
 
 def find_alerts(definitions: str, name: str) -> list[CheckedAlert]:

@@ -25,6 +25,7 @@ from streams.engines.retrieval.errors import InputError, PlanError, StageError
 from streams.engines.retrieval.execution.found import found_rows, run_record
 from streams.engines.retrieval.execution.look_up import LookUp
 from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.tail import tail_rows
 from streams.engines.retrieval.execution.verdict import decide
 from streams.engines.retrieval.percolate.plan import Plan
@@ -161,10 +162,7 @@ class LookUps:
         try:
             execution = await look_up.ask(
                 event,
-                self._references.corpus(event.namespace_id),
-                now=arrival.appended_at,
-                clock=time.monotonic,
-                definitions=NamedDefinitions(self._catalog(), event.namespace_id),
+                self._surroundings(arrival),
                 seed=seed_of(event, alert.rule),
                 ceiling_ms=_left_ms(deadline),
             )
@@ -215,10 +213,7 @@ class LookUps:
                 arrival.event,
                 hit.score,
                 hit.matched_features,
-                self._references.corpus(arrival.event.namespace_id),
-                now=arrival.appended_at,
-                clock=time.monotonic,
-                definitions=NamedDefinitions(self._catalog(), arrival.event.namespace_id),
+                self._surroundings(arrival),
                 seed=seed_of(arrival.event, alert.rule),
                 ceiling_ms=_left_ms(deadline),
             )
@@ -228,6 +223,15 @@ class LookUps:
         if decide(alert.rule, rows) is None:
             return None
         return replace(hit, found=found_rows(rows, self._references.position()))
+
+    def _surroundings(self, arrival: Arrival) -> Surroundings:
+        namespace_id = arrival.event.namespace_id
+        return Surroundings(
+            self._references.corpus(namespace_id),
+            arrival.appended_at,
+            time.monotonic,
+            NamedDefinitions(self._catalog(), namespace_id),
+        )
 
     def _failed(self, alert: StandingAlert, arrival: Arrival, reason: str) -> None:
         metrics.LOOK_UPS.labels("failed").inc()

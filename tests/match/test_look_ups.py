@@ -18,6 +18,7 @@ from schemas.events.document import UPSERTED, DocumentEvent
 from schemas.headers import DefinitionsVersion
 from schemas.ids import ExecutionHasher
 from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.explain.look_up import explain_look_up
 from streams.match.alerts import Standing, standing_alerts
 from streams.match.arrivals import Arrival
@@ -244,10 +245,7 @@ async def test_a_sample_is_what_an_explanation_draws() -> None:
             alert.look_up,
             alert.rule,
             document,
-            corpus,
-            now=NOW,
-            clock=time.monotonic,
-            definitions=NamedDefinitions(catalog, NS),
+            Surroundings(corpus, NOW, time.monotonic, NamedDefinitions(catalog, NS)),
         )
     assert drawn[0] == drawn[1]
     assert told.look_up is not None

@@ -11,6 +11,7 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.look_up import LookUp, prepare_look_up, takes_from_document
 from streams.engines.retrieval.execution.standing import reference_collections
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.explain.explanation import Explanation
 from streams.engines.retrieval.explain.look_up import explain_look_up
 from streams.engines.retrieval.explain.tail import explain_tail
@@ -73,14 +74,10 @@ def _run(
     asked: Explained, standing: Plan | LookUp, named: NamedDefinitions
 ) -> Callable[[Corpus], Coroutine[Any, Any, Explanation]]:
     async def run(corpus: Corpus) -> Explanation:
-        now, clock, document = asked.now, time.monotonic, asked.document
+        surroundings = Surroundings(corpus, asked.now, time.monotonic, named)
         if isinstance(standing, Plan):
-            return await explain_tail(
-                standing, asked.alert, document, corpus, now=now, clock=clock, definitions=named
-            )
-        return await explain_look_up(
-            standing, asked.alert, document, corpus, now=now, clock=clock, definitions=named
-        )
+            return await explain_tail(standing, asked.alert, asked.document, surroundings)
+        return await explain_look_up(standing, asked.alert, asked.document, surroundings)
 
     return run
 

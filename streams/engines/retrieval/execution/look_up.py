@@ -1,19 +1,18 @@
 """Look-up alerts: the document is the question, reference collections hold the answer (design section 4)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.execution.budget import least
-from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.execute import Execution, NoDefinitions, Watch, execute
 from streams.engines.retrieval.execution.prepare import Prepared, prepare
 from streams.engines.retrieval.execution.reading import retriever_reads
 from streams.engines.retrieval.execution.rows import value_at
 from streams.engines.retrieval.execution.run import Definitions
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.without import Without
 
 DOCUMENT_FIELD: Final = "document_field"
@@ -53,28 +52,24 @@ class LookUp:
     async def ask(
         self,
         event: DocumentEvent,
-        corpus: Corpus,
+        surroundings: Surroundings,
         *,
-        now: datetime,
-        clock: Callable[[], float],
-        definitions: Definitions,
         seed: str,
         watch: Watch | None = None,
         ceiling_ms: float | None = None,
     ) -> Execution:
-        """Look a document up; it never finds itself. ``now`` is the document's time: read again, it finds what it
-        found. ``ceiling_ms`` is the most it may take, whatever the retriever's budget allows. Raises
-        :class:`InputError` for what it has not, and :class:`PlanError`."""
+        """Look a document up; it never finds itself. ``ceiling_ms`` is the most it may take, whatever the
+        retriever's budget allows. Raises :class:`InputError` for what it has not, and :class:`PlanError`."""
         limit = least(self.retriever.max_time_ms, ceiling_ms)
         return await execute(
             replace(self.retriever, max_time_ms=limit),
             self.inputs_for(event),
-            Without(corpus, event) if self.sees(event) else corpus,
-            now=now,
-            clock=clock,
+            Without(surroundings.corpus, event) if self.sees(event) else surroundings.corpus,
+            now=surroundings.now,
+            clock=surroundings.clock,
             # Never more than it names, whatever other alerts have at hand.
             collections=self.retriever.collections or sorted(self.reference_collections),
-            definitions=definitions,
+            definitions=surroundings.definitions,
             seed=seed,
             watch=watch,
         )

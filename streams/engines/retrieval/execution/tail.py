@@ -1,16 +1,14 @@
 """The end of a standing alert whose last stages change the document, on one document the rest has let through."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.execution.budget import least
-from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.execute import Watch, execute_tail
 from streams.engines.retrieval.execution.rows import row_of
-from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.verdict import Fired, decide
 from streams.engines.retrieval.execution.without import Without
 from streams.engines.retrieval.percolate.percolator import Hit
@@ -23,26 +21,13 @@ async def run_tail(
     alert: Mapping[str, Any],
     document: DocumentEvent,
     hit: Hit[Any],
-    corpus: Corpus,
-    *,
-    now: datetime,
-    clock: Callable[[], float],
-    definitions: Definitions | None = None,
+    surroundings: Surroundings,
 ) -> Fired | None:
     """Whether the alert fires once ``plan.tail`` has run on the document of a hit; ``alert`` is its body. The same
     document gives the same answer: what is drawn by chance follows from its key and the alert. Raises
     ``StageError``."""
-    rows = await tail_rows(
-        plan,
-        document,
-        hit.score,
-        hit.matched_features,
-        corpus,
-        now=now,
-        clock=clock,
-        definitions=definitions,
-        seed=seed_of(document, alert),
-    )
+    seed = seed_of(document, alert)
+    rows = await tail_rows(plan, document, hit.score, hit.matched_features, surroundings, seed=seed)
     return decide(alert, rows)
 
 
@@ -51,11 +36,8 @@ async def tail_rows(
     document: DocumentEvent,
     score: float,
     matched: Mapping[str, float] | None,
-    corpus: Corpus,
+    surroundings: Surroundings,
     *,
-    now: datetime,
-    clock: Callable[[], float],
-    definitions: Definitions | None = None,
     seed: str,
     watch: Watch | None = None,
     warnings: list[str] | None = None,
@@ -70,11 +52,11 @@ async def tail_rows(
     return await execute_tail(
         plan.tail,
         row,
-        Without(corpus, document),
+        Without(surroundings.corpus, document),
         plan.inputs,
-        now=now,
-        clock=clock,
-        definitions=definitions,
+        now=surroundings.now,
+        clock=surroundings.clock,
+        definitions=surroundings.definitions,
         seed=seed,
         watch=watch,
         warnings=warnings,

@@ -1,17 +1,16 @@
 """Why an alert that looks a document up fires on it, or not (``execution/look_up.py``, ``verdict.py``)."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import InputError, PlanError, StageError
-from streams.engines.retrieval.execution.corpus import Corpus, Scope
-from streams.engines.retrieval.execution.execute import Execution, NoDefinitions
+from streams.engines.retrieval.execution.corpus import Scope
+from streams.engines.retrieval.execution.execute import Execution
 from streams.engines.retrieval.execution.inputs import fields_of
 from streams.engines.retrieval.execution.look_up import LookUp
-from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.verdict import unit_score, weigh
 from streams.engines.retrieval.explain.explanation import Explanation
 from streams.engines.retrieval.explain.index import Nomination
@@ -27,29 +26,17 @@ async def explain_look_up(
     look_up: LookUp,
     alert: Mapping[str, Any],
     document: DocumentEvent,
-    corpus: Corpus,
-    *,
-    now: datetime,
-    clock: Callable[[], float],
-    definitions: Definitions | None = None,
+    surroundings: Surroundings,
 ) -> Explanation:
-    """Look ``document`` up as match does, over ``corpus``; ``alert`` is its body and ``now`` the document's time.
+    """Look ``document`` up as match does, over a corpus; ``alert`` is its body.
     What is drawn by chance is what match draws."""
     ran = Ran(look_up.retriever.stages)
     counts: dict[str, int] = {}
     execution: Execution | None = None
     try:
         for name in sorted(look_up.reference_collections):
-            counts[name] = await corpus.count(Scope((name,)))
-        execution = await look_up.ask(
-            document,
-            corpus,
-            now=now,
-            clock=clock,
-            definitions=definitions or NoDefinitions(),
-            seed=seed_of(document, alert),
-            watch=ran,
-        )
+            counts[name] = await surroundings.corpus.count(Scope((name,)))
+        execution = await look_up.ask(document, surroundings, seed=seed_of(document, alert), watch=ran)
         ran.error = execution.error
         ran.warnings += execution.notes.warnings
     except (InputError, PlanError, StageError) as error:
@@ -60,7 +47,7 @@ async def explain_look_up(
         tuple({"collection_id": name, "documents": count} for name, count in counts.items()),
         look_up.sees(document),
         ran,
-        corpus.position(),
+        surroundings.corpus.position(),
         () if notes is None else tuple(notes.limits),
         () if notes is None else tuple(notes.degraded),
     )

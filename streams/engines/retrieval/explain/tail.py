@@ -1,16 +1,14 @@
 """Why an alert whose last stages change the document fires on it, or not (``tail.py``)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import StageError
-from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.rows import row_of
-from streams.engines.retrieval.execution.run import Definitions
 from streams.engines.retrieval.execution.seed import seed_of
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.tail import tail_rows
 from streams.engines.retrieval.execution.verdict import weigh
 from streams.engines.retrieval.explain.explanation import Explanation, explain
@@ -23,11 +21,7 @@ async def explain_tail(
     plan: Plan,
     alert: Mapping[str, Any],
     document: DocumentEvent,
-    corpus: Corpus,
-    *,
-    now: datetime,
-    clock: Callable[[], float],
-    definitions: Definitions | None = None,
+    surroundings: Surroundings,
 ) -> Explanation:
     """As ``explain``, with ``plan.tail`` run on a document that matches so far; ``alert`` is its body. What is
     drawn by chance is what match draws."""
@@ -42,10 +36,7 @@ async def explain_tail(
             document,
             hit.score,
             hit.matched_features,
-            corpus,
-            now=now,
-            clock=clock,
-            definitions=definitions,
+            surroundings,
             seed=seed_of(document, alert),
             watch=ran,
             warnings=ran.warnings,

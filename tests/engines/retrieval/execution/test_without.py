@@ -13,6 +13,7 @@ from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.execution.corpus import EVERYTHING, Corpus, Nearest, Scope
 from streams.engines.retrieval.execution.look_up import prepare_look_up
 from streams.engines.retrieval.execution.memory import MemoryCorpus
+from streams.engines.retrieval.execution.surroundings import Surroundings
 from streams.engines.retrieval.execution.tail import tail_rows
 from streams.engines.retrieval.execution.without import Without
 from streams.engines.retrieval.filters.parse import parse_filter
@@ -109,7 +110,7 @@ def test_retrievers_inside_and_joins_do_not_find_it_either() -> None:
     corpus = MemoryCorpus()
     for event in (FLU, document("topics", "ebola", [0.8, 0.6, 0], label="Ebola", kin="flu")):
         corpus.apply(event)
-    execution = asyncio.run(look_up.ask(FLU, corpus, now=NOW, clock=lambda: 0.0, definitions=DEFINED, seed="s"))
+    execution = asyncio.run(look_up.ask(FLU, Surroundings(corpus, NOW, lambda: 0.0, DEFINED), seed="s"))
     assert execution.error is None
     (row,) = execution.rows
     assert row.document_id == "ebola"
@@ -126,7 +127,7 @@ def test_a_taxonomy_does_not_match_it_with_itself() -> None:
     for event in TOPICS:
         corpus.apply(event)
     (row,) = asyncio.run(
-        tail_rows(plan, FLU, 1.0, None, corpus, now=NOW, clock=lambda: 0.0, definitions=DEFINED, seed="s")
+        tail_rows(plan, FLU, 1.0, None, Surroundings(corpus, NOW, lambda: 0.0, DEFINED), seed="s")
     )
     assert row.fields["topic"] == "Ebola"
 
@@ -151,9 +152,7 @@ def test_last_stages_have_a_budget(limits: dict[str, Any], ceiling_ms: float | N
         FLU,
         1.0,
         None,
-        MemoryCorpus(),
-        now=NOW,
-        clock=lambda: float(next(seconds)),
+        Surroundings(MemoryCorpus(), NOW, lambda: float(next(seconds))),
         seed="s",
         ceiling_ms=ceiling_ms,
     )
