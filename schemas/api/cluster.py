@@ -29,6 +29,12 @@ class FieldMapping(ApiRequest):
     ]
     target_field: Path
 
+    @model_validator(mode="after")
+    def _is_no_identity(self) -> Self:
+        if self.target_field.partition(".")[0] in ("document_id", "collection_id", "_internal"):
+            raise problem("a document keeps its identity; name another field", "target_field")
+        return self
+
 
 DEFAULT_MAPPINGS: Final = tuple(
     {"source_field": name, "target_field": name}
@@ -100,7 +106,7 @@ class PatchClusterRequest(ApiRequest):
     description: str | None = Field(None, max_length=1_000)
     metadata: JsonObject | None = None
     filters: JsonObject | None = None
-    sample_size: int | None = Field(None, ge=1, le=1_000_000)
+    sample_size: int | None = Field(None, ge=1, le=1_000_000, strict=True)
     algorithm_params: JsonObject | None = None
     source_cluster_ids: list[str] | None = Field(None, min_length=1)
     llm_labeling: JsonObject | None = None

@@ -209,7 +209,7 @@ def read_steps(raw: list[Any]) -> list[JsonObject]:
         if name == "umap":
             message = "umap needs the umap-learn library, which is not part of this server; use whitening or tsne"
             raise problem(message, "preprocessing_steps", place, kind="not_available")
-        if name not in _STEPS:
+        if not isinstance(name, str) or name not in _STEPS:
             raise problem("must be whitening, tsne or none", "preprocessing_steps", place)
         steps.append(read_part(_STEPS[name], step, "preprocessing_steps", place).model_dump())
     return steps

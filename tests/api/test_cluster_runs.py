@@ -218,6 +218,7 @@ async def test_parameters_out_of_bounds_are_refused_at_their_place(api: httpx.As
     ("config", "place"),
     [
         ({"preprocessing_steps": ["whitening", "umap"]}, ["preprocessing_steps", 1]),
+        ({"preprocessing_steps": [{"method": ["tsne"]}]}, ["preprocessing_steps", 0]),
         (
             {"preprocessing_steps": [{"method": "tsne", "n_components": 9}]},
             ["preprocessing_steps", 0, "n_components"],

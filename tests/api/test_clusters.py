@@ -75,6 +75,16 @@ async def test_one_without_a_name_gets_one(api: httpx.AsyncClient) -> None:
         ({"cluster_type": "attribute", "vector_config": None}, 422, "ValidationError"),
         ({"collection_ids": None, "source_cluster_ids": ["no"]}, 404, "NotFoundError"),
         ({"source_enrichment_config": {"field_mappings": []}}, 422, "ValidationError"),
+        (
+            {
+                "enrich_source_collection": True,
+                "source_enrichment_config": {
+                    "field_mappings": [{"source_field": "cluster_id", "target_field": "document_id"}]
+                },
+            },
+            422,
+            "ValidationError",
+        ),
         ({"auto_execute_min_documents": 5}, 422, "ValidationError"),
         ({"filters": {"a": {"bigger_than": 1}}}, 422, "ValidationError"),
         ({"filters": {"field": "a", "operator": "regex"}}, 422, "ValidationError"),
