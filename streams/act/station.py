@@ -37,7 +37,7 @@ from streams.runtime.agent import Context
 from streams.runtime.database import wait_for_notify
 from streams.runtime.failure import Disposition, classify
 from streams.runtime.faults import fault
-from streams.runtime.jobs import CHANNEL, insert_job
+from streams.runtime.jobs import CHANNEL, insert_jobs
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +129,7 @@ class Act:
             command = self.unsaved.pop(0)
             try:
                 async with self._context.database.transaction() as connection:
-                    if await insert_job(connection, command):
+                    if await insert_jobs(connection, [command]):
                         log.info("job_made_from_command", station=self.name, job_id=command.job_id)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 # A command PostgreSQL cannot hold (a NUL character) came from nobody of ours.

@@ -28,8 +28,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import Access
 from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.job_queue import queue_jobs, tell_triggers
-from streams.runtime.jobs import queue_job
+from streams.runtime.jobs import queue_job, queue_jobs, tell_triggers
 
 R = TypeVar("R", bound=ApiResponse)
 

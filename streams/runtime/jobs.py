@@ -1,51 +1,84 @@
 """Jobs: one fire of one trigger, from decision to outcome. Shared by the stations that decide fires.
 
-Queueing a job is one statement group inside the decider's transaction: the job row, the trigger's state, the
-command for ``trigger-commands`` and the pending entry for ``trigger-results``. The job id derives from the
-trigger and its fire, so deciding the same fire twice changes nothing.
+Queueing jobs is one statement per table inside the decider's transaction, however many they are: the job rows, the
+commands for ``trigger-commands``, the pending entries for ``trigger-results``, and the triggers' state. Job ids
+derive from the trigger and its fire, so deciding the same fire twice changes nothing.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from schemas.events.trigger import TriggerCommand
-from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
+from schemas.events.trigger import TriggerCommand, TriggerResult
+from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS, Topic
+from streams.runtime import outbox
 from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
-from streams.runtime.outbox import enqueue
 
 CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
 
+_INSERT = (
+    "INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at,"
+    " status, revision, finished_at, outcome)"
+    " SELECT t.job_id, t.trigger_id, t.namespace_id, t.family, t.action_type,"
+    " convert_from(t.command, 'UTF8')::jsonb, t.nominal_at, t.triggered_at, t.status, t.revision,"
+    " t.finished_at, t.outcome"
+    " FROM unnest(%(job_id)b::text[], %(trigger_id)b::text[], %(namespace_id)b::text[], %(family)b::text[],"
+    " %(action_type)b::text[], %(command)b::bytea[], %(nominal_at)b::timestamptz[],"
+    " %(triggered_at)b::timestamptz[], %(status)b::text[], %(revision)b::int[],"
+    " %(finished_at)b::timestamptz[], %(outcome)b::jsonb[])"
+    " AS t (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at, status,"
+    " revision, finished_at, outcome)"
+    " ON CONFLICT (job_id) DO "
+)
+_FIRED = (
+    "UPDATE trigger_state AS s SET last_triggered_at = t.triggered_at, last_job_id = t.job_id,"
+    " last_execution_status = 'pending', last_execution_error = NULL, updated_at = now()"
+    " FROM unnest(%b::text[], %b::text[], %b::timestamptz[]) AS t (trigger_id, job_id, triggered_at)"
+    " WHERE s.trigger_id = t.trigger_id"
+)
 
-async def insert_job(
-    connection: Connection,
-    command: TriggerCommand,
-    baseline_sketch: bytes | None = None,
-    baseline_snapshot: dict[str, Any] | None = None,
-) -> bool:
-    """Write only the job row, in the caller's transaction. False when there is one already."""
-    inserted = await connection.execute(
-        "INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at,"
-        " triggered_at, baseline_sketch, baseline_snapshot) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT (job_id) DO NOTHING",
+
+async def insert_jobs(connection: Connection, commands: Sequence[TriggerCommand]) -> list[TriggerCommand]:
+    """Write only the rows; those that were not there before."""
+    rows = [command.result("pending", 1) for command in commands]
+    cursor = await connection.execute(
+        _INSERT + "NOTHING RETURNING job_id", _columns(rows, [command.encode() for command in commands])
+    )
+    inserted = {row[0] for row in await cursor.fetchall()}
+    fresh = [command for command in commands if command.job_id in inserted]
+    await open_runs(connection, fresh)
+    return fresh
+
+
+async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand]) -> list[TriggerCommand]:
+    """Queue ``commands`` for the act station, each with its record; those that were not queued before. Their
+    triggers' state is for the caller to write, or for :func:`tell_triggers`."""
+    if not commands:
+        return []
+    fresh = await insert_jobs(connection, commands)
+    if not fresh:
+        return []
+    records = [(TRIGGER_COMMANDS, command.key, command.encode()) for command in fresh]
+    records += [(TRIGGER_RESULTS, command.key, command.result("pending", 1).encode()) for command in fresh]
+    await _enqueue(connection, records)
+    await notify(connection, CHANNEL)
+    return fresh
+
+
+async def tell_triggers(connection: Connection, fresh: Sequence[TriggerCommand]) -> None:
+    """Write into the state of each trigger which of these jobs is its newest: the last one."""
+    newest = {command.trigger_id: command for command in fresh}
+    await connection.execute(
+        _FIRED,
         (
-            command.job_id,
-            command.trigger_id,
-            command.namespace_id,
-            command.family,
-            command.action_type,
-            Jsonb(command.model_dump(mode="json")),
-            command.nominal_at,
-            command.triggered_at,
-            baseline_sketch,
-            None if baseline_snapshot is None else Jsonb(baseline_snapshot),
+            list(newest),
+            [command.job_id for command in newest.values()],
+            [command.triggered_at for command in newest.values()],
         ),
     )
-    if inserted.rowcount == 1:
-        await open_runs(connection, [command])
-    return inserted.rowcount == 1
 
 
 async def queue_job(
@@ -55,19 +88,55 @@ async def queue_job(
     baseline_sketch: bytes | None = None,
     baseline_snapshot: dict[str, Any] | None = None,
 ) -> bool:
-    """Queue ``command`` in the caller's transaction. False when this fire was queued before.
+    """Queue the one job of a fire and tell its trigger. False when this fire was queued before.
 
     The baseline becomes the trigger's own when the job succeeds (design section 5).
     """
-    if not await insert_job(connection, command, baseline_sketch, baseline_snapshot):
+    fresh = await queue_jobs(connection, [command])
+    if not fresh:
         return False
-    await connection.execute(
-        "UPDATE trigger_state SET last_triggered_at = %s, last_job_id = %s, last_execution_status = 'pending',"
-        " last_execution_error = NULL, updated_at = now() WHERE trigger_id = %s",
-        (command.triggered_at, command.job_id, command.trigger_id),
-    )
-    pending = command.result("pending", 1)
-    await enqueue(connection, TRIGGER_COMMANDS, command.key, command.encode())
-    await enqueue(connection, TRIGGER_RESULTS, pending.key, pending.encode())
-    await notify(connection, CHANNEL)
+    await tell_triggers(connection, fresh)
+    if baseline_sketch is not None or baseline_snapshot is not None:
+        snapshot = None if baseline_snapshot is None else Jsonb(baseline_snapshot)
+        await connection.execute(
+            "UPDATE jobs SET baseline_sketch = %s, baseline_snapshot = %s WHERE job_id = %s",
+            (baseline_sketch, snapshot, command.job_id),
+        )
     return True
+
+
+async def record_skips(connection: Connection, skips: Sequence[tuple[TriggerCommand, TriggerResult]]) -> None:
+    """Write what will not be run into the history: ``skips`` are what would have been asked for and the result,
+    its status ``skipped``. One with a higher revision replaces what was written under its id."""
+    if not skips:
+        return
+    results = [result for _, result in skips]
+    await connection.execute(
+        _INSERT + "UPDATE SET command = EXCLUDED.command, revision = EXCLUDED.revision,"
+        " finished_at = EXCLUDED.finished_at, outcome = EXCLUDED.outcome"
+        " WHERE jobs.status = 'skipped' AND jobs.revision < EXCLUDED.revision",
+        _columns(results, [command.encode() for command, _ in skips]),
+    )
+    await _enqueue(connection, [(TRIGGER_RESULTS, result.key, result.encode()) for result in results])
+
+
+def _columns(results: Sequence[TriggerResult], commands: Sequence[bytes]) -> dict[str, list[object]]:
+    plain = ("job_id", "trigger_id", "namespace_id", "family", "action_type", "nominal_at", "triggered_at")
+    columns: dict[str, list[object]] = {
+        name: [getattr(result, name) for result in results]
+        for name in (*plain, "status", "revision", "finished_at")
+    }
+    columns["command"] = list(commands)
+    columns["outcome"] = [None if result.outcome is None else Jsonb(result.outcome) for result in results]
+    return columns
+
+
+async def _enqueue(connection: Connection, records: Iterable[tuple[Topic, bytes, bytes]]) -> None:
+    rows = list(records)
+    await connection.execute(
+        "INSERT INTO outbox (topic, key, value, headers) SELECT t.topic, t.key, t.value, '[]'"
+        " FROM unnest(%b::text[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (topic, key, value, n)"
+        " ORDER BY n",
+        ([row[0].name for row in rows], [row[1] for row in rows], [row[2] for row in rows]),
+    )
+    await notify(connection, outbox.CHANNEL)

@@ -22,7 +22,7 @@ from streams.runtime import metrics
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.event_counters import lock_counters, save_counter
-from streams.runtime.job_queue import queue_jobs, tell_triggers
+from streams.runtime.jobs import queue_jobs, tell_triggers
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from streams.engines.rules.errors import ScheduleError
 from streams.runtime import metrics
 from streams.runtime.database import Database
 from streams.runtime.faults import fault
-from streams.runtime.job_queue import queue_jobs, record_skips
+from streams.runtime.jobs import queue_jobs, record_skips
 from streams.trigger import store
 from streams.trigger.claims import Claimed, Move, anything_due, claim_ahead, claim_due, write_moves
 from streams.trigger.skipping import Entry, entries

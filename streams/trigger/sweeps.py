@@ -20,7 +20,7 @@ from streams.runtime import metrics
 from streams.runtime.database import Connection, Database, columns
 from streams.runtime.definitions import current_version
 from streams.runtime.faults import fault
-from streams.runtime.job_queue import queue_jobs
+from streams.runtime.jobs import queue_jobs
 
 ACTION: Final = "alert_evaluation"
 LOOK_EVERY: Final = timedelta(seconds=1)
