@@ -23,6 +23,13 @@ from tests.support import eventually
 
 NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 CONSTANT = [{"input_key": "_", "source": {"source_type": "constant", "value": 1}}]
+LAST = {
+    "document_id": "late",
+    "at": NOON + timedelta(seconds=905),
+    "payload": {"kind": "order", "amount": 9},
+    "late_at": NOON + timedelta(seconds=3_599),
+}
+"""Late in its source, by its own word: it counts where the source was, and not among the matches of 12:15."""
 MATCHING = range(600, 1_200, 60)
 """Seconds after noon."""
 ALERTS: dict[str, dict[str, Any]] = {
@@ -152,13 +159,10 @@ async def test_the_hour_fires_the_same_however_it_comes(context: Context, way: t
         # Out of order by half a minute, and the last ones twice, in partitions of their own choice.
         rows = [row for at in range(0, len(rows), 3) for row in reversed(rows[at : at + 3])]
         rows += [{**row, "partition": 0} for row in rows[-260:]]
-    # Late in its source, by its own word: it counts where the source was, and not among the matches of 12:15.
-    late = {"document_id": "late", "at": NOON + timedelta(seconds=905), "payload": {"kind": "order", "amount": 9}}
-    rows.append({**late, "late_at": NOON + timedelta(seconds=3_599)})
     async with system(context, [*EVERYTHING, trigger]) as http:
         namespace_id = (await http.get("/v1/namespaces/default")).json()["namespace_id"]
         collection_id = await define(http)
-        await produce(context, collection_id, rows, namespace_id, one_by_one=way[0] == "live")
+        await produce(context, collection_id, [*rows, LAST], namespace_id, one_by_one=way[0] == "live")
 
         async def all_fired() -> bool:
             return await executions(http) == EXPECTED

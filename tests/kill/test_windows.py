@@ -12,15 +12,14 @@ from streams.query.station import build as query
 from streams.relay.station import build as relay
 from streams.runtime.agent import Context
 from tests.flow.system import system
-from tests.flow.test_windows import EXPECTED, define, documents, executions, produce
+from tests.flow.test_windows import EXPECTED, LAST, define, documents, executions, produce
 from tests.kill.system import System
 from tests.log import read_topic
 from tests.support import TestBroker, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.kill]
 
-STEPS = ("trigger:before-fold-commit", "trigger:after-fold-commit", "trigger:before-window-commit",
-         "trigger:after-window-commit@2")  # fmt: skip
+STEPS = ("trigger:before-fold-commit", "trigger:before-window-commit", "trigger:after-window-commit@2")
 
 
 async def test_a_window_is_decided_once_however_its_stations_are_killed(
@@ -31,7 +30,7 @@ async def test_a_window_is_decided_once_however_its_stations_are_killed(
         async with system(context, [collect, relay, query]) as http:
             namespace_id = (await http.get("/v1/namespaces/default")).json()["namespace_id"]
             collection_id = await define(http)
-            await produce(context, collection_id, documents(), namespace_id, one_by_one=False)
+            await produce(context, collection_id, [*documents(), LAST], namespace_id, one_by_one=False)
             killed = await children.start_worker("match", "match", "match:after-produce")
             await children.died_of_its_fault(killed)
             await children.start_worker("match", "match")
