@@ -118,6 +118,7 @@ def news(system: System, collection_id: str) -> list[DocumentEvent]:
         "collect:after-commit",
         "trigger:before-commit",
         "act:after-claim",
+        "act:after-step",
         "act:before-commit",
         "relay:after-produce@3",
         "notify:before-commit",

@@ -71,7 +71,9 @@ async def cluster_documents(work: Work, run: Run, plan: Plan) -> dict[str, Any]:
             await add_members(
                 connection, run.run_id, documents.names, found.labels.tolist(), found.distances.tolist()
             )
-    await give_the_rest(work, run, plan, selection, radii=method_named(plan.method).noise)
+    # A method that was told to leave nobody out leaves nobody out.
+    noise = method_named(plan.method).noise and not plan.parameters.get("cluster_all", False)
+    await give_the_rest(work, run, plan, selection, radii=noise)
     return dict(saved["facts"])
 
 
