@@ -85,7 +85,7 @@ def window(kind: SeriesKind, documents: int) -> list[bytes]:
     draws: dict[SeriesKind, Callable[[int], Any]] = {
         "embedding": lambda size: rng.normal(size=(size, DIMENSIONS)).astype(np.float32),
         "number": lambda size: rng.lognormal(size=size),
-        "category": lambda size: [f"source {value}" for value in rng.zipf(2.0, size=size)],
+        "category": lambda size: [f"source {value % 200}" for value in rng.zipf(1.5, size=size)],
     }
     empty: Any = empty_sketch(kind, DIMENSIONS)
     return [empty.add(draws[kind](documents // ROWS)).to_bytes() for _ in range(ROWS)]

@@ -115,7 +115,7 @@ def _sound(named: Any, rest: NDArray[np.int64]) -> bool:
         and len(named) <= NAMED
         and set(map(type, named.values())) <= {int}
         and min(named.values(), default=1) > 0
-        and bool((rest >= 0).all())
+        and bool(rest.min() >= 0)
     )
 
 
