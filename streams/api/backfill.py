@@ -1,6 +1,6 @@
 """Past nominal times of a schedule as jobs of their own. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from schemas.api.schedule import BackfillRequest
@@ -14,6 +14,7 @@ from streams.runtime.http.errors import ApiError, invalid
 
 MOST: Final = 1_000
 """Nominal times of one request."""
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def backfill(
@@ -29,6 +30,8 @@ def backfill(
     body, trigger_id = stored.body, stored.record.id
     if body["trigger_type"] not in ("cron", "interval"):
         raise ApiError(400, f"Only cron and interval triggers have nominal times, not {body['trigger_type']} ones")
+    if request.start_at < EARLIEST:
+        raise invalid(f"start_at must not be before {format_instant(EARLIEST)}", "body", "start_at")
     if request.end_at > now:
         raise invalid(
             f"end_at must not be after now ({format_instant(now)}): later nominal times fire by themselves",

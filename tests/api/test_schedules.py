@@ -112,6 +112,8 @@ async def test_a_wrong_backfill_is_refused(api: httpx.AsyncClient) -> None:
     for wrong, place in (
         ({}, ["body", "start_at"]),
         (start, ["body", "end_at"]),
+        ({"start_at": "0001-01-01T00:00:00Z", "end_at": "0001-01-02T00:00:00Z"}, ["body", "start_at"]),
+        ({"start_at": "9999-12-31T00:00:00Z", "end_at": "9999-12-31T00:00:00Z"}, ["body", "end_at"]),
         ({**start, "end_at": "2026-02-28T00:00:00Z"}, ["body", "end_at"]),
         ({**start, "end_at": "2026-03-02T12:30:01Z"}, ["body", "end_at"]),
         ({**start, "end_at": "2026-03-01T16:40:00Z"}, ["body", "end_at"]),
