@@ -52,6 +52,22 @@ cluster_id: topics
 trigger_type: event
 schedule_config: {{event_type: documents_added, event_threshold: 500, collection_id: news}}
 ---
+kind: retriever
+retriever_name: all storms
+collection_identifiers: [news]
+stages:
+  - stage_name: filter
+    config:
+      stage_id: attribute_filter
+      parameters: {{conditions: {{field: text, operator: text, value: storm}}}}
+---
+kind: trigger
+name: after ten storms
+action_type: retriever_execution
+action_config: {{retriever_id: all storms}}
+trigger_type: event
+schedule_config: {{event_type: alert_triggered, alert_id: storms, event_threshold: 10}}
+---
 kind: trigger
 name: drift
 action_type: cluster
@@ -195,7 +211,10 @@ async def check(system: System, received: list[tuple[str, dict[str, Any]]]) -> N
     assert (trigger["execution_count"], trigger["event_counter"]) == (1, DOCUMENTS - 500)
 
     # trigger: the same checks and the same fire as every time; act: its run.
-    (drift,) = (await system.get("/v1/triggers/list", "POST", {}))["results"]
+    listed = (await system.get("/v1/triggers/list", "POST", {}))["results"]
+    drift, alerted = (
+        next(item for item in listed if item["name"] == name) for name in ("drift", "after ten storms")
+    )
     checks = system.rows(
         "SELECT nominal_at::date::text, fired FROM trigger_checks WHERE trigger_id = %s ORDER BY nominal_at",
         drift["trigger_id"],
@@ -211,6 +230,11 @@ async def check(system: System, received: list[tuple[str, dict[str, Any]]]) -> N
     runs = await system.get(f"/v1/triggers/{drift['trigger_id']}/history")
     assert [item["status"] for item in runs["executions"]] == ["completed"]
     assert system.row("SELECT count(*) FROM cluster_runs WHERE status = 'completed'") == (2,)
+
+    # trigger's event trigger: the tenth execution of the alert, each counted once.
+    assert (alerted["execution_count"], alerted["event_counter"]) == (1, 0)
+    runs = await system.get(f"/v1/triggers/{alerted['trigger_id']}/history")
+    assert [(item["status"], item["fired_by"]) for item in runs["executions"]] == [("completed", "event")]
 
     # relay: nothing left to send, and each definition on the topic.
     assert system.row("SELECT count(*) FROM outbox") == (0,)
