@@ -152,7 +152,7 @@ async def claim(connection: Connection, series: Series, now: datetime) -> Claime
     """Lock an alert on a collection; another question than before starts anew. ``None`` when another worker holds
     it, or it is gone."""
     cursor = await connection.execute(
-        "SELECT series, through, holds, told, last_fired, appended_at, created_at FROM alert_windows"
+        "SELECT series, through, holds, told, last_fired, reminders, appended_at, created_at FROM alert_windows"
         f" WHERE {_PLACE} FOR UPDATE SKIP LOCKED",
         series[:3],
     )
@@ -163,15 +163,15 @@ async def claim(connection: Connection, series: Series, now: datetime) -> Claime
         await _drop(connection, f"{_PLACE} AND series <> %s", series)
         await connection.execute(
             "UPDATE alert_windows SET series = %s, through = NULL, next_at = NULL, holds = false, told = false,"
-            f" last_fired = NULL, created_at = %s WHERE {_PLACE}",
+            f" last_fired = NULL, reminders = 0, created_at = %s WHERE {_PLACE}",
             (series.series, now, *series[:3]),
         )
-        row = (series.series, None, False, False, None, row[5], now)
+        row = (series.series, None, False, False, None, 0, row[6], now)
     begun = await connection.execute(
         f"SELECT min(since) FROM alert_window_begun WHERE ({_SERIES}) = (%s, %s, %s, %s)", series
     )
     found = await begun.fetchone()
-    return Claimed(WindowState(*row[1:5]), row[6], row[5], None if found is None else found[0])
+    return Claimed(WindowState(*row[1:6]), row[7], row[6], None if found is None else found[0])
 
 
 async def cells(connection: Connection, series: Series, first: int | None, limit: int) -> tuple[list[Cell], bool]:
@@ -204,8 +204,18 @@ async def save(
     """Write what was decided, and forget what no window will hold again."""
     await connection.execute(
         "UPDATE alert_windows SET through = %s, next_at = %s, holds = %s, told = %s, last_fired = %s,"
+        " reminders = %s,"
         " appended_at = %s WHERE namespace_id = %s AND alert_id = %s AND collection_id = %s",
-        (state.through, next_at, state.holds, state.told, state.last_fired, appended_at, *series[:3]),
+        (
+            state.through,
+            next_at,
+            state.holds,
+            state.told,
+            state.last_fired,
+            state.reminders,
+            appended_at,
+            *series[:3],
+        ),
     )
     if state.through is not None:
         await connection.execute(

@@ -44,6 +44,8 @@ STEPS: Final = 600
 """A window has about so many steps, none under a second: what is at its edges counts or not to 1/600 of it."""
 HOUR: Final = 3_600
 MAX_SECONDS: Final = 30 * 86_400
+REMINDERS: Final = 1_000
+_LONGEST: Final = 100 * 366 * 86_400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS: Final = Context(prec=12)
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -156,6 +158,8 @@ class WindowState:
     """The condition held there."""
     told: bool = False
     last_fired: int | None = None
+    reminders: int = 0
+    """Told again since the condition began to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,7 @@ def next_moment(rule: WindowRule, state: WindowState, cells: Sequence[Cell], sin
     found = [cell.start + span + step for cell in cells for span in (0, window)]
     if rule.silent and since is not None:
         found.append(whole_window(rule, since))
-    if state.holds and (due := sweep.next_due(_sweep(state), rule.cooldown_seconds, rule.renotify_seconds)):
+    if state.holds and (due := sweep.next_due(_sweep(state), rule.cooldown_seconds, _renotify(rule, state))):
         found.append(-(-seconds(due) // step) * step)
     through = state.through
     return min((moment for moment in found if through is None or moment > through), default=None)
@@ -259,9 +263,11 @@ def _at(
     rule: WindowRule, state: WindowState, at: int, holds: bool, words: str, totals: Totals
 ) -> tuple[WindowState, Fire | None]:
     """Decide one instant."""
-    told = sweep.decide(_sweep(state), holds, instant(at), rule.cooldown_seconds, rule.renotify_seconds)
+    told = sweep.decide(_sweep(state), holds, instant(at), rule.cooldown_seconds, _renotify(rule, state))
     after = told.new_state
-    now = WindowState(at, holds, after.told, None if after.last_fired_at is None else seconds(after.last_fired_at))
+    fired_at = None if after.last_fired_at is None else seconds(after.last_fired_at)
+    reminders = state.reminders + told.fire if holds and state.holds else 0
+    now = WindowState(at, holds, after.told, fired_at, reminders)
     if not told.fire and (state.holds or not holds):
         return now, None
     return now, Fire(at, totals, f"{words}; {told.reason}", None if told.fire else told.reason)
@@ -269,12 +275,20 @@ def _at(
 
 def _again(rule: WindowRule, state: WindowState, following: int) -> int | None:
     """When a condition that goes on to hold is told next, if that is before ``following``."""
-    due = sweep.next_due(_sweep(state), rule.cooldown_seconds, rule.renotify_seconds)
+    due = sweep.next_due(_sweep(state), rule.cooldown_seconds, _renotify(rule, state))
     if due is None or state.through is None:
         return None
     step = rule.step_seconds
     at = max(-(-seconds(due) // step) * step, state.through + step)
     return at if at < following else None
+
+
+def _renotify(rule: WindowRule, state: WindowState) -> int | None:
+    """The interval of reminders: as it was asked for, twice as long after every :data:`REMINDERS` of an episode.
+    One document of 1970 begins a silence of half a century, of which nobody wants to be told every minute."""
+    if rule.renotify_seconds is None:
+        return None
+    return min(rule.renotify_seconds << min(state.reminders // REMINDERS, 40), _LONGEST)
 
 
 def _sweep(state: WindowState) -> SweepState:

@@ -12,6 +12,7 @@ CREATE TABLE alert_windows (
     holds         boolean     NOT NULL DEFAULT false,
     told          boolean     NOT NULL DEFAULT false,
     last_fired    bigint,
+    reminders     int         NOT NULL DEFAULT 0,
     appended_at   timestamptz,             -- of its last execution: the next comes after it
     created_at    timestamptz NOT NULL,
     PRIMARY KEY (namespace_id, alert_id, collection_id)

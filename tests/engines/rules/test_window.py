@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -201,6 +202,19 @@ def test_none_for_an_hour_fires_once_and_again_after_a_match() -> None:
         assert event.at + 3_600 < fire.at <= event.at + 3_600 + 2 * rule.step_seconds
         assert fire.reason.startswith("no matches in 3600 s")
     assert state.holds
+
+
+def test_the_reminders_of_half_a_century_are_few() -> None:
+    rule = WindowRule(window_seconds=60, trigger_on="no_results", renotify_seconds=60)
+    state, told = WindowState(), list[Fire]()
+    while state.through is None or state.through < START - rule.step_seconds:
+        state, more = decide(rule, state, (), START, 0, limit=500)
+        told += more
+    assert 10_000 < len(told) < 20_000
+    assert {later.at - earlier.at for earlier, later in pairwise(told[:1_000])} == {60}
+    # After a match it is as at the beginning.
+    _, again = decide(rule, state, cells_of(rule, [Event(START + 5)]), START + 200, 0)
+    assert [fire.at for fire in again][-3:] == [START + 66, START + 126, START + 186]
 
 
 def test_the_table_of_the_module() -> None:
