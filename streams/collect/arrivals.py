@@ -78,6 +78,8 @@ def read_arrival(
     """Read one record; ``timestamp`` in milliseconds. Raises :class:`DecodeError`."""
     appended_at = from_millis(timestamp)
     event = decode_document_event(key, value, headers, appended_at=appended_at)
+    if not headers:
+        return Arrival(partition, offset, appended_at, event)
     return Arrival(
         partition=partition,
         offset=offset,

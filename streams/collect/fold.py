@@ -107,7 +107,7 @@ def fold(
         tally.next_offset = max(tally.next_offset, arrival.offset + 1)
         is_document = arrival.event.type == UPSERTED
         measured_at = _measured_at(arrival, tally.watermark)
-        allowed = max(lateness, patience.get(arrival.collection, lateness))
+        allowed = max(lateness, patience.get(arrival.collection, lateness)) if patience else lateness
         tally.watermark = _later(tally.watermark, _promise(arrival, allowed))
         if arrival.event.type == WATERMARK:
             continue

@@ -194,8 +194,9 @@ class Collect:
         await share_feeds(connection)
         first: dict[EventKey, datetime] = {}
         for arrival in arrivals:
-            if arrival.event_key is not None and arrival.event.type != WATERMARK:
-                first.setdefault(arrival.event_key, arrival.appended_at)
+            key = arrival.event_key
+            if key is not None and arrival.event.type != WATERMARK:
+                first.setdefault(key, arrival.appended_at)
         known = Known(
             created=await store.created_at(connection, {arrival.key for arrival in arrivals}),
             seen=await store.claim_events(connection, first),
