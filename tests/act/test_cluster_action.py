@@ -201,7 +201,7 @@ async def test_a_worker_killed_between_blocks_is_taken_over(context: Context) ->
         "TIDEWATCH_FAULT": "act:before-step@3",
     }
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 30) == -signal.SIGKILL
+    assert await asyncio.wait_for(worker.wait(), 90) == -signal.SIGKILL
     async with done(replace(context, clock=utc_now), "job_1"):
         pass
     found = await members_of(context)

@@ -106,7 +106,7 @@ async def test_another_worker_goes_on_from_the_last_committed_step(
         "TIDEWATCH_FAULT": point,
     }
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 30) == -signal.SIGKILL
+    assert await asyncio.wait_for(worker.wait(), 90) == -signal.SIGKILL
     assert (await job_row(context))["checkpoint"]["next"] == kept
     assert len(await written(context)) == kept
     install(squares)
@@ -221,7 +221,11 @@ async def test_a_running_job_tells_its_progress_and_is_canceled(
         async with context.database.transaction() as connection:
             assert not await cancel_job(connection, "job_1", START, "again")
         await eventually(lambda: gone(int(marker.read_text())))
-        assert act.pool.pids == []
+
+        async def let_go() -> bool:
+            return act.pool.pids == []
+
+        await eventually(let_go)
         # The station goes on.
         install(squares)
         await queue(context, command("job_2", action_type="test"))
