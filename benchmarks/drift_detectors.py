@@ -6,8 +6,8 @@ The others run where they are installed (``pip install river``; ``pip install al
 - ADWIN and KSWIN of River watch one number a document, its cosine similarity to the mean of the baseline, and see
   the baseline first. They know no baseline: they compare the recent with the less recent.
 - MMDDriftOnline of Alibi Detect compares a window with the baseline by the maximum mean discrepancy. Its window is
-  ours on average, at most 100 documents, it is to raise one false alarm in 500 documents, and it knows at most 1,000
-  documents of the baseline, evenly spread: its bootstrap is slow, and takes many minutes a stream even so.
+  ours on average, at most 100 documents, it is to raise one false alarm in 500 documents, and it knows at most
+  1,000 documents of the baseline, evenly spread: its bootstrap is slow, and takes many minutes a stream even so.
 """
 
 from collections.abc import Callable, Iterator
