@@ -1,9 +1,5 @@
 """The cluster action over a real database and real children: samples, modes, attributes, enrichment, old runs."""
 
-import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,6 +22,7 @@ from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
 from streams.runtime.cluster_runs import run_id_of
 from streams.runtime.definitions import put_definition
+from tests.act.stations import ended, running, with_settings
 from tests.act.support import (
     NAMESPACE,
     START,
@@ -38,8 +35,8 @@ from tests.act.support import (
     results,
     row,
 )
-from tests.act.test_station import _WORKER, ended, running, with_settings
 from tests.support import eventually
+from tests.victim import killed
 
 FEATURE, OTHER = "mixpeek://test@v1/v", "mixpeek://test@v1/w"
 Vectors = NDArray[np.float32]
@@ -193,15 +190,8 @@ async def test_a_worker_killed_between_blocks_is_taken_over(context: Context) ->
         enrich_source_collection=True,
     )
     await fire(context, "job_1")
-    environment = {
-        **os.environ,
-        "TIDEWATCH_DATABASE": context.settings.database,
-        "TIDEWATCH_JOB_LEASE_SECONDS": "1",
-        # The clusters are stored, the rest is being given to them.
-        "TIDEWATCH_FAULT": "act:before-step@3",
-    }
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 90) == -signal.SIGKILL
+    # The clusters are stored, the rest is being given to them.
+    await killed(context.settings, "act", "act:before-step@3", job_lease_seconds="1")
     async with done(replace(context, clock=utc_now), "job_1"):
         pass
     found = await members_of(context)

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +30,7 @@ from streams.runtime.database import Database
 from streams.runtime.definitions import put_definition
 from streams.settings import Settings
 from tests.act import work
+from tests.act.stations import ended, has_status, running, with_settings
 from tests.act.support import (
     NAMESPACE,
     START,
@@ -49,43 +48,9 @@ from tests.act.support import (
 )
 from tests.act.test_pool import gone
 from tests.support import eventually
+from tests.victim import killed
 
 TEXTS = [f"{'ebola outbreak liberia' if number % 2 else 'yoga running fitness'} {number}" for number in range(40)]
-
-
-@asynccontextmanager
-async def running(*acts: Act) -> AsyncIterator[None]:
-    """Stations at work; stopped and awaited at the end."""
-    tasks = [asyncio.create_task(act.run()) for act in acts]
-    try:
-        yield
-    finally:
-        for act in acts:
-            act.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 30)
-
-
-def ended(context: Context, job_id: str = "job_1") -> Callable[[], Awaitable[bool]]:
-    """Whether a job has its outcome."""
-
-    async def check() -> bool:
-        return (await job_row(context, job_id))["status"] in ("completed", "failed")
-
-    return check
-
-
-def has_status(context: Context, status: str, job_id: str = "job_1") -> Callable[[], Awaitable[bool]]:
-    """Whether a job has a status."""
-
-    async def check() -> bool:
-        return bool((await job_row(context, job_id))["status"] == status)
-
-    return check
-
-
-def with_settings(context: Context, **changes: Any) -> Context:
-    """The same context under other settings."""
-    return replace(context, settings=context.settings.model_copy(update=changes))
 
 
 def action_running(function: Callable[[Any], Any], payload: object) -> Action:
@@ -525,37 +490,13 @@ async def test_stop_gives_the_job_back_at_once_and_leaves_no_process(
     ]
 
 
-_WORKER = """
-import asyncio
-from streams.act.station import Act
-from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Database
-from streams.settings import Settings
-
-async def main():
-    settings = Settings()
-    async with Database(settings) as database:
-        await Act(Context(settings, Broker(settings), database)).run()
-
-asyncio.run(main())
-"""
-
-
 @pytest.mark.kill
 @pytest.mark.parametrize("point", ["act:after-claim", "act:before-step", "act:after-step", "act:before-commit"])
 async def test_a_killed_worker_loses_and_doubles_nothing(context: Context, point: str) -> None:
     await add_trigger(context, pending_job_id="job_1")
     await add_documents(context, TEXTS)
     await queue(context, command(), baseline_sketch=b"new")
-    environment = {
-        **os.environ,
-        "TIDEWATCH_DATABASE": context.settings.database,
-        "TIDEWATCH_JOB_LEASE_SECONDS": "1",
-        "TIDEWATCH_FAULT": point,
-    }
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 90) == -signal.SIGKILL
+    await killed(context.settings, "act", point, job_lease_seconds="1")
     assert (await job_row(context))["status"] == "processing"
     run = await row(context, "cluster_runs", "job_id", "job_1")
     assert run is not None

@@ -1,9 +1,6 @@
 """Actions that write in steps, tell how far they are, and are canceled: real PostgreSQL, real children."""
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -21,10 +18,11 @@ from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
 from streams.runtime.job_end import cancel_job
 from tests.act import work as children
+from tests.act.stations import ended, has_status, running
 from tests.act.support import START, FakeClock, add_trigger, command, job_row, queue, results, trigger_row
 from tests.act.test_pool import gone
-from tests.act.test_station import ended, has_status, running
 from tests.support import eventually
+from tests.victim import killed
 
 Install = Callable[[Action], None]
 STEPS = 5
@@ -73,23 +71,11 @@ async def test_steps_commit_with_their_checkpoint(context: Context, install: Ins
     assert (await results(context))[-1].outcome == {"next": 5, "sum": 30}
 
 
-_WORKER = """
-import asyncio
+_SQUARES = """
 from streams.act import actions
-from streams.act.station import Act
-from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Database
-from streams.settings import Settings
 from tests.act.test_steps import squares
 
-async def main():
-    actions.ACTIONS = {**actions.ACTIONS, "test": squares}
-    settings = Settings()
-    async with Database(settings) as database:
-        await Act(Context(settings, Broker(settings), database)).run()
-
-asyncio.run(main())
+actions.ACTIONS = {**actions.ACTIONS, "test": squares}
 """
 
 
@@ -99,14 +85,7 @@ async def test_another_worker_goes_on_from_the_last_committed_step(
     context: Context, install: Install, point: str, kept: int
 ) -> None:
     await queue(context, command(action_type="test"))
-    environment = {
-        **os.environ,
-        "TIDEWATCH_DATABASE": context.settings.database,
-        "TIDEWATCH_JOB_LEASE_SECONDS": "1",
-        "TIDEWATCH_FAULT": point,
-    }
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 90) == -signal.SIGKILL
+    await killed(context.settings, "act", point, setup=_SQUARES, job_lease_seconds="1")
     assert (await job_row(context))["checkpoint"]["next"] == kept
     assert len(await written(context)) == kept
     install(squares)

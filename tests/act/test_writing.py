@@ -1,9 +1,5 @@
 """Actions that write documents, on a real PostgreSQL and real child processes."""
 
-import asyncio
-import os
-import signal
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +9,8 @@ from schemas.headers import MAX_CAUSE_DEPTH
 from streams.act.station import Act
 from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
+from tests.act.stations import ended, running
 from tests.act.support import NAMESPACE, START, add_documents, add_trigger, command, job_row, queue
-from tests.act.test_station import ended, running
 from tests.act.writing import (
     MAPPINGS,
     Queued,
@@ -27,6 +23,7 @@ from tests.act.writing import (
     topics,
 )
 from tests.support import eventually
+from tests.victim import killed
 
 TEXTS = ["an ebola outbreak", "morning yoga", "tax returns", "ebola virus again", "running and fitness"]
 EXPECTED = ["ebola", "yoga", None, "ebola", "yoga"]
@@ -250,23 +247,6 @@ async def test_a_chain_of_causes_that_is_too_long_is_refused(context: Context, a
     assert await queued(context) == []
 
 
-_WORKER = """
-import asyncio
-from streams.act.station import Act
-from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Database
-from streams.settings import Settings
-
-async def main():
-    settings = Settings()
-    async with Database(settings) as database:
-        await Act(Context(settings, Broker(settings), database)).run()
-
-asyncio.run(main())
-"""
-
-
 @pytest.mark.kill
 @pytest.mark.parametrize(
     ("action", "point", "kept"),
@@ -282,16 +262,9 @@ async def test_a_worker_killed_between_batches_is_taken_over(
     await add_trigger(context)
     config = enrichment() if action == "taxonomy_enrichment" else {"collection_id": "col_a"}
     await queue(context, command(action_type=action, action_config=config, family="trigger"))
-    environment = {
-        **os.environ,
-        "TIDEWATCH_DATABASE": context.settings.database,
-        "TIDEWATCH_JOB_LEASE_SECONDS": "1",
-        "TIDEWATCH_FAULT": point,
-    }
-    step = "import streams.act.actions.collection_trigger as c\nc.STEP = 100\n"
     monkeypatch.setattr("streams.act.actions.collection_trigger.STEP", 100)
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", step + _WORKER, env=environment)
-    assert await asyncio.wait_for(worker.wait(), 60) == -signal.SIGKILL
+    step = "import streams.act.actions.collection_trigger as c\nc.STEP = 100"
+    await killed(context.settings, "act", point, setup=step, job_lease_seconds="1")
     assert len(await queued(context)) == kept
     async with running(Act(replace(context, clock=utc_now))):
         await eventually(ended(context), timeout=60)

@@ -16,8 +16,8 @@ from streams.act.progress import Reporter
 from streams.act.station import Act
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
+from tests.act.stations import ended, running
 from tests.act.support import NAMESPACE, START, add_trigger, command, job_row, queue
-from tests.act.test_station import ended, running
 from tests.support import eventually
 
 TOPICS: Final = {"ebola": "outbreak ebola virus epidemic", "yoga": "yoga running fitness exercise"}

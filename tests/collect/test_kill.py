@@ -1,10 +1,5 @@
 """SIGKILL at the worst moments: nothing is lost and nothing is counted twice."""
 
-import asyncio
-import os
-import sys
-from asyncio.subprocess import Process
-
 import pytest
 
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
@@ -22,26 +17,7 @@ from tests.collect.harness import (
     stored_sketches,
 )
 from tests.collect.test_station import CATEGORY, NUMBER, workload
-
-
-def environment(context: Context, fault: str) -> dict[str, str]:
-    settings = context.settings
-    given = {
-        "TIDEWATCH_KAFKA": settings.kafka,
-        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence),
-        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
-        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
-        "TIDEWATCH_DATABASE": settings.database,
-        "TIDEWATCH_BATCH_DOCUMENTS": "50",
-        "TIDEWATCH_FAULT": fault,
-    }
-    return {**os.environ, **given}
-
-
-async def start(context: Context, fault: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.collect.worker", env=environment(context, fault)
-    )
+from tests.victim import killed
 
 
 @pytest.mark.kill
@@ -53,8 +29,7 @@ async def test_a_kill_beside_the_commit_loses_and_doubles_nothing(context: Conte
     await define_trigger(context, "trig_volume", "conditional", DRIFT | {"condition_type": "volume"})
     await define_trigger(context, "trig_added", "event", {"event_type": "documents_added", "event_threshold": 7})
     await publish(context, workload(11, 400))
-    victim = await start(context, f"collect:{point}")
-    assert await asyncio.wait_for(victim.wait(), 60) == -9
+    await killed(context.settings, "collect", f"collect:{point}", batch_documents="50")
     done = await fetch(context, "SELECT sum(next_offset)::int FROM positions")
     assert 0 < done[0][0] < 400
     async with collecting(context):

@@ -21,6 +21,7 @@ from streams.runtime.faults import VARIABLE
 from streams.runtime.publisher import Publisher
 from streams.settings import Settings
 from tests.support import eventually
+from tests.victim import variables
 
 API_KEY = "sk_test"
 
@@ -40,16 +41,8 @@ class System:
 
     def environment(self) -> dict[str, str]:
         """The settings as variables for a child process."""
-        secret = self.settings.secret_key
         return {
-            "TIDEWATCH_KAFKA": self.settings.kafka,
-            "TIDEWATCH_KAFKA_IDEMPOTENCE": str(self.settings.kafka_idempotence).lower(),
-            "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(self.settings.kafka_fetch_max_wait_ms),
-            "TIDEWATCH_TOPIC_PREFIX": self.settings.topic_prefix,
-            "TIDEWATCH_PARTITIONS": str(self.settings.partitions),
-            "TIDEWATCH_DATABASE": self.settings.database,
-            "TIDEWATCH_SECRET_KEY": secret.get_secret_value() if secret else "",
-            "TIDEWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
+            **variables(self.settings),
             "TIDEWATCH_API_KEY": API_KEY,
             "TIDEWATCH_URL": self.url,
             "TIDEWATCH_PORT": str(self.port),

@@ -4,9 +4,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
-import signal
-import sys
 from datetime import timedelta
 
 import orjson
@@ -22,7 +19,6 @@ from streams.notify.station import NAME, Decider
 from streams.notify.webhook import Webhooks
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
-from streams.runtime.faults import VARIABLE
 from streams.runtime.loop import DeadLetters
 from streams.runtime.secrets import store_secret
 from tests.log import read_topic
@@ -49,6 +45,7 @@ from tests.notify.support import (
     webhook,
 )
 from tests.support import eventually
+from tests.victim import killed
 
 SECRET = "whsec_" + base64.b64encode(b"a key of the receiver's own").decode()
 INSTANCE = "worker"
@@ -351,40 +348,8 @@ async def test_a_bad_record_goes_to_dead_letters_and_the_rest_on(context: Contex
     assert {dict(letter.headers)["x-dead-stage"] for letter in letters} == {b"notify"}
 
 
-_STATION_PROCESS = """
-import asyncio
-from streams.notify.station import Notify
-from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Database
-from streams.settings import Settings
-
-async def main():
-    settings = Settings()
-    async with Database(settings) as database:
-        await Notify(Context(settings, Broker(settings), database)).run()
-
-asyncio.run(main())
-"""
-
-
 async def _die(context: Context, fault: str) -> None:
-    """Run the station in a process of its own until the fault kills it."""
-    settings = context.settings
-    ours = {
-        "TIDEWATCH_KAFKA": settings.kafka,
-        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence).lower(),
-        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
-        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
-        "TIDEWATCH_DATABASE": settings.database,
-        "TIDEWATCH_ALLOW_PRIVATE_WEBHOOKS": "true",
-        "TIDEWATCH_INSTANCE": INSTANCE,
-        VARIABLE: fault,
-    }
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _STATION_PROCESS), env={**os.environ, **ours}
-    )
-    assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGKILL
+    await killed(context.settings, "notify", fault, instance=INSTANCE)
 
 
 async def test_killed_before_the_commit_it_decides_again(context: Context) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import signal
-import sys
 
 import psycopg
 import pytest
@@ -16,31 +14,16 @@ from streams.relay.station import BATCH_ROWS, Relay
 from streams.runtime.agent import Context
 from streams.runtime.broker import end_offsets
 from streams.runtime.database import fetch_value
-from streams.runtime.faults import VARIABLE
 from streams.runtime.outbox import enqueue
 from tests.log import read_topic
 from tests.relay.support import fill, relaying, until_empty, waiting_rows
 from tests.support import eventually
+from tests.victim import killed
 
 _LEADER = (
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-_RELAY_PROCESS = """
-import asyncio
-from streams.relay.station import Relay
-from streams.runtime.agent import Context
-from streams.runtime.broker import Broker
-from streams.runtime.database import Database
-from streams.settings import Settings
-
-async def main():
-    settings = Settings()
-    async with Database(settings) as database:
-        await Relay(Context(settings, Broker(settings), database)).run()
-
-asyncio.run(main())
-"""
 
 
 async def _leader(context: Context) -> int | None:
@@ -91,10 +74,7 @@ async def test_tombstones_keep_their_place(context: Context) -> None:
 async def test_killed_between_produce_and_delete_the_same_bytes_come_again(context: Context) -> None:
     values = [b"%d" % number for number in range(20)]
     await fill(context, TRIGGER_RESULTS, values)
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _RELAY_PROCESS), env=_environment(context, "relay:after-produce")
-    )
-    assert await asyncio.wait_for(child.wait(), 30) == -signal.SIGKILL
+    await killed(context.settings, "relay", "relay:after-produce")
     assert await waiting_rows(context) == len(values)
     assert [record.value for record in await read_topic(context, TRIGGER_RESULTS)] == values
     async with relaying(context):
@@ -102,19 +82,6 @@ async def test_killed_between_produce_and_delete_the_same_bytes_come_again(conte
     records = await read_topic(context, TRIGGER_RESULTS)
     assert [record.value for record in records] == values + values
     assert {tuple(record.headers) for record in records} == {(("x-test", b"yes"),)}
-
-
-def _environment(context: Context, fault: str) -> dict[str, str]:
-    settings = context.settings
-    ours = {
-        "TIDEWATCH_KAFKA": settings.kafka,
-        "TIDEWATCH_KAFKA_IDEMPOTENCE": str(settings.kafka_idempotence).lower(),
-        "TIDEWATCH_KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
-        "TIDEWATCH_TOPIC_PREFIX": settings.topic_prefix,
-        "TIDEWATCH_DATABASE": settings.database,
-        VARIABLE: fault,
-    }
-    return {**os.environ, **ours}
 
 
 async def test_two_relays_have_one_leader_and_publish_once(context: Context) -> None:
