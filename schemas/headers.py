@@ -12,6 +12,7 @@ import orjson
 from schemas.errors import DecodeError
 
 Headers = Iterable[tuple[str, bytes]]
+_MAX_DIGITS: Final = 18
 
 DEFINITIONS_VERSION: Final = "x-definitions-version"
 """``epoch:n``, the definitions version the writer saw; match evaluates the event no earlier."""
@@ -55,6 +56,12 @@ def header(headers: Headers, name: str) -> str | None:
         raise DecodeError(f"header {name} is not UTF-8") from error
 
 
+def _whole(text: str) -> bool:
+    """Whether it is a whole number in digits, as large as offsets and versions can be: Python refuses to read one
+    of thousands of digits."""
+    return len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class DefinitionsVersion:
     """A point in the history of definitions: the stream epoch and the number of the write."""
@@ -69,7 +76,7 @@ class DefinitionsVersion:
     def parse(cls, text: str) -> "DefinitionsVersion":
         """Read ``epoch:n``. Raises :class:`DecodeError`."""
         epoch, colon, number = text.rpartition(":")
-        if not colon or not epoch or not number.isascii() or not number.isdigit():
+        if not colon or not epoch or not _whole(number):
             raise DecodeError(f"header {DEFINITIONS_VERSION} must be 'epoch:number', not {text[:80]!r}")
         return cls(epoch, int(number))
 
@@ -134,6 +141,6 @@ class SourcePosition:
     def parse(cls, text: str | None) -> "SourcePosition":
         """Read ``partition:offset``. Raises :class:`DecodeError`."""
         parts = (text or "").split(":")
-        if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        if len(parts) != 2 or not all(map(_whole, parts)):
             raise DecodeError(f"header {SOURCE_POSITION} must be 'partition:offset', not {(text or '')[:80]!r}")
         return cls(int(parts[0]), int(parts[1]))

@@ -215,7 +215,7 @@ def _fields(value: bytes, headers: Headers) -> dict[str, Any]:
         return _from_cloud_event(raw, raw["data"])
     if not headers:
         return raw
-    cloud = {name[3:]: data for name, data in headers if name.startswith("ce_")}
+    cloud = {name[3:]: data for name, data in headers if name.startswith("ce_") and data is not None}
     if "specversion" in cloud:
         try:
             return _from_cloud_event({name: data.decode() for name, data in cloud.items()}, raw)

@@ -214,5 +214,15 @@ def test_cloud_events_in_both_modes() -> None:
         assert event.payload == {"a": 1}
 
 
+def test_a_header_without_a_value_is_as_if_it_were_not_there() -> None:
+    """A producer must not be able to stop the stream: Kafka's headers may have no value."""
+    data = {"namespace_id": "n", "collection_id": "c", "document_id": "d"}
+    nothing: Any = None
+    assert decode(data, headers=(("ce_specversion", nothing),)).document_id == "d"
+    headers = (("ce_specversion", b"1.0"), ("ce_type", nothing), ("ce_source", b"s"), ("ce_id", b"i"))
+    with pytest.raises(DecodeError, match="needs type"):
+        decode(data, headers=headers)
+
+
 def test_the_append_time_stands_in_for_a_missing_time() -> None:
     assert decode(valid()).occurred_at == APPENDED

@@ -27,6 +27,7 @@ from schemas.headers import (
     MAX_CAUSE_DEPTH,
     CauseDepthError,
     DefinitionsVersion,
+    SourcePosition,
     format_causes,
     header,
     parse_causes,
@@ -341,9 +342,15 @@ def test_headers() -> None:
         header([("a", b"\xff")], "a")
     version = DefinitionsVersion("e", 12)
     assert DefinitionsVersion.parse(str(version)) == version
-    for text in ("", "e", "e:", ":1", "e:-1", "e:x", "e:²"):
+    # Python itself refuses to read thousands of digits.
+    many = "9" * 5_000
+    for text in ("", "e", "e:", ":1", "e:-1", "e:x", "e:²", f"e:{many}"):
         with pytest.raises(DecodeError):
             DefinitionsVersion.parse(text)
+    assert SourcePosition.parse("3:12") == SourcePosition(3, 12)
+    for text in ("", "1", "1:", "1:-1", "1:2:3", f"1:{many}", f"{many}:1"):
+        with pytest.raises(DecodeError, match="x-source-position"):
+            SourcePosition.parse(text)
     assert parse_causes("a,b") == ("a", "b")
     assert parse_causes(None) == ()
     assert len(parse_causes(",".join(["alt_1"] * MAX_CAUSE_DEPTH))) == MAX_CAUSE_DEPTH
