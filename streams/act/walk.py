@@ -18,7 +18,8 @@ SELECT document_id, payload, text, asset_id, occurred_at, partition, record_offs
 WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND document_id > %(after)s
   AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
   AND (%(ids)s::text[] IS NULL OR document_id = ANY(%(ids)s))
-  AND (%(seen)s::jsonb IS NULL OR record_offset >= coalesce((%(seen)s::jsonb ->> partition::text)::bigint, 0))
+  AND (%(seen)s::jsonb IS NULL OR record_offset >= coalesce((%(seen)s::jsonb ->> partition::text)::bigint, 0)
+    OR occurred_at >= %(seen_until)s::timestamptz)
 ORDER BY document_id LIMIT %(limit)s
 """
 
@@ -37,6 +38,8 @@ class Source:
     """Only these."""
     seen: Mapping[str, int] | None = None
     """Only those written since: per source partition the offset up to which they are known."""
+    seen_until: datetime | None = None
+    """Of those only what occurred before this is known; absent: all of them."""
 
 
 class Found(NamedTuple):
@@ -68,6 +71,7 @@ async def read_page(connection: Connection, source: Source, after: str, limit: i
         "until": source.until,
         "ids": None if source.document_ids is None else list(source.document_ids),
         "seen": None if source.seen is None else Jsonb(dict(source.seen)),
+        "seen_until": source.seen_until,
         "limit": limit,
     }
     rows = await (await connection.execute(_PAGE, parameters)).fetchall()

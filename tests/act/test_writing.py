@@ -1,6 +1,7 @@
 """Actions that write documents, on a real PostgreSQL and real child processes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +102,29 @@ async def test_an_incremental_run_reads_what_came_since_the_last(context: Contex
     second = await ran(context, "taxonomy_enrichment", enrichment(incremental=True), "job_2")
     assert (second["outcome"]["documents_read"], second["outcome"]["since"]) == (1, {"0": 5})
     assert topic_of(await queued(context)) == {"d000002": "ebola"}
+
+
+async def test_an_incremental_run_catches_up_on_what_occurred_after_the_last(context: Context) -> None:
+    """Of event time: what had been collected when the last run fired, but occurred after its nominal time."""
+    await news(context)
+    await topics(context)
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO collection_counters (namespace_id, collection_id, partition, added, next_offset)"
+            " VALUES (%s, 'col_a', 0, 5, 5)",
+            (NAMESPACE,),
+        )
+    config = enrichment(incremental=True)
+    first = await ran(context, "taxonomy_enrichment", config, until=START + timedelta(hours=2))
+    assert first["outcome"]["documents_read"] == 2
+    second = await ran(context, "taxonomy_enrichment", config, "job_2", until=START + timedelta(hours=4))
+    assert second["outcome"]["documents_read"] == 2
+    again = await ran(context, "batch_rerun", {"batch_id": "job_2"}, "job_3")
+    assert again["outcome"]["documents_read"] == 2
+    everything = await ran(context, "taxonomy_enrichment", config, "job_4")
+    assert everything["outcome"]["documents_read"] == 1
+    nothing = await ran(context, "taxonomy_enrichment", config, "job_5")
+    assert nothing["outcome"]["documents_read"] == 0
 
 
 async def test_without_fields_a_document_is_told_what_it_was_matched_to(context: Context) -> None:

@@ -69,7 +69,7 @@ def _config(origin: Batch, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The config of what is run again: the batch's, over the documents it was about, its filters and ours."""
     config = dict(origin.command.action_config)
     if config.pop("incremental", False):
-        config["since"] = origin.outcome.get("since")
+        config |= {name: origin.outcome.get(name) for name in ("since", "since_until")}
     if ours := asked.get("filters"):
         theirs = config.get("filters")
         config["filters"] = {"AND": [theirs, ours]} if theirs else ours

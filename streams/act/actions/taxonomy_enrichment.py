@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from schemas.events.document import DocumentEvent
+from schemas.times import format_instant, parse_instant
 from streams.act.actions.action import Finish
 from streams.act.actions.resources import filter_of, needed, written_to
 from streams.act.failures import ActionError
@@ -58,10 +59,18 @@ async def run(work: Work) -> Finish:
         except PlanError as error:
             raise ActionError(str(error)) from error
         references = await _references(connection, namespace_id, sorted(taxonomy.reads))
-        seen = config.get("since")
+        seen, seen_until = config.get("since"), config.get("since_until")
         if config.get("incremental"):
-            seen = await _seen_before(connection, work.job)
-    source = Source(namespace_id, origin, command.until, wanted, config.get("document_ids"), seen)
+            seen, seen_until = await _seen_before(connection, work.job)
+    source = Source(
+        namespace_id,
+        origin,
+        command.until,
+        wanted,
+        config.get("document_ids"),
+        seen,
+        None if seen_until is None else parse_instant(seen_until),
+    )
     now = command.nominal_at
 
     async def make(found: Sequence[Found]) -> list[Made]:
@@ -72,7 +81,14 @@ async def run(work: Work) -> Finish:
         enriched: list[Enriched] = [one for part in await _each(work, slices) for one in part]
         return [_made(one, what, target) for one, what in zip(found, enriched, strict=True)]
 
-    told = {"taxonomy_id": taxonomy_id, "collection_id": origin, "target_collection_id": target, "since": seen}
+    told = {
+        "taxonomy_id": taxonomy_id,
+        "collection_id": origin,
+        "target_collection_id": target,
+        "since": seen,
+        "since_until": seen_until,
+        "until": None if command.until is None else format_instant(command.until),
+    }
     return await rewrite(work, [source], config["batch_size"], make, **told)
 
 
@@ -145,13 +161,13 @@ async def _references(connection: Connection, namespace_id: str, collection_ids:
     return pickle.dumps(events, protocol=5)
 
 
-async def _seen_before(connection: Connection, job: Job) -> Mapping[str, int] | None:
-    """Up to where the trigger's last run that completed had read; ``None`` when there was none."""
+async def _seen_before(connection: Connection, job: Job) -> tuple[Mapping[str, int] | None, str | None]:
+    """Up to where the trigger's last run that completed had read, and before when those documents occurred, where
+    it ran in event time; ``None`` when there was none."""
     cursor = await connection.execute(
-        "SELECT outcome -> 'positions' FROM jobs WHERE trigger_id = %s AND status = 'completed'"
-        " AND action_type = 'taxonomy_enrichment' ORDER BY started_at DESC, job_id DESC LIMIT 1",
+        "SELECT outcome -> 'positions', outcome ->> 'until' FROM jobs WHERE trigger_id = %s"
+        " AND status = 'completed' AND action_type = 'taxonomy_enrichment'"
+        " ORDER BY started_at DESC, job_id DESC LIMIT 1",
         (job.command.trigger_id,),
     )
-    row = await cursor.fetchone()
-    found: dict[str, Any] | None = None if row is None else row[0]
-    return found
+    return await cursor.fetchone() or (None, None)
