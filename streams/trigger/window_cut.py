@@ -13,6 +13,7 @@ Each fact is waited for, tick by tick; only then is decided, up to the watermark
 compared with those of the cut, not with the newest: under load nobody would ever reach those.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,13 +25,15 @@ from schemas.times import TimeDomain, from_millis
 from schemas.topics import ALERT_RESULTS, DOCUMENTS
 from streams.engines.rules.watermark import lags
 from streams.runtime.agent import Context
-from streams.runtime.broker import end_offsets
+from streams.runtime.broker import end_offsets, fetched_ends
 from streams.runtime.database import Connection, StoredPosition, stored_positions
 from streams.trigger.watermarks import COLLECT, Collected, CollectionKey, Watermarks
 
 MATCH: Final = "match"
 IN_FLIGHT: Final = timedelta(seconds=2)
 """Processing time: a record may be this much older when it arrives; its time is its producer's."""
+_PATIENCE_SECONDS: Final = 10.0
+"""One look at the log takes milliseconds. Not the client's patience of 40 s: decisions wait meanwhile."""
 
 
 @dataclass(slots=True)
@@ -101,10 +104,15 @@ class Cuts:
                 await consumer.stop()
                 raise
             self._consumer = consumer
-        ends = await end_offsets(self._consumer, self._results)
-        begins = await self._consumer.beginning_offsets([TopicPartition(self._results, p) for p in ends])
-        first = {tp.partition: offset for tp, offset in begins.items()}
-        return {p: end for p, end in ends.items() if lags(None, first[p], end)}
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            ends = await end_offsets(self._consumer, self._results)
+            begins = await self._consumer.beginning_offsets([TopicPartition(self._results, p) for p in ends])
+            first = {tp.partition: offset for tp, offset in begins.items()}
+            told = {p: end for p, end in ends.items() if lags(None, first[p], end)}
+            if not self._broker.settings.kafka_idempotence:
+                # Such a broker (Tansu) may name an end within the last batch.
+                told |= await fetched_ends(self._consumer, self._results, told)
+        return told
 
 
 def _clock(now: datetime, stored: Mapping[int, StoredPosition], lagging: Mapping[int, bool]) -> datetime | None:
