@@ -124,12 +124,16 @@ class System:
             return parsed
 
     async def apply(self, manifest: str) -> None:
-        """Run ``tidewatch apply`` and learn the namespace and the definitions version."""
+        """Run ``tidewatch apply``, and :meth:`learn`."""
         path = self.logs / "manifest.yaml"
         path.write_text(manifest)
         child = await self.start("apply", "apply", str(path))
         assert await child.process.wait() == 0, child.tail(40)
         del self.children["apply"]
+        await self.learn()
+
+    async def learn(self) -> None:
+        """Learn the namespace and the definitions version, which :meth:`publish` gives with each event."""
         self.namespace_id = (await self.get("/v1/namespaces/default"))["namespace_id"]
         epoch, number = self.row("SELECT epoch::text, definitions_version FROM stream_identity")
         self.definitions = DefinitionsVersion(epoch, number)

@@ -21,15 +21,6 @@ STATIONS: Final = "match,collect,trigger,act,notify,relay"
 COUNT: Final = 350
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 TOPICS: Final = ("weather", "markets")
-MANIFEST: Final = """
-kind: collection
-collection_name: news
-source: {type: direct_upsert}
----
-kind: collection
-collection_name: topics
-source: {type: direct_upsert}
-"""
 
 
 def document(system: System, collection_id: str, name: str, number: int, **payload: Any) -> DocumentEvent:
@@ -37,9 +28,17 @@ def document(system: System, collection_id: str, name: str, number: int, **paylo
     return DocumentEvent("document.upserted", system.namespace_id, collection_id, name, moment, payload)
 
 
-async def defined(system: System) -> tuple[str, str]:
-    """A taxonomy by code, an alert on what it writes, and the trigger; ids of news and the trigger."""
-    news, topics = [(await system.get(f"/v1/collections/{name}"))["collection_id"] for name in ("news", "topics")]
+async def collection(system: System, name: str) -> str:
+    """A collection for documents that are published; its id."""
+    body = {"collection_name": name, "source": {"type": "direct_upsert"}}
+    identifier: str = (await system.get("/v1/collections", "POST", body))["collection_id"]
+    return identifier
+
+
+async def defined(system: System) -> tuple[str, str, str]:
+    """Two collections, a taxonomy by code, an alert on what it writes, and the trigger; ids of the collections and
+    the trigger."""
+    news, topics = [await collection(system, name) for name in ("news", "topics")]
     for name, condition in (
         ("by code", {"field": "code", "operator": "eq", "value": "{{INPUT.code}}"}),
         ("enriched", {"field": "topic", "operator": "exists", "value": True}),
@@ -66,7 +65,7 @@ async def defined(system: System) -> tuple[str, str]:
         "trigger_type": "event",
         "schedule_config": {"event_type": "documents_added", "event_threshold": COUNT, "collection_id": news},
     }
-    return news, (await system.get("/v1/triggers", "POST", trigger))["trigger_id"]
+    return news, topics, (await system.get("/v1/triggers", "POST", trigger))["trigger_id"]
 
 
 async def test_an_enrichment_killed_between_batches(
@@ -75,13 +74,9 @@ async def test_an_enrichment_killed_between_batches(
     system = System(settings, logs)
     try:
         await system.start_query()
-        await system.start_worker("setup", "relay")
         await system.answers()
-        await system.apply(MANIFEST)
-        news, trigger = await defined(system)
-        topics = (await system.get("/v1/collections/topics"))["collection_id"]
-        await system.kill("setup")
-        del system.children["setup"]
+        news, topics, trigger = await defined(system)
+        await system.learn()
         victim = await system.start_worker("worker", STATIONS, "act:before-step@2")
         await system.publish(document(system, topics, name, 0, code=name, topic=name) for name in TOPICS)
         await system.publish(
