@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -204,6 +205,9 @@ def _number(value: Any) -> float | None:
 def _category(value: Any) -> str | None:
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and value.is_integer():
+        # 1.0 is 1, -0.0 is 0, and 1e16 comes back from the database with all its digits.
+        return str(int(Decimal(repr(value))))
     # Numbers and truth values as JSON writes them; null, objects and nested lists are no category.
     return orjson.dumps(value).decode() if isinstance(value, bool | int | float) else None
 

@@ -281,6 +281,27 @@ def test_a_field_gives_what_of_it_can_be_measured(measured: Measured, documents:
         assert filled.sketch.named == values
 
 
+@pytest.mark.parametrize(
+    ("number", "stored"),
+    [
+        (1.0, 1),
+        (-0.0, 0.0),
+        (1e16, 10**16),
+        (1.152921504606846976e18, 1152921504606847000),
+        (0.1, 0.1),
+        (1e22, 1e22),
+    ],
+)
+def test_a_number_is_one_category_however_it_is_written(number: float, stored: float) -> None:
+    """What PostgreSQL gives back of a document, from which a later trigger is filled, has other digits."""
+    measured = Measured("category", "n")
+    spec = SketchSpec("ns", "col_a", measured.key, "event_time", 86_400)
+    payloads = [{"n": number}, {"n": stored}]
+    ((_, filled),) = field_cells([spec], [Place(0, START, START)] * 2, payloads, measured).items()
+    assert isinstance(filled.sketch, CategorySketch)
+    assert list(filled.sketch.named.values()) == [2]
+
+
 def test_documents_are_counted_without_a_sketch() -> None:
     spec = SketchSpec("ns", "col_a", DOCUMENTS.key, "event_time", 3_600)
     places = [Place(0, START, START), Place(0, START + timedelta(minutes=1), START), Place(1, START, START)]
