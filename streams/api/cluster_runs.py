@@ -120,10 +120,11 @@ async def run_of(connection: Connection, cluster_id: str, run_id: str) -> tuple[
 
 
 async def open_jobs(connection: Connection, cluster_id: str) -> list[str]:
-    """The jobs of a cluster that wait or go on."""
+    """The jobs of a cluster that wait or go on, all of them locked: who cancels one takes its trigger's state, for
+    which another of that trigger may wait."""
     cursor = await connection.execute(
         "SELECT job_id FROM cluster_runs JOIN jobs j USING (job_id)"
-        " WHERE cluster_id = %s AND j.status IN ('pending', 'processing') ORDER BY job_id",
+        " WHERE cluster_id = %s AND j.status IN ('pending', 'processing') ORDER BY job_id FOR UPDATE OF j",
         (cluster_id,),
     )
     return [row[0] for row in await cursor.fetchall()]

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import RunStatus, TriggerCommand
 from schemas.topics import TRIGGER_RESULTS
 from streams.runtime.database import Connection
-from streams.runtime.outbox import enqueue
+from streams.runtime.outbox import MAX_RECORD_BYTES, enqueue
 
 NEWEST = "triggered.last_triggered_at IS NULL OR triggered.last_triggered_at <= %(triggered_at)s"
 """Whether a job is the newest fire of its trigger, whose state ``last_execution_…`` tells."""
@@ -73,7 +73,12 @@ async def end_job(
         num_documents=ending.num_documents,
         outcome=ending.facts,
     )
-    await enqueue(connection, TRIGGER_RESULTS, result.key, result.encode())
+    value = result.encode()
+    if len(value) > MAX_RECORD_BYTES:
+        # A record that no topic takes would leave the history where it was; the task tells everything.
+        left_out = {"left_out": f"{len(value):,} bytes, more than a record holds; the task's outputs have it"}
+        value = result.model_copy(update={"outcome": left_out}).encode()
+    await enqueue(connection, TRIGGER_RESULTS, result.key, value)
 
 
 def trigger_values(command: TriggerCommand, ending: Ending) -> dict[str, Any]:

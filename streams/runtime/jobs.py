@@ -5,16 +5,16 @@ commands for ``trigger-commands``, the pending entries for ``trigger-results``, 
 derive from the trigger and its fire, so deciding the same fire twice changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from schemas.events.trigger import TriggerCommand, TriggerResult
-from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS, Topic
-from streams.runtime import outbox
+from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
+from streams.runtime.outbox import Outgoing, enqueue_all
 
 CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
@@ -31,8 +31,11 @@ _INSERT = (
     " %(finished_at)b::timestamptz[], %(outcome)b::jsonb[])"
     " AS t (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at, status,"
     " revision, finished_at, outcome)"
-    " ON CONFLICT (job_id) DO "
 )
+# Those that are there are not even tried: an insert waits for whoever changes the row it runs into, who may wait
+# for the trigger's state, which is ours.
+_NEW = " WHERE NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = t.job_id)"
+_CONFLICT = " ON CONFLICT (job_id) DO "
 _FIRED = (
     "UPDATE trigger_state AS s SET last_triggered_at = t.triggered_at, last_job_id = t.job_id,"
     " last_execution_status = 'pending', last_execution_error = NULL, updated_at = now()"
@@ -45,7 +48,8 @@ async def insert_jobs(connection: Connection, commands: Sequence[TriggerCommand]
     """Write only the rows; those that were not there before."""
     rows = [command.result("pending", 1) for command in commands]
     cursor = await connection.execute(
-        _INSERT + "NOTHING RETURNING job_id", _columns(rows, [command.encode() for command in commands])
+        _INSERT + _NEW + _CONFLICT + "NOTHING RETURNING job_id",
+        _columns(rows, [command.encode() for command in commands]),
     )
     inserted = {row[0] for row in await cursor.fetchall()}
     fresh = [command for command in commands if command.job_id in inserted]
@@ -61,9 +65,9 @@ async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand])
     fresh = await insert_jobs(connection, commands)
     if not fresh:
         return []
-    records = [(TRIGGER_COMMANDS, command.key, command.encode()) for command in fresh]
-    records += [(TRIGGER_RESULTS, command.key, command.result("pending", 1).encode()) for command in fresh]
-    await _enqueue(connection, records)
+    orders = (Outgoing(command.key, command.encode()) for command in fresh)
+    await enqueue_all(connection, TRIGGER_COMMANDS, orders)
+    await _tell(connection, [command.result("pending", 1) for command in fresh])
     await notify(connection, CHANNEL)
     return fresh
 
@@ -112,12 +116,16 @@ async def record_skips(connection: Connection, skips: Sequence[tuple[TriggerComm
         return
     results = [result for _, result in skips]
     await connection.execute(
-        _INSERT + "UPDATE SET command = EXCLUDED.command, revision = EXCLUDED.revision,"
+        _INSERT + _CONFLICT + "UPDATE SET command = EXCLUDED.command, revision = EXCLUDED.revision,"
         " finished_at = EXCLUDED.finished_at, outcome = EXCLUDED.outcome"
         " WHERE jobs.status = 'skipped' AND jobs.revision < EXCLUDED.revision",
         _columns(results, [command.encode() for command, _ in skips]),
     )
-    await _enqueue(connection, [(TRIGGER_RESULTS, result.key, result.encode()) for result in results])
+    await _tell(connection, results)
+
+
+async def _tell(connection: Connection, results: Sequence[TriggerResult]) -> None:
+    await enqueue_all(connection, TRIGGER_RESULTS, (Outgoing(result.key, result.encode()) for result in results))
 
 
 def _columns(results: Sequence[TriggerResult], commands: Sequence[bytes]) -> dict[str, list[object]]:
@@ -129,14 +137,3 @@ def _columns(results: Sequence[TriggerResult], commands: Sequence[bytes]) -> dic
     columns["command"] = list(commands)
     columns["outcome"] = [None if result.outcome is None else Jsonb(result.outcome) for result in results]
     return columns
-
-
-async def _enqueue(connection: Connection, records: Iterable[tuple[Topic, bytes, bytes]]) -> None:
-    rows = list(records)
-    await connection.execute(
-        "INSERT INTO outbox (topic, key, value, headers) SELECT t.topic, t.key, t.value, '[]'"
-        " FROM unnest(%b::text[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (topic, key, value, n)"
-        " ORDER BY n",
-        ([row[0].name for row in rows], [row[1] for row in rows], [row[2] for row in rows]),
-    )
-    await notify(connection, outbox.CHANNEL)

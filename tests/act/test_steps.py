@@ -17,6 +17,8 @@ from streams.act.work import Work
 from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
 from streams.runtime.job_end import cancel_job
+from streams.runtime.jobs import queue_jobs
+from streams.runtime.outbox import MAX_RECORD_BYTES
 from tests.act import work as children
 from tests.act.stations import ended, has_status, running
 from tests.act.support import START, FakeClock, add_trigger, command, job_row, queue, results, trigger_row
@@ -319,3 +321,32 @@ async def test_an_outcome_with_an_error_fails_the_job_and_keeps_its_writes(
     assert await written(context) == [7]
     state = await trigger_row(context)
     assert (state["consecutive_failures"], state["baseline_sketch"]) == (1, None)
+
+
+async def test_an_outcome_larger_than_a_record_still_ends_the_history(context: Context, install: Install) -> None:
+    failures = [{"document_id": f"{number:01000}", "error": "no" * 200} for number in range(1_000)]
+
+    async def wordy(work: Work) -> Finish:
+        return finished(Outcome(num_documents=1, facts={"failures": failures}))
+
+    install(wordy)
+    await add_trigger(context)
+    await queue(context, command(action_type="test"))
+    async with running(Act(context)):
+        await eventually(ended(context))
+    last = (await results(context))[-1]
+    assert (last.status, last.num_documents, len(last.encode()) < MAX_RECORD_BYTES) == ("completed", 1, True)
+    assert "the task's outputs have it" in (last.outcome or {})["left_out"]
+    assert (await job_row(context))["outcome"] == {"failures": failures}
+
+
+async def test_a_fire_that_was_queued_before_waits_for_nobody(context: Context) -> None:
+    """Who queues holds the trigger's state, for which whoever ends one of its jobs may wait: it must not wait for
+    the job."""
+    await add_trigger(context)
+    await queue(context, command())
+    async with context.database.transaction() as ending:
+        await ending.execute("UPDATE jobs SET progress = 0.5 WHERE job_id = 'job_1'")
+        async with asyncio.timeout(5), context.database.transaction() as connection:
+            fresh = await queue_jobs(connection, [command(), command("job_2")])
+    assert [order.job_id for order in fresh] == ["job_2"]

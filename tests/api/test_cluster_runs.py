@@ -287,3 +287,42 @@ async def test_a_cluster_that_executes_by_itself_has_a_trigger(api: httpx.AsyncC
     assert (await api.delete("/v1/clusters/auto")).status_code == 200
     shown = (await api.get(f"/v1/triggers/{triggers[0]['trigger_id']}")).json()
     assert shown["status"] == "disabled"
+
+
+@pytest.mark.parametrize("deleted", ["cluster", "namespace"])
+async def test_what_is_deleted_waits_for_a_job_that_ends_and_not_it_for_the_deletion(
+    api: httpx.AsyncClient, here: Context, deleted: str
+) -> None:
+    """Two open jobs of one trigger, the second of which is about to end: job first, then the trigger's state."""
+    space = await make.made(api, "/v1/namespaces", {"namespace_name": "other"})
+    api.headers["X-Namespace"] = space["namespace_id"]
+    await make.collection(api)
+    await make.cluster(api, "news")
+    trigger = await make.made(
+        api,
+        "/v1/triggers",
+        {
+            "action_type": "cluster",
+            "action_config": {"cluster_id": "topics"},
+            "trigger_type": "interval",
+            "schedule_config": {"interval_seconds": 3_600},
+        },
+    )
+    trigger_id = trigger["trigger_id"]
+    tasks = [await make.made(api, f"/v1/triggers/{trigger_id}/execute", {}) for _ in range(2)]
+    second = max(task["task_id"] for task in tasks)
+    path = "/v1/clusters/topics" if deleted == "cluster" else f"/v1/namespaces/{space['namespace_id']}?force=true"
+
+    async def waiting() -> bool:
+        async with here.database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return await cursor.fetchone() is not None
+
+    async with here.database.transaction() as ending:
+        await ending.execute("SELECT 1 FROM jobs WHERE job_id = %s FOR UPDATE", (second,))
+        deletion = asyncio.create_task(api.delete(path))
+        await eventually(waiting)
+        await ending.execute("UPDATE trigger_state SET updated_at = now() WHERE trigger_id = %s", (trigger_id,))
+    assert (await deletion).status_code == 200

@@ -160,9 +160,10 @@ async def delete_namespace(
             raise ApiError(400, "This is the namespace of requests that name none; it cannot be deleted")
         if not force and await list_definitions(connection, "collection", namespace_id):
             raise ApiError(400, "The namespace holds collections; send ?force=true to delete them with it")
-        # Jobs before their triggers, as act takes them; a running action writes nothing more from here on.
+        # All jobs before their triggers, as act takes them; a running action writes nothing more from here on.
         open_jobs = await connection.execute(
-            "SELECT job_id FROM jobs WHERE namespace_id = %s AND status IN ('pending', 'processing') ORDER BY 1",
+            "SELECT job_id FROM jobs WHERE namespace_id = %s AND status IN ('pending', 'processing') ORDER BY 1"
+            " FOR UPDATE",
             (namespace_id,),
         )
         for (job_id,) in await open_jobs.fetchall():
