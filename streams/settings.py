@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     job_time_limit_seconds: float = Field(600.0, gt=0, description="An action running longer is stopped as failed")
     action_processes: int = Field(1, ge=1, description="Processes that run actions")
     cluster_runs_kept: int = Field(20, ge=1, description="Ended runs of a cluster that are kept, the newest")
+    jobs_kept_days: int = Field(
+        30, ge=1, description="Ended runs of triggers, and their checks, are forgotten after so many days"
+    )
     alert_sweep_seconds: int = Field(300, ge=1, description="How often alerts attached as scheduled are swept")
     clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
     log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")

@@ -19,6 +19,7 @@ from streams.runtime.failure import Disposition, classify
 from streams.trigger import store
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
+from streams.trigger.pruning import Pruning
 from streams.trigger.schedules import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
 from streams.trigger.watermarks import Watermarks
@@ -39,12 +40,16 @@ class TriggerStation:
         self._watermarks = Watermarks(context)
         self._windows = AlertWindows(context, self.name)
         self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
+        self._pruning = Pruning(context.database, context.settings.jobs_kept_days)
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
-        works = (self._schedules, self._conditions, self._windows.tick, self._fold, self._sweeps.tick)
+        works = (
+            *(self._schedules, self._conditions, self._windows.tick, self._fold),
+            *(self._sweeps.tick, self._pruning.tick),
+        )
         loops = [asyncio.create_task(self._every(work)) for work in works]
         try:
             await asyncio.gather(*loops)
@@ -70,6 +75,7 @@ class TriggerStation:
         await self._conditions(now)
         await self._windows.tick(now)
         await self._sweeps.tick(now)
+        await self._pruning.tick(now)
 
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
         failures = 0
