@@ -1,11 +1,12 @@
 """Instants on the wire: ISO 8601 in UTC with ``Z`` (contract 1.5), milliseconds inside records' timestamps."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 import orjson
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
 
 TimeDomain = Literal["processing_time", "event_time"]
 """Which time of a document counts: when it was appended, or when it occurred."""
@@ -39,4 +40,14 @@ def format_instant(moment: datetime) -> str:
 
 def from_millis(millis: int) -> datetime:
     """An instant from milliseconds since 1970, exact (no float in between)."""
-    return _EPOCH + timedelta(milliseconds=millis)
+    return EPOCH + timedelta(milliseconds=millis)
+
+
+def to_seconds(moment: datetime) -> int:
+    """Whole seconds since 1970, rounded down."""
+    return (moment - EPOCH) // _SECOND
+
+
+def from_seconds(seconds: int) -> datetime:
+    """An instant from seconds since 1970. Raises ``OverflowError`` outside the calendar."""
+    return EPOCH + timedelta(seconds=seconds)

@@ -13,8 +13,9 @@ from aiokafka import TopicPartition
 from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertResultRecord, decode_alert_result, encode_alert_result
 from schemas.ids import document_key
+from schemas.times import to_seconds
 from schemas.topics import ALERT_RESULTS, Topic
-from streams.engines.rules.window import decide, next_moment, seconds, whole_window
+from streams.engines.rules.window import decide, next_moment, whole_window
 from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
@@ -156,8 +157,8 @@ class AlertWindows:
             standings = await window_store.standings(connection)
         for alert in self._alerts:
             until = cut.until(alert.collection, alert.rule.time_domain)
-            if until is not None and _due(alert, standings.get(alert.place), seconds(until)):
-                while await self._decide(alert, seconds(until), now):
+            if until is not None and _due(alert, standings.get(alert.place), to_seconds(until)):
+                while await self._decide(alert, to_seconds(until), now):
                     pass
 
     async def _worth_it(self, now: datetime) -> bool:
@@ -168,7 +169,7 @@ class AlertWindows:
         for alert in self._alerts:
             event_time = alert.rule.time_domain == "event_time"
             reach = collected.greatest([alert.collection]) if event_time else now
-            if reach is not None and _due(alert, standings.get(alert.place), seconds(reach)):
+            if reach is not None and _due(alert, standings.get(alert.place), to_seconds(reach)):
                 return True
         return False
 
@@ -193,7 +194,7 @@ class AlertWindows:
                 return False
             state, since = claimed.state, claimed.since
             if rule.time_domain == "processing_time":
-                begun = seconds(claimed.created_at)
+                begun = to_seconds(claimed.created_at)
                 since = begun if since is None else min(since, begun)
             first = None if state.through is None else state.through - rule.window_seconds
             limit = CELLS + rule.window_seconds // rule.step_seconds

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from schemas.times import format_instant
+from schemas.times import format_instant, to_seconds
 from streams.engines.drift.buckets import bucket_width
 from streams.engines.drift.calibration import FEWEST_BLOCKS, MOST_BLOCKS, Calibration, calibrate
 from streams.engines.rules.condition import Condition
-from streams.engines.rules.rollup import Span, seconds
+from streams.engines.rules.rollup import Span
 from streams.trigger.windows import Rows, window_start
 
 CALIBRATED: Final[tuple[str, ...]] = ("threshold", "samples", "false_alarm_rate", "reason")
@@ -94,7 +94,7 @@ def _buckets(condition: Condition, since: datetime | None, until: datetime) -> S
         return None
     window = _window_seconds(condition)
     width = bucket_width(window)
-    end = seconds(until) // width * width
+    end = to_seconds(until) // width * width
     # The last of very many windows: more would not move the threshold.
-    start = max(-(-seconds(since) // width) * width, end - MOST_BLOCKS * window)
+    start = max(-(-to_seconds(since) // width) * width, end - MOST_BLOCKS * window)
     return Span(width, start, end) if start < end else None

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord, Found
 from schemas.ids import decided_base
-from schemas.times import format_instant
+from schemas.times import format_instant, from_seconds
 from streams.engines.rules.totals import Reference
-from streams.engines.rules.window import Fire, instant
+from streams.engines.rules.window import Fire
 from streams.trigger.window_definitions import WindowedAlert
 
 
@@ -31,7 +31,7 @@ def records(
         if after is not None and appended_at <= after:
             appended_at = after + timedelta(milliseconds=1)
         after = appended_at
-        at = instant(fire.at)
+        at = from_seconds(fire.at)
         found.append(
             AlertResultRecord(
                 base=decided_base(epoch, *alert.series, "window", fire.at),
@@ -61,16 +61,17 @@ def _hit(alert: WindowedAlert, fire: Fire) -> AlertHit:
         alert_version=alert.version,
         retriever_id=alert.retriever_id,
         score=newest[0].score if newest else 1.0,
-        reason=f"{fire.reason}; until {format_instant(instant(fire.at))}",
+        reason=f"{fire.reason}; until {format_instant(from_seconds(fire.at))}",
         found=Found(fire.totals.documents, [_match(alert, reference) for reference in newest], {}),
         held=fire.held,
     )
 
 
 def _match(alert: WindowedAlert, reference: Reference) -> dict[str, object]:
+    at = format_instant(from_seconds(reference.at))
     return {
         "document_id": reference.document_id,
         "score": reference.score,
         "asset_id": reference.asset_id or None,
-        "metadata": {"collection_id": alert.series.collection_id, "at": format_instant(instant(reference.at))},
+        "metadata": {"collection_id": alert.series.collection_id, "at": at},
     }

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.events.alert_result import AlertResultRecord, Contribution
+from schemas.times import to_seconds
 from streams.engines.rules.totals import Reference, Totals, totals_of
-from streams.engines.rules.window import seconds
 
 
 class Source(NamedTuple):
@@ -97,7 +97,7 @@ def fold(records: Iterable[AlertResultRecord], known: Collection[bytes]) -> Fold
 
 
 def _add(folded: Folded, record: AlertResultRecord, contribution: Contribution) -> None:
-    at = seconds(_moment(record, contribution))
+    at = to_seconds(_moment(record, contribution))
     series = Series(record.namespace_id, contribution.alert_id, record.collection_id, contribution.series)
     if not contribution.documents:
         place = (series, record.source_partition)

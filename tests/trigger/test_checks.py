@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.times import to_seconds
 from streams.engines.drift.buckets import bucket_start
 from streams.engines.drift.calibration import FEWEST_BLOCKS, calibrate
 from streams.engines.drift.metrics import measure
 from streams.engines.drift.sketch import Sketch
 from streams.engines.rules.condition import CheckState, Condition
-from streams.engines.rules.rollup import Span, seconds, widths
+from streams.engines.rules.rollup import Span, widths
 from streams.trigger.checks import Baseline, Check, Checker, Memory, reads
 from streams.trigger.windows import Held, Row, Rows, Window, window_start
 
@@ -48,7 +49,7 @@ def stored(wanted: Condition, documents: Sequence[Arrived], partitions: int = 2)
     cells: dict[tuple[int, int, int], list[list[float]]] = {}
     for number, (moment, vector) in enumerate(documents):
         for width in widths(wanted.bucket_seconds):
-            place = (width, seconds(bucket_start(moment, width)), number % partitions)
+            place = (width, to_seconds(bucket_start(moment, width)), number % partitions)
             cells.setdefault(place, []).append(vector)
     counts = wanted.condition_type == "volume"
     return [
@@ -157,7 +158,7 @@ def test_a_window_that_grows_goes_on_from_what_is_held_and_reads_only_what_came_
     held = Held(START + 4 * HOUR, Window(START, 5, sketch([[1.0, 0, 0, 0]] * 5)))
     memory = after([[1.0, 0, 0, 0]] * 5, held=held)
     moments = [START + 6 * HOUR, START + 8 * HOUR]
-    assert min(span.start or 0 for span in reads(condition(), memory, None, moments)) == seconds(held.until)
+    assert min(span.start or 0 for span in reads(condition(), memory, None, moments)) == to_seconds(held.until)
     documents = [(START + 5 * HOUR, [0, 1.0, 0, 0])] * 3
     first, second = run(condition(), documents, moments, memory)
     assert (first.measurement["current_count"], second.measurement["current_count"]) == (8, 8)

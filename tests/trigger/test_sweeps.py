@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engines.rules import grid
+from schemas.times import EPOCH
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
 from streams.trigger.sweeps import ScheduledAlert, Sweeps
@@ -106,7 +106,7 @@ async def test_what_is_not_scheduled_is_not_swept(context: Context) -> None:
     st.integers(1, 9_999),
 )
 def test_nominal_times_are_an_interval_apart(name: str, milliseconds: int, interval: int) -> None:
-    now = grid.EPOCH + timedelta(milliseconds=milliseconds)
+    now = EPOCH + timedelta(milliseconds=milliseconds)
     alert = ScheduledAlert("ns", name)
     nominal = alert.nominal(now, interval)
     assert timedelta() <= now - nominal < timedelta(seconds=interval)

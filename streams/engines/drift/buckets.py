@@ -6,10 +6,11 @@ The grid is the multiples of the width since 1970-01-01T00:00Z, so partitions, w
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from schemas.times import EPOCH
+
 WIDTHS_SECONDS: Final = (86_400, 3_600, 60, 1)
 """Day, hour, minute, second."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,6 +31,6 @@ def bucket_start(moment: datetime, width_seconds: int) -> datetime:
     begins before the calendar does, the calendar's beginning."""
     width = timedelta(seconds=width_seconds)
     try:
-        return _EPOCH + (moment - _EPOCH) // width * width
+        return EPOCH + (moment - EPOCH) // width * width
     except OverflowError:
         return _BEGINNING

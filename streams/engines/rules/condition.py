@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast
 
 from schemas.features import FIELD_METRICS, HASHING
-from schemas.times import TimeDomain, format_instant, parse_instant
+from schemas.times import TimeDomain, format_instant, parse_instant, to_seconds
 from streams.engines.drift.buckets import bucket_width
 from streams.engines.drift.calibration import DEFAULT_FALSE_ALARM_RATE
 from streams.engines.drift.metrics import METRICS, find_metric
 from streams.engines.retrieval.filters.paths import parse_path
-from streams.engines.rules import cooldown, rollup
+from streams.engines.rules import cooldown
 from streams.engines.rules.decision import Decision
 from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.measured import DOCUMENTS, Measured
@@ -77,7 +77,7 @@ class Condition:
             self.check_interval_seconds,
             self.window_seconds,
             self.baseline.seconds,
-            *(rollup.seconds(edge) % _DAY or None for edge in edges if edge is not None),
+            *(to_seconds(edge) % _DAY or None for edge in edges if edge is not None),
         )
 
     def effective_threshold(self, state: "CheckState") -> float | None:

@@ -7,7 +7,7 @@ were made when they were new.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from schemas.times import EPOCH
 
 
 def at_or_before(moment: datetime, interval_seconds: int) -> datetime:

@@ -20,15 +20,14 @@ Times are whole seconds since 1970, so that no sum leaves the calendar.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from schemas.times import to_seconds
+
 WIDTHS: Final = (1, 60, 3_600, 86_400, 2_592_000)
 """Second, minute, hour, day, 30 days: each divides the next."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND: Final = timedelta(seconds=1)
 
 
 class Span(NamedTuple):
@@ -39,11 +38,6 @@ class Span(NamedTuple):
     end: int
 
 
-def seconds(moment: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
-    return (moment - _EPOCH) // _SECOND
-
-
 def widths(base: int) -> tuple[int, ...]:
     """The widths a series of this base is kept at, the narrowest first."""
     return tuple(width for width in WIDTHS if width >= base)
@@ -52,8 +46,8 @@ def widths(base: int) -> tuple[int, ...]:
 def cover(since: datetime | None, until: datetime, base: int) -> list[Span]:
     """The fewest buckets that make up ``since`` to ``until``, in order of time. Both are cut down to the grid of
     ``base``; empty when nothing is between."""
-    low = None if since is None else seconds(since) // base * base
-    high = seconds(until) // base * base
+    low = None if since is None else to_seconds(since) // base * base
+    high = to_seconds(until) // base * base
     if low is not None and low >= high:
         return []
     before: list[Span] = []

@@ -27,12 +27,11 @@ the order in which partitions are added up.
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from schemas.times import TimeDomain
+from schemas.times import TimeDomain, from_seconds, to_seconds
 from streams.engines.rules import sweep
 from streams.engines.rules.sliding import Sliding
 from streams.engines.rules.sweep import SweepState
@@ -46,7 +45,6 @@ HOUR: Final = 3_600
 MAX_SECONDS: Final = 30 * 86_400
 REMINDERS: Final = 1_000
 _LONGEST: Final = 100 * 366 * 86_400
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS: Final = Context(prec=12)
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "gt": operator.gt,
@@ -217,7 +215,7 @@ def next_moment(rule: WindowRule, state: WindowState, cells: Sequence[Cell], sin
     if rule.silent and since is not None:
         found.append(whole_window(rule, since))
     if state.holds and (due := sweep.next_due(_sweep(state), rule.cooldown_seconds, _renotify(rule, state))):
-        found.append(-(-seconds(due) // step) * step)
+        found.append(-(-to_seconds(due) // step) * step)
     through = state.through
     return min((moment for moment in found if through is None or moment > through), default=None)
 
@@ -263,9 +261,9 @@ def _at(
     rule: WindowRule, state: WindowState, at: int, holds: bool, words: str, totals: Totals
 ) -> tuple[WindowState, Fire | None]:
     """Decide one instant."""
-    told = sweep.decide(_sweep(state), holds, instant(at), rule.cooldown_seconds, _renotify(rule, state))
+    told = sweep.decide(_sweep(state), holds, from_seconds(at), rule.cooldown_seconds, _renotify(rule, state))
     after = told.new_state
-    fired_at = None if after.last_fired_at is None else seconds(after.last_fired_at)
+    fired_at = None if after.last_fired_at is None else to_seconds(after.last_fired_at)
     reminders = state.reminders + told.fire if holds and state.holds else 0
     now = WindowState(at, holds, after.told, fired_at, reminders)
     if not told.fire and (state.holds or not holds):
@@ -279,7 +277,7 @@ def _again(rule: WindowRule, state: WindowState, following: int) -> int | None:
     if due is None or state.through is None:
         return None
     step = rule.step_seconds
-    at = max(-(-seconds(due) // step) * step, state.through + step)
+    at = max(-(-to_seconds(due) // step) * step, state.through + step)
     return at if at < following else None
 
 
@@ -292,14 +290,4 @@ def _renotify(rule: WindowRule, state: WindowState) -> int | None:
 
 
 def _sweep(state: WindowState) -> SweepState:
-    return SweepState(None if state.last_fired is None else instant(state.last_fired), state.told)
-
-
-def seconds(moment: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
-    return (moment - _EPOCH) // timedelta(seconds=1)
-
-
-def instant(at: int) -> datetime:
-    """The instant of a number of seconds."""
-    return _EPOCH + timedelta(seconds=at)
+    return SweepState(None if state.last_fired is None else from_seconds(state.last_fired), state.told)

@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.times import EPOCH
 from streams.engines.rules import grid
 
-moments = st.integers(-(10**15), 4 * 10**15).map(lambda micros: grid.EPOCH + timedelta(microseconds=micros))
+moments = st.integers(-(10**15), 4 * 10**15).map(lambda micros: EPOCH + timedelta(microseconds=micros))
 
 
 def test_weeks_begin_on_thursdays() -> None:
@@ -18,7 +19,7 @@ def test_neighbours_of_an_instant(moment: datetime, interval: int) -> None:
     before, after = grid.at_or_before(moment, interval), grid.after(moment, interval)
     assert before <= moment < after
     assert after - before == timedelta(seconds=interval)
-    assert (before - grid.EPOCH) % timedelta(seconds=interval) == timedelta(0)
+    assert (before - EPOCH) % timedelta(seconds=interval) == timedelta(0)
     assert grid.before(after, interval) == before
     assert grid.before(before + timedelta(microseconds=1), interval) == before
 
@@ -26,10 +27,8 @@ def test_neighbours_of_an_instant(moment: datetime, interval: int) -> None:
 @given(moments, st.integers(0, 400), st.integers(1, 60))
 def test_due_is_every_point_once(last: datetime, minutes: int, interval_minutes: int) -> None:
     until = last + timedelta(minutes=minutes)
-    seconds = range(int((last - grid.EPOCH).total_seconds()) - 1, int((until - grid.EPOCH).total_seconds()) + 1)
-    points = (
-        grid.EPOCH + timedelta(seconds=second) for second in seconds if second % (60 * interval_minutes) == 0
-    )
+    seconds = range(int((last - EPOCH).total_seconds()) - 1, int((until - EPOCH).total_seconds()) + 1)
+    points = (EPOCH + timedelta(seconds=second) for second in seconds if second % (60 * interval_minutes) == 0)
     assert list(grid.due(last, until, 60 * interval_minutes)) == [
         point for point in points if last < point <= until
     ]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.times import from_seconds, to_seconds
 from streams.engines.rules import sweep
 from streams.engines.rules.sweep import SweepState
 from streams.engines.rules.totals import Reference, Totals, totals_of
@@ -23,8 +24,6 @@ from streams.engines.rules.window import (
     WindowRule,
     WindowState,
     decide,
-    instant,
-    seconds,
 )
 
 START = 1_400_000_000
@@ -60,7 +59,7 @@ def plain(rule: WindowRule, events: Sequence[Event], until: int, since: int | No
             holds = holds and since is not None and since <= at - rule.window_seconds
         elif not inside:
             holds = holds and bool(events) and at > min(event.at for event in events)
-        told = sweep.decide(state, holds, instant(at), rule.cooldown_seconds, rule.renotify_seconds)
+        told = sweep.decide(state, holds, from_seconds(at), rule.cooldown_seconds, rule.renotify_seconds)
         if told.fire or (holds and not held):
             fires.append((at, told.fire))
         state, held = told.new_state, holds
@@ -241,5 +240,5 @@ def test_sums_are_of_the_numbers_as_they_were_written() -> None:
 
 
 def test_instants_round_down() -> None:
-    assert seconds(instant(START)) == START
-    assert seconds(instant(-5)) == -5
+    assert to_seconds(from_seconds(START)) == START
+    assert to_seconds(from_seconds(-5)) == -5

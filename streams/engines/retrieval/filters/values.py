@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
+from schemas.times import EPOCH
+
 Ordered = int | float | str
 OrderKind = Literal["number", "instant", "string"]
 
@@ -20,7 +22,6 @@ _ISO: Final = re.compile(
           | \d{8} T \d{4} (?: \d\d (?:[.,]\d+)? )? (?:Z|[+-]\d\d(?::?\d\d)?)? )""",
     re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -107,7 +108,7 @@ def instant(text: str) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def order_kind(bound: Any) -> OrderKind | None:
