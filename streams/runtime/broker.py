@@ -111,6 +111,33 @@ class Broker:
         return NewTopic(self.topic(topic), partitions, replication, topic_configs=configs)
 
 
+class IdleConsumer:
+    """A consumer that is only asked where partitions begin and end; opened when it is first needed."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def get(self) -> AIOKafkaConsumer:
+        """The consumer, started."""
+        if self._consumer is None:
+            # Partitions that are added later must be noticed before they hold much.
+            consumer = self._broker.consumer(metadata_max_age_ms=30_000)
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Give it back."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+
 class Sends:
     """The produce futures of one batch. Nothing is committed before all of them are acknowledged."""
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.topics import DOCUMENTS
 from streams.engines.rules import watermark
 from streams.engines.rules.watermark import PartitionProgress
 from streams.runtime.agent import Context
-from streams.runtime.broker import end_offsets, fetched_ends
+from streams.runtime.broker import IdleConsumer, end_offsets, fetched_ends
 from streams.runtime.database import stored_positions
 
 COLLECT = "collect"
@@ -53,7 +53,7 @@ class Watermarks:
         self._broker = context.broker
         self._database = context.database
         self._topic = context.broker.topic(DOCUMENTS)
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer = IdleConsumer(context.broker)
         # One look at the log takes milliseconds. Not the client's patience of 40 s: checks wait meanwhile.
         self._timeout_seconds = 10.0
 
@@ -77,7 +77,7 @@ class Watermarks:
         """For every partition of ``documents``, whether it has records beyond ``collected``, which must have
         been read before this is called."""
         async with asyncio.timeout(self._timeout_seconds):
-            consumer = await self._open()
+            consumer = await self._consumer.get()
             ends = await end_offsets(consumer, self._topic)
             unread = [TopicPartition(self._topic, p) for p in ends if p not in collected.next_offsets]
             begins = {tp.partition: at for tp, at in (await consumer.beginning_offsets(unread)).items()}
@@ -92,18 +92,4 @@ class Watermarks:
 
     async def close(self) -> None:
         """Give the consumer back."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
-
-    async def _open(self) -> AIOKafkaConsumer:
-        if self._consumer is None:
-            # Partitions that are added later must be noticed before they hold much.
-            consumer = self._broker.consumer(metadata_max_age_ms=30_000)
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
-        return self._consumer
+        await self._consumer.close()

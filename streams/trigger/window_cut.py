@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.times import TimeDomain, from_millis
 from schemas.topics import ALERT_RESULTS, DOCUMENTS
 from streams.engines.rules.watermark import lags
 from streams.runtime.agent import Context
-from streams.runtime.broker import end_offsets, fetched_ends
+from streams.runtime.broker import IdleConsumer, end_offsets, fetched_ends
 from streams.runtime.database import Connection, StoredPosition, stored_positions
 from streams.trigger.watermarks import COLLECT, Collected, CollectionKey, Watermarks
 
@@ -64,14 +64,12 @@ class Cuts:
         self._station = station
         self._documents = context.broker.topic(DOCUMENTS)
         self._results = context.broker.topic(ALERT_RESULTS)
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer = IdleConsumer(context.broker)
 
     async def close(self) -> None:
         """Give the consumers back."""
         await self.watermarks.close()
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        await self._consumer.close()
 
     async def make(self, collections: set[CollectionKey], now: datetime) -> Cut:
         """A cut of now."""
@@ -96,22 +94,15 @@ class Cuts:
 
     async def _told(self) -> dict[int, int]:
         """The ends of ``alert-results``, of the partitions that hold anything."""
-        if self._consumer is None:
-            consumer = self._broker.consumer(metadata_max_age_ms=30_000)
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            ends = await end_offsets(self._consumer, self._results)
-            begins = await self._consumer.beginning_offsets([TopicPartition(self._results, p) for p in ends])
+            consumer = await self._consumer.get()
+            ends = await end_offsets(consumer, self._results)
+            begins = await consumer.beginning_offsets([TopicPartition(self._results, p) for p in ends])
             first = {tp.partition: offset for tp, offset in begins.items()}
             told = {p: end for p, end in ends.items() if lags(None, first[p], end)}
             if not self._broker.settings.kafka_idempotence:
                 # Such a broker (Tansu) may name an end within the last batch.
-                told |= await fetched_ends(self._consumer, self._results, told)
+                told |= await fetched_ends(consumer, self._results, told)
         return told
 
 
