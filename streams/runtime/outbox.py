@@ -40,9 +40,18 @@ class Outgoing:
 
 async def enqueue_all(connection: Connection, topic: Topic, records: Iterable[Outgoing]) -> None:
     """Add records to the caller's transaction, in order. The relay publishes them after the commit."""
-    rows = [(topic.name, item.key, item.value, Jsonb(list(item.headers.items()))) for item in records]
+    rows = list(records)
     if not rows:
         return
-    async with connection.cursor() as cursor:
-        await cursor.executemany("INSERT INTO outbox (topic, key, value, headers) VALUES (%s, %s, %s, %s)", rows)
+    await connection.execute(
+        "INSERT INTO outbox (topic, key, value, headers) SELECT %b, t.key, t.value, t.headers"
+        " FROM unnest(%b::bytea[], %b::bytea[], %b::jsonb[]) WITH ORDINALITY AS t (key, value, headers, n)"
+        " ORDER BY n",
+        (
+            topic.name,
+            [row.key for row in rows],
+            [row.value for row in rows],
+            [Jsonb(list(row.headers.items())) for row in rows],
+        ),
+    )
     await notify(connection, CHANNEL)
