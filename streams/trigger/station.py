@@ -16,6 +16,7 @@ from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
+from streams.runtime.together import together
 from streams.trigger import store
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
@@ -46,17 +47,16 @@ class TriggerStation:
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
-        works = (
-            *(self._schedules, self._conditions, self._windows.tick, self._fold),
-            *(self._sweeps.tick, self._pruning.tick),
-        )
-        loops = [asyncio.create_task(self._every(work)) for work in works]
         try:
-            await asyncio.gather(*loops)
+            await together(
+                schedules=self._every(self._schedules),
+                conditions=self._every(self._conditions),
+                windows=self._every(self._windows.tick),
+                folding=self._every(self._fold),
+                sweeps=self._every(self._sweeps.tick),
+                pruning=self._every(self._pruning.tick),
+            )
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
             await self.close()
 
     def stop(self) -> None:
