@@ -116,9 +116,10 @@ class WindowRule:
     @property
     def silent(self) -> bool:
         """Whether the condition can hold because little came: then the whole window must have been looked at."""
-        return self.trigger_on == "no_results" or (
-            self.figure is not None and self.figure.operator in ("lt", "lte", "eq", "ne")
-        )
+        figure = self.figure
+        if figure is None:
+            return self.trigger_on == "no_results"
+        return figure.operator in ("lt", "lte", "eq", "ne") or figure.holds(Totals())
 
     def weigh(self, totals: Totals) -> tuple[bool, str]:
         """Whether the condition holds of what is in a whole window, and the reason in words."""

@@ -2,10 +2,11 @@
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,10 +56,9 @@ def plain(rule: WindowRule, events: Sequence[Event], until: int, since: int | No
     for at in range((START // step - 60) * step, until + 1, step):
         inside = [event for event in events if at - rule.window_seconds <= event.at // step * step < at]
         holds = _holds(rule, inside)
-        if rule.trigger_on == "no_results" or (rule.figure and rule.figure.operator in ("lt", "lte", "eq", "ne")):
+        little = rule.figure is not None and rule.figure.operator in ("lt", "lte", "eq", "ne")
+        if rule.trigger_on == "no_results" or little or _holds(replace(rule, min_count=1), ()):
             holds = holds and since is not None and since <= at - rule.window_seconds
-        elif not inside:
-            holds = holds and bool(events) and at > min(event.at for event in events)
         told = sweep.decide(state, holds, from_seconds(at), rule.cooldown_seconds, rule.renotify_seconds)
         if told.fire or (holds and not held):
             fires.append((at, told.fire))
@@ -201,6 +201,17 @@ def test_none_for_an_hour_fires_once_and_again_after_a_match() -> None:
         assert event.at + 3_600 < fire.at <= event.at + 3_600 + 2 * rule.step_seconds
         assert fire.reason.startswith("no matches in 3600 s")
     assert state.holds
+
+
+@pytest.mark.parametrize(("function", "value"), [("count", "0"), ("count", "-1"), ("sum", "-3"), ("sum", "0")])
+def test_what_holds_of_nothing_waits_for_a_whole_window(function: Any, value: str) -> None:
+    """Else it would fire wherever the clock happened to stand before the first document."""
+    rule = WindowRule(5, figure=Figure(function, "amount", "gte", Decimal(value)))
+    cells = cells_of(rule, [Event(START + 20, 1)])
+    for first in (START, START + 3, START + 18, START + 30):
+        state, fires = decide(rule, WindowState(), cells, first, START + 20)
+        _, more = decide(rule, state, cells, START + 60, START + 20)
+        assert [fire.at for fire in (*fires, *more)] == [START + 25]
 
 
 def test_the_reminders_of_half_a_century_are_few() -> None:
