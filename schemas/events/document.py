@@ -200,6 +200,9 @@ def _from_cloud_event(attributes: Mapping[str, Any], data: object) -> dict[str, 
     kind, source, identity = (_text(attributes, name) for name in ("type", "source", "id"))
     if not kind or not source or not identity:
         raise DecodeError("a CloudEvent needs type, source and id")
+    if "\x00" in source + identity:
+        # In headers; JSON was looked through.
+        raise DecodeError("source and id of a CloudEvent must not contain a NUL character")
     raw["type"] = _cloud_type(kind)
     raw["event_id"] = f"{source}#{identity}"
     if (time := _text(attributes, "time")) is not None:

@@ -224,5 +224,17 @@ def test_a_header_without_a_value_is_as_if_it_were_not_there() -> None:
         decode(data, headers=headers)
 
 
+def test_an_event_id_from_headers_holds_no_nul() -> None:
+    data = {"namespace_id": "n", "collection_id": "c", "document_id": "d"}
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"document.upserted"),
+        ("ce_source", b"s"),
+        ("ce_id", b"i\x00"),
+    )
+    with pytest.raises(DecodeError, match="NUL"):
+        decode(data, headers=headers)
+
+
 def test_the_append_time_stands_in_for_a_missing_time() -> None:
     assert decode(valid()).occurred_at == APPENDED
