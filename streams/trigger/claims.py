@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -11,10 +11,7 @@ from schemas.events.trigger import TriggerCommand
 from streams.engines.rules.commands import job_id
 from streams.engines.rules.due import Pending
 from streams.runtime.database import Connection
-from streams.trigger.store import Trigger
-
-CLOCKS_DIFFER: Final = timedelta(seconds=30)
-"""How far the clocks of stations may differ before one is taken to have gone back."""
+from streams.trigger.store import CLOCKS_DIFFER, Trigger
 
 _COLUMNS = (
     "s.trigger_id, s.namespace_id, s.family, s.trigger_type, d.body, s.next_scheduled_at,"

@@ -18,6 +18,7 @@ from streams.runtime.jobs import queue_job
 from streams.trigger import series, store
 from streams.trigger.checks import Check, Checker, Memory, reads
 from streams.trigger.series import Series
+from streams.trigger.store import CLOCKS_DIFFER
 from streams.trigger.windows import Held, window_start
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,10 @@ async def _check(
         interval = condition.check_interval_seconds
         event_time = condition.time_domain == "event_time"
         next_at = None if event_time else grid.after(until, interval)
+        if next_at is not None and claimed.decided_at is not None and claimed.decided_at > now + CLOCKS_DIFFER:
+            log.warning("clock_went_back", trigger_id=trigger_id, now=now.isoformat())
+            await store.turn_back(connection, trigger_id, grid.at_or_before(until, interval), next_at, now)
+            return (), False
         if event_time:
             last, moments = _event_times(claimed, condition, memory, until)
             if last is not None and last != claimed.last_check_at and not moments:
@@ -79,7 +84,7 @@ async def _check(
         else:
             moments = _processing_times(claimed, condition, memory, until)
             if not moments and next_at is not None:
-                await store.set_next(connection, trigger_id, next_at)
+                await store.set_next(connection, trigger_id, next_at, now)
         if not moments:
             return (), False
         checks, held, idle = await _measure(connection, claimed, condition, reading, memory, moments)

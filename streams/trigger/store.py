@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -14,6 +14,9 @@ from streams.engines.rules.condition import CheckState
 from streams.runtime.database import Connection
 from streams.trigger.checks import Baseline, Check
 from streams.trigger.windows import Held, Window
+
+CLOCKS_DIFFER: Final = timedelta(seconds=30)
+"""How far the clocks of stations may differ before one is taken to have gone back."""
 
 # A definition and its state, for triggers that may act.
 _TRIGGERS = (
@@ -56,6 +59,8 @@ class Conditional:
     held: Held | None
     """The window that grows, if the baseline is still the one it began at."""
     last_check_at: datetime | None
+    decided_at: datetime | None
+    """The clock by which its next check was decided."""
 
 
 _TRIGGER = "s.trigger_id, s.namespace_id, s.family, s.trigger_type, d.body, s.next_scheduled_at"
@@ -67,8 +72,8 @@ async def conditional_triggers(connection: Connection, now: datetime) -> list[tu
     cursor = await connection.execute(
         f"SELECT {_TRIGGER}, s.last_condition_check_at{_CONDITIONAL} AND"
         " (d.body->'schedule_config'->>'time_domain' = 'event_time'"
-        " OR s.next_scheduled_at IS NULL OR s.next_scheduled_at <= %s) ORDER BY s.trigger_id",
-        (now,),
+        " OR s.next_scheduled_at IS NULL OR s.next_scheduled_at <= %s OR s.decided_at > %s) ORDER BY s.trigger_id",
+        (now, now + CLOCKS_DIFFER),
     )
     return [(Trigger(*row[:6]), row[6]) for row in await cursor.fetchall()]
 
@@ -76,7 +81,7 @@ async def conditional_triggers(connection: Connection, now: datetime) -> list[tu
 async def claim_conditional(connection: Connection, trigger_id: str) -> Conditional | None:
     """Lock one conditional trigger; ``None`` when another worker holds it or it may not check now."""
     cursor = await connection.execute(
-        f"SELECT {_TRIGGER}, s.last_condition_check_at, s.last_cooldown_at, s.baseline_sketch,"
+        f"SELECT {_TRIGGER}, s.last_condition_check_at, s.decided_at, s.last_cooldown_at, s.baseline_sketch,"
         " s.baseline_snapshot, s.window_since, s.window_until, s.window_documents, s.window_sketch"
         f"{_CONDITIONAL} AND s.trigger_id = %s FOR UPDATE OF s SKIP LOCKED",
         (trigger_id,),
@@ -84,7 +89,7 @@ async def claim_conditional(connection: Connection, trigger_id: str) -> Conditio
     row = await cursor.fetchone()
     if row is None:
         return None
-    last_check_at, last_fired_at, sketch, snapshot, *held = row[6:]
+    last_check_at, decided_at, last_fired_at, sketch, snapshot, *held = row[6:]
     taken, baseline = None, None
     if snapshot is not None:
         taken = parse_instant(snapshot["at"])
@@ -95,6 +100,7 @@ async def claim_conditional(connection: Connection, trigger_id: str) -> Conditio
         baseline=baseline,
         held=_held(*held),
         last_check_at=last_check_at,
+        decided_at=decided_at,
     )
 
 
@@ -144,14 +150,15 @@ async def write_checks(
     measured = "last_volume_measurement" if last.measurement["metric"] == "volume" else "last_drift_measurement"
     await connection.execute(
         "UPDATE trigger_state SET check_count = check_count + %s, last_condition_check_at = %s,"
-        f" {measured} = %s, last_cooldown_at = %s, next_scheduled_at = %s, updated_at = now()"
-        " WHERE trigger_id = %s",
+        f" {measured} = %s, last_cooldown_at = %s, next_scheduled_at = %s, decided_at = %s,"
+        " updated_at = now() WHERE trigger_id = %s",
         (
             len(checks),
             last.at,
             Jsonb(last.measurement),
             last.decision.new_state.last_fired_at,
             next_scheduled_at,
+            now,
             trigger_id,
         ),
     )
@@ -167,11 +174,25 @@ async def write_checks(
         )
 
 
-async def set_next(connection: Connection, trigger_id: str, next_scheduled_at: datetime) -> None:
-    """Move a trigger's next nominal time."""
+async def set_next(connection: Connection, trigger_id: str, next_scheduled_at: datetime, now: datetime) -> None:
+    """Move a trigger's next nominal time. ``now`` is the clock that decided."""
     await connection.execute(
-        "UPDATE trigger_state SET next_scheduled_at = %s, updated_at = now() WHERE trigger_id = %s",
-        (next_scheduled_at, trigger_id),
+        "UPDATE trigger_state SET next_scheduled_at = %s, decided_at = %s, updated_at = now()"
+        " WHERE trigger_id = %s",
+        (next_scheduled_at, now, trigger_id),
+    )
+
+
+async def turn_back(
+    connection: Connection, trigger_id: str, last_check_at: datetime, next_scheduled_at: datetime, now: datetime
+) -> None:
+    """Forget how far a trigger on processing time was by a clock that was ahead of ``now``."""
+    await connection.execute(
+        "UPDATE trigger_state SET last_condition_check_at = least(last_condition_check_at, %(last)s),"
+        " last_cooldown_at = least(last_cooldown_at, %(now)s), next_scheduled_at = %(next)s,"
+        " window_until = CASE WHEN window_until <= %(last)s THEN window_until END, decided_at = %(now)s,"
+        " updated_at = now() WHERE trigger_id = %(trigger)s",
+        {"last": last_check_at, "next": next_scheduled_at, "now": now, "trigger": trigger_id},
     )
 
 

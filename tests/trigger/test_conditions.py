@@ -266,6 +266,30 @@ async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
     assert (measured["metric"], measured["value"], drift) == ("volume", 24, None)
 
 
+async def test_a_clock_that_was_ahead_does_not_silence_the_checks(
+    context: Context, station: TriggerStation
+) -> None:
+    config = {
+        "condition_type": "volume",
+        "threshold": 20,
+        "check_interval_seconds": 3_600,
+        "window_seconds": 2 * 3_600,
+    }
+    await create_trigger(context, "trig_volume", "conditional", config, now=at("2026-01-01T00:10"))
+    await set_watermark(context, 0, None)
+    arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]
+    await add_documents(context, config, 0, arrivals)
+    # A year ahead for one tick, then right again.
+    for clock in ("2026-01-01T01:10", "2027-01-01T01:10", "2026-01-01T01:20", "2026-01-01T02:10"):
+        await station.tick(at(clock))
+    made = [(moment, fired) for moment, fired, _ in await checks(context, "trig_volume")]
+    assert made == [
+        (at("2026-01-01T01:00"), False),
+        (at("2026-01-01T02:00"), True),
+        (at("2027-01-01T01:00"), False),
+    ]
+
+
 async def test_no_check_before_collect_has_filled_the_sketches(context: Context, station: TriggerStation) -> None:
     await replayed(context)
     await rows(context, "DELETE FROM drift_seeds WHERE partition = 1 RETURNING 1")
