@@ -13,6 +13,7 @@ from schemas.events.document import DocumentEvent
 from schemas.headers import CauseDepthError, SourcePosition, with_cause
 from schemas.ids import derived_id
 from streams.act.actions.action import Finish, finished
+from streams.act.actions.resources import written_to
 from streams.act.failures import ActionError
 from streams.act.lease import Job
 from streams.act.outcome import Outcome
@@ -102,6 +103,7 @@ async def rewritten(work: Work, sources: Sequence[Source], size: int, make: Make
         async with work.read() as connection:
             page = await read_page(connection, sources[done.source], done.after, size)
         made = await make(page.found) if page.found else ()
+        targets = sorted({what.event.collection_id for what in made if what.event is not None})
         done = replace(
             done,
             source=done.source if page.last else done.source + 1,
@@ -112,6 +114,9 @@ async def rewritten(work: Work, sources: Sequence[Source], size: int, make: Make
         done, writes = _counted(done, page.found, made, work.job.job_id)
         words = f"{done.read:,} of {done.total:,} documents, {done.written:,} written"
         async with work.step(asdict(done), done.fraction, words) as connection:
+            # A collection may have been deleted since the walk began: nothing is written into one that is gone.
+            for collection_id in targets:
+                await written_to(connection, work.job.command.namespace_id, collection_id)
             await queue_writes(connection, writes, causes)
     error = None
     if done.failed and done.failed == done.selected:

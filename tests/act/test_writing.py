@@ -10,10 +10,12 @@ from schemas.headers import MAX_CAUSE_DEPTH
 from streams.act.station import Act
 from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
+from streams.runtime.definitions import delete_definition
 from tests.act.stations import ended, running
 from tests.act.support import NAMESPACE, START, add_documents, add_trigger, command, job_row, queue
 from tests.act.writing import (
     MAPPINGS,
+    Inline,
     Queued,
     collected,
     collections,
@@ -125,6 +127,27 @@ async def test_an_incremental_run_catches_up_on_what_occurred_after_the_last(con
     assert everything["outcome"]["documents_read"] == 1
     nothing = await ran(context, "taxonomy_enrichment", config, "job_5")
     assert nothing["outcome"]["documents_read"] == 0
+
+
+async def test_nothing_is_written_into_a_collection_that_is_deleted_meanwhile(context: Context) -> None:
+    class Deleting(Inline):
+        async def run(self, *given: Any) -> Any:
+            async with context.database.transaction() as connection:
+                await delete_definition(connection, "collection", NAMESPACE, "col_b")
+            return await super().run(*given)
+
+    await news(context)
+    await topics(context)
+    await add_trigger(context)
+    config = enrichment(target_collection_id="col_b")
+    await queue(context, command(action_type="taxonomy_enrichment", action_config=config, family="trigger"))
+    act = Act(context)
+    act.pool = Deleting()
+    async with running(act):
+        await eventually(ended(context), timeout=60)
+    job = await job_row(context)
+    assert (job["status"], "collection col_b does not exist" in job["error"]) == ("failed", True)
+    assert await queued(context) == []
 
 
 async def test_without_fields_a_document_is_told_what_it_was_matched_to(context: Context) -> None:
