@@ -1,35 +1,26 @@
-"""Alerts with a window: adds up what match tells, and decides windows whose time has come (design section 4).
+"""Alerts with a window: decides windows whose time has come (design section 4).
 
-Two halves. The first reads ``alert-results`` and adds contributions to buckets, in one transaction with its
-position. The second decides: each alert on each collection in one transaction, its row locked, the executions in
-the outbox. So several stations may run, and a window is decided once however they are killed.
+What match tells is added up by :mod:`~streams.trigger.alert_results`. Here each alert on each collection is
+decided in one transaction, its row locked, the executions in the outbox. So several stations may run, and a
+window is decided once however they are killed.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from aiokafka import TopicPartition
-
-from schemas.errors import DecodeError
-from schemas.events.alert_result import AlertResultRecord, decode_alert_result, encode_alert_result
+from schemas.events.alert_result import AlertResultRecord, encode_alert_result
 from schemas.ids import document_key
 from schemas.times import to_seconds
-from schemas.topics import ALERT_RESULTS, Topic
+from schemas.topics import ALERT_RESULTS
 from streams.engines.rules.window import decide, next_moment, whole_window
 from streams.runtime import metrics
 from streams.runtime.agent import Context
-from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
 from streams.runtime.faults import fault
-from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.outbox import Outgoing, enqueue_all
-from streams.runtime.positions import Positions
 from streams.trigger import window_store
-from streams.trigger.alert_events import AlertEvents
 from streams.trigger.window_cut import Cut, Cuts
 from streams.trigger.window_definitions import WindowedAlert, windowed_alerts
 from streams.trigger.window_fires import records
-from streams.trigger.window_folding import contributing, events, fold, sources, unread
 from streams.trigger.window_store import Standing
 
 CELLS = 5_000
@@ -37,72 +28,6 @@ CELLS = 5_000
 LOOK_EVERY = timedelta(seconds=1)
 FIRES = 500
 """Executions in one transaction."""
-_FORGET_EVERY = timedelta(minutes=10)
-_LOG_KEPT = ALERT_RESULTS.retention or timedelta(0)
-
-
-class WindowFolder:
-    """Adds contributions up. A ``BatchHandler``."""
-
-    topics: tuple[Topic, ...] = (ALERT_RESULTS,)
-
-    def __init__(self, context: Context, dead_letters: DeadLetters, name: str) -> None:
-        self.name = name
-        self._clock = context.clock
-        self._dead_letters = dead_letters
-        self._window = timedelta(seconds=context.settings.event_id_window_seconds)
-        self._positions = Positions(context, name)
-        self._forgot_at: datetime | None = None
-        self._events = AlertEvents()
-
-    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Behind what was added up."""
-        return await self._positions.assign(partitions)
-
-    async def handle(self, batch: Batch) -> None:
-        """Put bad records away, then commit buckets and positions together."""
-        left = self._positions.unread(batch)
-        if not left:
-            return
-        results: list[AlertResultRecord] = []
-        for found in left.values():
-            for record in found:
-                try:
-                    results.append(_result(record.value))
-                except DecodeError as error:
-                    await self._dead_letters.put(record, error)
-        async with self._positions.transaction({tp: found[-1] for tp, found in left.items()}) as connection:
-            await self._add(connection, contributing(results))
-            await self._events.count(connection, results, self._clock())
-            await fault("trigger:before-fold-commit")
-        await fault("trigger:after-fold-commit")
-
-    async def _add(self, connection: Connection, results: Sequence[AlertResultRecord]) -> None:
-        if not results:
-            return
-        fresh = unread(results, await window_store.next_offsets(connection, sources(results)))
-        known = await window_store.claim_events(connection, events(fresh), self._window)
-        await window_store.add(connection, fold(fresh, known))
-        now = self._clock()
-        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
-            self._forgot_at = now
-            await window_store.forget_events(connection, now - self._window - _LOG_KEPT)
-
-
-def _result(value: bytes | None) -> AlertResultRecord:
-    result = decode_alert_result(value)
-    # PostgreSQL has no text with a NUL: such a record would fail its whole batch, for ever.
-    named = (
-        result.namespace_id,
-        result.collection_id,
-        result.document_id,
-        result.asset_id or "",
-        *result.caused_by,
-    )
-    told = (text for one in result.contributions for text in (one.alert_id, one.series))
-    if any("\x00" in text for text in (*named, *told)):
-        raise DecodeError("an id of the alert result holds a NUL character")
-    return result
 
 
 class AlertWindows:
@@ -111,10 +36,7 @@ class AlertWindows:
     def __init__(self, context: Context, name: str) -> None:
         self._context = context
         self._database = context.database
-        self._name = name
         self._cuts = Cuts(context, name)
-        self._loop: StationLoop | None = None
-        self._stopped = False
         self._looked_at: datetime | None = None
         self._version: tuple[str, int] | None = None
         self._alerts: list[WindowedAlert] = []
@@ -123,21 +45,6 @@ class AlertWindows:
     async def close(self) -> None:
         """Release what :meth:`tick` opened."""
         await self._cuts.close()
-
-    async def fold(self) -> None:
-        """Add contributions up until :meth:`stop`. Raises what the broker's client does while it is away."""
-        broker = self._context.broker
-        async with broker.producer() as producer:
-            folder = WindowFolder(self._context, DeadLetters(broker, producer, self._name), self._name)
-            self._loop = StationLoop(broker, folder, batch_records=self._context.settings.batch_documents)
-            if not self._stopped:
-                await self._loop.run()
-
-    def stop(self) -> None:
-        """End :meth:`fold` after the batch in hand."""
-        self._stopped = True
-        if self._loop is not None:
-            self._loop.stop()
 
     async def tick(self, now: datetime) -> None:
         """Decide what is due, as far as everything has been added up. Definitions are looked at once a second."""

@@ -18,6 +18,7 @@ from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
 from streams.runtime.together import together
 from streams.trigger import store
+from streams.trigger.alert_results import AlertResults
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.conditions import check_due, parse_condition
 from streams.trigger.pruning import Pruning
@@ -39,6 +40,7 @@ class TriggerStation:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._watermarks = Watermarks(context)
+        self._results = AlertResults(context, self.name)
         self._windows = AlertWindows(context, self.name)
         self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
         self._pruning = Pruning(context.database, context.settings.jobs_kept_days)
@@ -52,7 +54,7 @@ class TriggerStation:
                 schedules=self._every(self._schedules),
                 conditions=self._every(self._conditions),
                 windows=self._every(self._windows.tick),
-                folding=self._every(self._fold),
+                results=self._every(self._read),
                 sweeps=self._every(self._sweeps.tick),
                 pruning=self._every(self._pruning.tick),
             )
@@ -62,7 +64,7 @@ class TriggerStation:
     def stop(self) -> None:
         """End after the transaction in hand."""
         self._stopping.set()
-        self._windows.stop()
+        self._results.stop()
 
     async def close(self) -> None:
         """Release what :meth:`tick` opened; :meth:`run` does it itself."""
@@ -93,8 +95,8 @@ class TriggerStation:
                 log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=seconds)
             await pause(self._stopping, seconds)
 
-    async def _fold(self, _: datetime) -> None:
-        await self._windows.fold()
+    async def _read(self, _: datetime) -> None:
+        await self._results.run()
 
     async def _schedules(self, now: datetime) -> None:
         database, looked = self._context.database, self._looked_back_at

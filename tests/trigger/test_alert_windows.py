@@ -14,6 +14,7 @@ from streams.engines.retrieval.execution.windowed import read_window
 from streams.runtime.agent import Context
 from streams.runtime.database import fetch_value
 from streams.runtime.definitions import delete_definition, put_definition
+from streams.trigger.alert_results import AlertResults
 from streams.trigger.alert_windows import AlertWindows
 from streams.trigger.window_definitions import windowed_alerts
 from tests.support import eventually
@@ -79,15 +80,16 @@ async def windows(context: Context, count: int = 1) -> AsyncIterator[list[AlertW
     # Event ids are forgotten by the clock.
     context = replace(context, clock=lambda: START)
     made = [AlertWindows(context, "trigger") for _ in range(count)]
-    folding = [asyncio.create_task(one.fold()) for one in made]
+    readers = [AlertResults(context, "trigger") for _ in range(count)]
+    reading = [asyncio.create_task(one.run()) for one in readers]
     try:
         yield made
     finally:
-        for one in made:
+        for one in readers:
             one.stop()
-        await asyncio.gather(*folding)
-        for one in made:
-            await one.close()
+        await asyncio.gather(*reading)
+        for deciding in made:
+            await deciding.close()
 
 
 async def tell(context: Context, records: Sequence[AlertResultRecord]) -> None:
