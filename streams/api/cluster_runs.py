@@ -1,6 +1,5 @@
 """Runs of clusters on request and by themselves (contract 2.5, 4.10)."""
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,9 +10,8 @@ from schemas.api.base import JsonObject
 from schemas.api.cluster import CreateClusterRequest
 from schemas.api.schedule import read_schedule
 from schemas.api.task import TaskResponse
-from schemas.events.trigger import TriggerCommand
 from schemas.ids import new_id
-from streams.api import trigger_store
+from streams.api import requested, trigger_store
 from streams.api.clusters import LastRun
 from streams.api.tasks import task_response
 from streams.api.triggers import new_body
@@ -27,20 +25,7 @@ async def queue_run(
     connection: Connection, namespace_id: str, cluster_id: str, config: JsonObject, now: datetime
 ) -> TaskResponse:
     """Queue one run of a cluster in the caller's transaction."""
-    command = TriggerCommand(
-        # Asking twice is asking for two runs, so the id is a fresh one.
-        job_id=f"job_{secrets.token_hex(12)}",
-        # There is no trigger: what the run writes is caused by the cluster.
-        trigger_id=cluster_id,
-        namespace_id=namespace_id,
-        family="trigger",
-        action_type="cluster",
-        action_config=config,
-        nominal_at=now,
-        triggered_at=now,
-        reason="executed on request",
-        fired_by="request",
-    )
+    command = requested.run_of(cluster_id, namespace_id, "cluster", config, now)
     await queue_job(connection, command)
     additional: dict[str, Any] = {"cluster_id": cluster_id, "run_id": run_id_of(command.job_id)}
     return task_response(command.job_id, "cluster", "pending", None, additional, None)

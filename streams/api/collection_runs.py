@@ -1,12 +1,11 @@
 """Making a collection again on request: a job as a trigger of type ``collection_trigger`` would queue it."""
 
-import secrets
 from datetime import datetime
 from typing import Final
 
 from schemas.api.base import JsonObject
 from schemas.api.collection_run import TriggerCollectionRequest, TriggerCollectionResponse
-from schemas.events.trigger import TriggerCommand
+from streams.api import requested
 from streams.api.counts import document_counts
 from streams.api.trigger_actions import check_action, resolve_action
 from streams.runtime.database import Connection
@@ -30,20 +29,7 @@ async def queue_collection_run(
     check_action(ACTION, config)
     config, sources = await resolve_action(connection, namespace_id, ACTION, config)
     config["document_ids"] = request.object_ids
-    command = TriggerCommand(
-        # Asking twice is asking for two runs, so the id is a fresh one.
-        job_id=f"job_{secrets.token_hex(12)}",
-        # There is no trigger: what the run writes is caused by the collection.
-        trigger_id=collection_id,
-        namespace_id=namespace_id,
-        family="trigger",
-        action_type=ACTION,
-        action_config=config,
-        nominal_at=now,
-        triggered_at=now,
-        reason="executed on request",
-        fired_by="request",
-    )
+    command = requested.run_of(collection_id, namespace_id, ACTION, config, now)
     await queue_job(connection, command)
     counts = await document_counts(connection, namespace_id, sources)
     return TriggerCollectionResponse(

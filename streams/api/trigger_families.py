@@ -1,6 +1,5 @@
 """What the two families of triggers do alike: they differ in what they run and how they are shown."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from schemas.events.trigger import TriggerFamily
 from schemas.ids import new_id
 from streams.api import trigger_store
 from streams.api.backfill import backfill
+from streams.api.requested import REASON, fresh_job_id
 from streams.api.store import change, require
 from streams.api.tasks import task_response
 from streams.api.trigger_actions import resolve_action
@@ -116,11 +116,10 @@ class Family(Generic[R]):
                 access.namespace_id,
                 self.name,
                 stored.body,
-                # Asking twice is asking for two runs, so the id is a fresh one.
-                job_id=f"job_{secrets.token_hex(12)}",
+                job_id=fresh_job_id(),
                 nominal_at=now,
                 triggered_at=now,
-                reason="executed on request",
+                reason=REASON,
                 fired_by="request",
             )
             await queue_job(connection, order)
