@@ -12,7 +12,7 @@ from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
 from streams.runtime.definitions import delete_definition
 from tests.act.stations import ended, running
-from tests.act.support import NAMESPACE, START, add_documents, add_trigger, command, job_row, queue
+from tests.act.support import NAMESPACE, START, add_documents, add_trigger, command, execution, job_row, queue
 from tests.act.writing import (
     MAPPINGS,
     Inline,
@@ -236,6 +236,17 @@ async def test_a_batch_is_run_again_over_fewer_documents(context: Context) -> No
     assert chain["outcome"]["documents_written"] == 5
     ids = {one.event.event_id for one in await queued(context)}
     assert len(ids) == 7
+
+
+async def test_a_clustering_is_run_again_as_a_run_of_its_own(context: Context) -> None:
+    await news(context)
+    config = execution(algorithm="kmeans", n_clusters=2)
+    first = await ran(context, "cluster", config)
+    again = await ran(context, "batch_rerun", {"batch_id": "job_1"}, "job_2")
+    assert again["status"] == "completed", again["error"]
+    assert again["outcome"]["reran"] == "cluster"
+    assert again["outcome"]["cluster_id"] == first["outcome"]["cluster_id"]
+    assert again["outcome"]["run_id"] != first["outcome"]["run_id"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from schemas.events.trigger import RunStatus, TriggerCommand
 from streams.act.actions.action import Action, Finish, finished
 from streams.act.failures import ActionError
-from streams.act.outcome import Outcome
+from streams.act.outcome import Outcome, hold
 from streams.act.work import Work
+from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection
 
 ENDED: Final = ("completed", "failed")
@@ -56,6 +57,10 @@ async def run(actions: Mapping[str, Action], work: Work) -> Finish:
             }
         ),
     )
+    async with work.context.database.transaction() as connection:
+        # A clustering's run is there before it begins; queued as a rerun, this one has none yet.
+        await hold(connection, work.job)
+        await open_runs(connection, [work.job.command])
     finish = await action(work)
 
     async def finish_rerun(connection: Connection, now: datetime) -> Outcome:
