@@ -97,6 +97,7 @@ class ResultsHandler:
         if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
             await window_store.forget_events(connection, now - self._window - _LOG_KEPT)
+            await window_store.forget_deleted(connection)
 
 
 def _result(value: bytes | None) -> AlertResultRecord:

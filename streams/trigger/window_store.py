@@ -47,6 +47,15 @@ async def forget_events(connection: Connection, before: datetime) -> None:
     await connection.execute("DELETE FROM alert_window_events WHERE seen_at < %s", (before,))
 
 
+async def forget_deleted(connection: Connection) -> None:
+    """Forget what was told of alerts after they were deleted: nobody decides them, so nothing else drops it."""
+    for table in ("alert_window_buckets", "alert_window_begun"):
+        await connection.execute(
+            f"DELETE FROM {table} t WHERE EXISTS (SELECT 1 FROM definitions d WHERE d.kind = 'alert'"
+            " AND d.namespace_id = t.namespace_id AND d.id = t.alert_id AND d.deleted_at IS NOT NULL)".encode()
+        )
+
+
 async def add(connection: Connection, folded: Folded) -> None:
     """Write what a batch adds."""
     buckets = sorted(folded.buckets)

@@ -195,6 +195,34 @@ async def test_what_is_gone_is_forgotten(context: Context) -> None:
             assert await fetch_value(connection, f"SELECT count(*) FROM {table}") == 0
 
 
+async def test_what_is_told_of_a_deleted_alert_is_forgotten(context: Context) -> None:
+    """Match may be behind when an alert is deleted, and tell of it when nobody decides it any more."""
+    series = await define(context)
+    async with context.database.transaction() as connection:
+        await delete_definition(connection, "alert", NAMESPACE, "alt_w")
+    async with windows(context) as stations:
+        await stations[0].tick(after(0))
+        await tell(context, [adding(series, 0, after(0)), adding(series, 1, after(1), documents=0)])
+
+        async def read() -> bool:
+            async with context.database.connection() as connection:
+                offset: object = await fetch_value(connection, "SELECT next_offset FROM alert_window_positions")
+            return offset == 2
+
+        await eventually(read, what="what was told is read")
+    # A station forgets with the first batch it adds up, and then every ten minutes.
+    async with windows(context):
+        await tell(context, [adding(series, 2, after(2))])
+
+        async def gone() -> bool:
+            async with context.database.connection() as connection:
+                told = "SELECT next_offset FROM alert_window_positions"
+                left = "SELECT count(*) FROM alert_window_buckets NATURAL FULL JOIN alert_window_begun"
+                return (await fetch_value(connection, told), await fetch_value(connection, left)) == (3, 0)
+
+        await eventually(gone, what="nothing is left of it")
+
+
 async def test_buckets_that_no_window_will_hold_again_are_dropped(context: Context) -> None:
     series = await define(context, min_count=2, window_seconds=60)
     async with windows(context) as stations:
