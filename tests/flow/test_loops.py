@@ -12,6 +12,7 @@ from schemas.topics import ALERT_RESULTS, DOCUMENTS
 from streams.act.station import build as act
 from streams.notify.station import build as notify
 from streams.runtime.agent import Context
+from streams.runtime.database import fetch_value
 from tests.flow.system import EVERYTHING, changed, created, system
 from tests.log import read_topic
 from tests.support import eventually
@@ -80,23 +81,16 @@ async def at_rest(context: Context) -> list[tuple[DocumentEvent, str | None]]:
 
     async def left() -> int:
         async with context.database.connection() as connection:
-            cursor = await connection.execute(
+            query = (
                 "SELECT (SELECT count(*) FROM jobs WHERE status IN ('pending', 'processing'))"
                 " + (SELECT count(*) FROM deliveries WHERE state = 'pending') + (SELECT count(*) FROM outbox)"
             )
-            row = await cursor.fetchone()
-        assert row is not None
-        return int(row[0])
+            return int(await fetch_value(connection, query))
 
     async def behind(station: str, topic: str) -> int:
         async with context.database.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT coalesce(sum(next_offset), 0) FROM positions WHERE station = %s AND topic = %s",
-                (station, topic),
-            )
-            row = await cursor.fetchone()
-        assert row is not None
-        return int(row[0])
+            query = "SELECT coalesce(sum(next_offset), 0) FROM positions WHERE station = %s AND topic = %s"
+            return int(await fetch_value(connection, query, (station, topic)))
 
     async def rests() -> bool:
         before = await written(context)
@@ -117,13 +111,10 @@ async def at_rest(context: Context) -> list[tuple[DocumentEvent, str | None]]:
 async def checked(context: Context) -> int:
     """How many documents match has been through, as the view knows."""
     async with context.database.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT coalesce(sum(n), 0) FROM"
-            " (SELECT max(next_offset) AS n FROM match_progress GROUP BY partition) AS p"
+        query = (
+            "SELECT coalesce(sum(n), 0) FROM (SELECT max(next_offset) n FROM match_progress GROUP BY partition) p"
         )
-        row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+        return int(await fetch_value(connection, query))
 
 
 async def test_an_enrichment_into_its_own_collection_ends(context: Context) -> None:

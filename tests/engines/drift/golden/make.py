@@ -3,11 +3,11 @@
 The packages need versions of numpy and pandas that the project does not, so each runs in an environment of its own
 and adds its part to the file:
 
-    python -m venv /tmp/evidently && /tmp/evidently/bin/pip install 'evidently==0.7.*' 'pandas<3'
-    python -m venv /tmp/alibi && /tmp/alibi/bin/pip install alibi-detect==0.13.0 'tensorflow-cpu<2.16' \
+    python -m venv venv-evidently && venv-evidently/bin/pip install 'evidently==0.7.*' 'pandas<3'
+    python -m venv venv-alibi && venv-alibi/bin/pip install alibi-detect==0.13.0 'tensorflow-cpu<2.16' \
         'tensorflow-probability<0.24'
-    /tmp/evidently/bin/python -m tests.engines.drift.golden.make scipy evidently
-    /tmp/alibi/bin/python -m tests.engines.drift.golden.make alibi_detect
+    venv-evidently/bin/python -m tests.engines.drift.golden.make scipy evidently
+    venv-alibi/bin/python -m tests.engines.drift.golden.make alibi_detect
 """
 
 import json
