@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from streams.engines.drift import distances
 from streams.engines.drift.comparison import Mean, means, pair
 from streams.engines.drift.series import AnySketch, SeriesKind, kind_of
@@ -203,7 +205,7 @@ def measure(metric: str, baseline: AnySketch, current: AnySketch, *, min_sample:
     the baseline."""
     found = find_metric(metric, kind_of(baseline))
     needed = max(min_sample, 2)
-    reading = _obstacle(baseline, current, needed) or found.compare(baseline, current)
+    reading = _obstacle(baseline, current, needed) or _compared(found, baseline, current)
     return Measurement(
         metric=metric,
         value=reading.value,
@@ -212,6 +214,15 @@ def measure(metric: str, baseline: AnySketch, current: AnySketch, *, min_sample:
         insufficient=reading.value is None,
         reason=reading.reason,
     )
+
+
+def _compared(metric: Metric, baseline: AnySketch, current: AnySketch) -> Reading:
+    # One number beyond 1e154, and its square is none.
+    with np.errstate(over="ignore", invalid="ignore"):
+        reading = metric.compare(baseline, current)
+    if reading.value is None or math.isfinite(reading.value):
+        return reading
+    return Reading(None, "the values are too large to be measured by this metric")
 
 
 def _obstacle(baseline: AnySketch, current: AnySketch, needed: int) -> Reading | None:

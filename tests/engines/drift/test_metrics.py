@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streams.engines.drift.metrics import METRICS, Measurement, mean_product, measure, squared_mean
+from streams.engines.drift.number_sketch import NumberSketch
 from streams.engines.drift.sketch import Sketch
 
 WORDS = 200
@@ -136,6 +137,19 @@ def test_a_feature_of_other_dimensions_is_insufficient() -> None:
     measurement = measure("mmd", sketch_of(np.ones((3, 2))), sketch_of(np.ones((3, 4))), min_sample=2)
     assert measurement == Measurement("mmd", None, 3, 3, True, measurement.reason)
     assert "dimensions" in measurement.reason
+
+
+@pytest.mark.parametrize("metric", ["mmd", "psi", "js", "ks", "wasserstein"])
+@pytest.mark.parametrize("largest", [1e160, 1.7e308])
+def test_a_number_too_large_for_a_metric_is_told(metric: str, largest: float) -> None:
+    usual = NumberSketch.empty().add([1.0, 2.0] * 50)
+    made = measure(metric, usual, usual.add([largest, -largest]), min_sample=100)
+    assert made.insufficient == (made.value is None)
+    if made.value is None:
+        assert "too large" in made.reason
+        assert metric in ("mmd", "wasserstein")
+    else:
+        assert math.isfinite(made.value)
 
 
 def test_an_unknown_metric_lists_the_known_ones() -> None:
