@@ -21,7 +21,7 @@ from schemas.events.definition import Kind
 from schemas.events.document import DocumentEvent, decode_document_event, encode_document_event
 from schemas.headers import WATERMARK, header
 from schemas.times import from_millis, parse_instant
-from schemas.topics import DEAD_LETTERS, DOCUMENTS, Topic
+from schemas.topics import DEAD_LETTERS, DOCUMENTS
 from streams.collect.station import Collect
 from streams.engines.drift.buckets import bucket_start
 from streams.engines.drift.category_sketch import CategorySketch
@@ -31,6 +31,7 @@ from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition, put_definition
+from tests.log import read_topic
 from tests.support import eventually
 
 NS = "ns_test"
@@ -97,25 +98,6 @@ async def collecting(context: Context) -> AsyncIterator[Collect]:
     finally:
         station.stop()
         await asyncio.wait_for(task, 30)
-
-
-async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:
-    """Everything in a topic, partition by partition."""
-    consumer = context.broker.consumer()
-    await consumer.start()
-    try:
-        name = context.broker.topic(topic)
-        partitions = [TopicPartition(name, number) for number in range(context.settings.partitions or 1)]
-        ends = {tp: end for tp, end in (await consumer.end_offsets(partitions)).items() if end > 0}
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        found: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
-        while any(not found[tp] or found[tp][-1].offset + 1 < end for tp, end in ends.items()):
-            for tp, records in (await consumer.getmany(timeout_ms=1_000)).items():
-                found[tp].extend(records)
-        return [record for tp in partitions for record in found[tp]]
-    finally:
-        await consumer.stop()
 
 
 async def dead_letters(context: Context) -> list[ConsumerRecord]:

@@ -33,12 +33,12 @@ from tests.collect.harness import (
     fetch,
     plain_sketches,
     publish,
-    read_topic,
     recompute,
     sent,
     stored_sketches,
     upsert,
 )
+from tests.log import read_topic
 from tests.support import eventually
 
 WORDS = ["ebola", "outbreak", "flu", "shot", "heart", "sleep", "diet", "study", "cancer", "drug", "food", "child"]
