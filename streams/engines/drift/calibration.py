@@ -90,6 +90,8 @@ def calibrate(
         words = f"{int(blocks)} windows of the baseline can be measured, {_LEAST} are needed"
         return Calibration(None, int(blocks), f"no threshold: {words}")
     threshold = _limit(np.array(readings), found.squared, blocks, false_alarm_rate)
+    if not math.isfinite(threshold):
+        return Calibration(None, int(blocks), "no threshold: the values are too large to be calibrated")
     words = f"{int(blocks)} windows of the baseline, false-alarm rate {false_alarm_rate:g} per check"
     return Calibration(threshold, int(blocks), f"threshold {threshold:.4g} from {words}")
 
@@ -134,10 +136,12 @@ def _limit(readings: NDArray[np.float64], squared: bool, blocks: float, rate: fl
     # Only a process that calibrates pays for loading it.
     from scipy.special import stdtrit
 
-    squares = readings if squared else np.copysign(readings**2, readings)
-    shift = max(0.0, -float(squares.min()))
-    roots = np.sqrt(squares + shift)
-    spread = roots.std() * math.sqrt(blocks / (blocks - 1))
-    quantile = float(stdtrit(blocks - 1, 1 - rate))
-    limit = float(roots.mean() + quantile * spread * math.sqrt(1 + 1 / blocks)) ** 2 - shift
+    # Python's own numbers raise where numpy's become infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = readings if squared else np.copysign(readings**2, readings)
+        shift = max(0.0, -float(squares.min()))
+        roots = np.sqrt(squares + shift)
+        spread = roots.std() * math.sqrt(blocks / (blocks - 1))
+        quantile = float(stdtrit(blocks - 1, 1 - rate))
+        limit = float(np.square(roots.mean() + quantile * spread * math.sqrt(1 + 1 / blocks)) - shift)
     return limit if squared else math.copysign(math.sqrt(abs(limit)), limit)

@@ -1,5 +1,6 @@
 """Calibration: the threshold covers what the baseline itself shows, at the rate asked for, or says why not."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from streams.engines.drift.calibration import (
     DEFAULT_FALSE_ALARM_RATE,
     MOST_BLOCKS,
     Calibration,
+    _limit,
     calibrate,
 )
 from streams.engines.drift.category_sketch import CategorySketch
@@ -169,3 +171,13 @@ def test_a_threshold_does_not_depend_on_the_process() -> None:
     again = [Sketch.from_bytes(bucket.to_bytes()) for bucket in stream]
     one, other = (calibrate(buckets, "mmd", window_buckets=5, min_sample=50) for buckets in (stream, again))
     assert one == other
+
+
+def test_readings_too_large_to_be_squared_give_no_threshold() -> None:
+    """One number of 1e155 in a field must not stop the checks of all triggers."""
+    values = [1e160 * (number % 3 + 1) if number % 4 else 1.0 for number in range(40)]
+    buckets = [NumberSketch.empty().add([value / 1e8, value / 2e8]) for value in values]
+    found = calibrate(buckets, "wasserstein", window_buckets=2, min_sample=2)
+    assert found.threshold is None or math.isfinite(found.threshold)
+    for readings, squared in (([1e154, 1e150] * 6, False), ([1e300, 1.0, 1e307] * 4, True)):
+        assert not math.isfinite(_limit(np.array(readings), squared, 6, 1e-9))
