@@ -279,14 +279,14 @@ async def test_a_clock_that_was_ahead_does_not_silence_the_checks(
     await set_watermark(context, 0, None)
     arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]
     await add_documents(context, config, 0, arrivals)
-    # A year ahead for one tick, then right again.
-    for clock in ("2026-01-01T01:10", "2027-01-01T01:10", "2026-01-01T01:20", "2026-01-01T02:10"):
+    # A day ahead for one tick, then right again.
+    for clock in ("2026-01-01T01:10", "2026-01-02T01:10", "2026-01-01T01:20", "2026-01-01T02:10"):
         await station.tick(at(clock))
     made = [(moment, fired) for moment, fired, _ in await checks(context, "trig_volume")]
     assert made == [
         (at("2026-01-01T01:00"), False),
         (at("2026-01-01T02:00"), True),
-        (at("2027-01-01T01:00"), False),
+        (at("2026-01-02T01:00"), False),
     ]
 
 
