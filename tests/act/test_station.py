@@ -313,6 +313,19 @@ async def test_a_claim_leaves_what_others_hold(context: Context, clock: FakeCloc
     assert (again.job_id, again.claim_epoch, again.attempts, again.revision) == ("job_1", 2, 2, 3)
 
 
+async def test_a_backfill_does_not_hold_up_what_is_due(context: Context, clock: FakeClock) -> None:
+    await queue(context, command("job_1", fired_by="backfill"))
+    await queue(context, command("job_2", triggered_at=START + timedelta(seconds=1), fired_by="schedule"))
+    await queue(context, command("job_3", triggered_at=START + timedelta(seconds=2)))
+    taken: list[str] = []
+    for _ in range(3):
+        async with context.database.transaction() as connection:
+            job = await claim(connection, "a", clock(), timedelta(seconds=30))
+            assert job is not None
+            taken.append(job.job_id)
+    assert taken == ["job_2", "job_3", "job_1"]
+
+
 async def test_a_zombie_is_overtaken_and_its_commit_refused(
     context: Context, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
