@@ -48,8 +48,10 @@ class Job:
 
 
 async def claim(connection: Connection, owner: str, now: datetime, lease: timedelta) -> Job | None:
-    """Take the oldest job that waits, or whose lease has run out, in the caller's transaction. Backfilled jobs come
-    after all others: a thousand of them must not hold up what is due now."""
+    """Take the oldest job that waits, or whose lease has run out, in the caller's transaction.
+
+    Backfilled jobs come after all others: a thousand of them must not hold up what is due now.
+    """
     cursor = await connection.execute(
         "UPDATE jobs SET status = 'processing', claim_epoch = claim_epoch + 1, attempts = attempts + 1,"
         " revision = revision + 1, lease_owner = %(owner)s, lease_expires_at = %(expires)s, started_at = %(now)s,"
@@ -58,7 +60,8 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
         " progress_message = CASE WHEN checkpoint IS NULL THEN '' ELSE progress_message END"
         " WHERE job_id = (SELECT job_id FROM jobs"
         " WHERE status = 'pending' OR (status = 'processing' AND lease_expires_at < %(now)s)"
-        " ORDER BY command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill', triggered_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1)"
+        " ORDER BY command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill', triggered_at, job_id"
+        " FOR UPDATE SKIP LOCKED LIMIT 1)"
         " RETURNING command, claim_epoch, revision, attempts, started_at, error, checkpoint, progress,"
         " progress_message",
         {"owner": owner, "expires": now + lease, "now": now},
