@@ -43,7 +43,7 @@ STATIONS: tuple[Station, ...] = (
     Station(
         "trigger",
         (*POSTGRES, *names(ALERT_RESULTS)),
-        "fires cron and interval triggers, measures drift and volume, decides windows of alerts",
+        "fires schedules, measures drift and volume, decides windows, sweeps scheduled alerts",
         OUTBOX,
         trigger,
     ),

@@ -25,7 +25,7 @@ INGEST = ("ingest", "--collection", "col_1", "--namespace", "ns_1")
 
 
 def test_agents_lists_every_station_in_flow_order() -> None:
-    answer = tidewatch("agents", variables={"COLUMNS": "300"})
+    answer = tidewatch("agents", variables={"COLUMNS": "400"})
     assert answer.returncode == 0
     text = answer.stdout.decode()
     rows = [line.split()[0] for line in text.splitlines() if line.strip()][1:]
