@@ -5,7 +5,7 @@ of the partition that is stored, up to the partition's position. Whoever moves t
 series that have a seed, or drops the seed together with its sketches.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -133,11 +133,9 @@ async def _stored(
     connection: Connection, specs: Sequence[SketchSpec], positions: Mapping[int, int]
 ) -> AsyncIterator[tuple[Cells, int]]:
     """What the documents stored before the positions add, and how many they are, in chunks."""
-    spec, measured = specs[0], specs[0].measured
-    hashed = spec.feature == HashingEmbedder.URI
-    columns, join = _reading(spec)
-    embedder = HashingEmbedder()
-    dimensions = 0
+    spec = specs[0]
+    columns, join, value = _reading(spec)
+    measuring = Measuring(connection, specs, HashingEmbedder())
     async with connection.cursor(name="seeding") as cursor:
         await cursor.execute(
             f"SELECT d.partition, COALESCE(d.late_at, d.occurred_at), d.appended_at, {columns} FROM documents d"
@@ -154,32 +152,48 @@ async def _stored(
         )
         while rows := await cursor.fetchmany(_CHUNK):
             places = [Place(*row[:3]) for row in rows]
-            if measured.kind == "document":
-                cells = counted_cells(specs, places)
-            elif measured.kind != "embedding":
-                cells = field_cells(specs, places, [row[3] for row in rows], measured)
-            elif hashed:
-                texts = [document_text(row[3], {"text": row[4]}) for row in rows]
-                cells = vector_cells(specs, places, embedder.embed(texts))
-            else:
-                vectors = [row[3].to_numpy() for row in rows]
-                dimensions = dimensions or await feature_dimensions(connection, spec, vectors[0])
-                cells = vector_cells(specs, *matching(spec, places, vectors, dimensions))
-            yield cells, len(rows)
+            yield await measuring.cells(places, [value(row) for row in rows]), len(rows)
 
 
-def _reading(spec: SketchSpec) -> tuple[str, str]:
-    """Columns that hold what is measured, and the join that brings them."""
+def _reading(spec: SketchSpec) -> tuple[str, str, Callable[[Sequence[Any]], Any]]:
+    """Columns that hold what is measured, the join that brings them, and how a row gives it."""
     if spec.measured.kind == "document":
-        return "NULL", ""
+        return "NULL", "", lambda row: None
     if spec.measured.kind != "embedding":
-        return "d.payload", ""
+        return "d.payload", "", lambda row: row[3]
     if spec.feature == HashingEmbedder.URI:
-        return "d.text, CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END", ""
-    return "v.embedding", (
+        text = "CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END"
+        return f"d.text, {text}", "", lambda row: document_text(row[3], {"text": row[4]})
+    join = (
         " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
         " AND v.document_id = d.document_id AND v.feature_uri = %(feature)s"
     )
+    return "v.embedding", join, lambda row: row[3].to_numpy()
+
+
+class Measuring:
+    """What documents add to the series of one thing that is measured of a collection."""
+
+    def __init__(self, connection: Connection, specs: Sequence[SketchSpec], embedder: HashingEmbedder) -> None:
+        self._connection = connection
+        self._specs = specs
+        self._embedder = embedder
+        self._dimensions = 0
+
+    async def cells(self, places: Sequence[Place], values: Sequence[Any]) -> Cells:
+        """The sketches of documents. ``values``, one for each of ``places``, are payloads for a field, texts for
+        the built-in embedder and vectors for another feature; documents are only counted."""
+        if not places:
+            return {}
+        spec, measured = self._specs[0], self._specs[0].measured
+        if measured.kind == "document":
+            return counted_cells(self._specs, places)
+        if measured.kind != "embedding":
+            return field_cells(self._specs, places, values, measured)
+        if spec.feature == HashingEmbedder.URI:
+            return vector_cells(self._specs, places, self._embedder.embed(values))
+        self._dimensions = self._dimensions or await feature_dimensions(self._connection, spec, values[0])
+        return vector_cells(self._specs, *matching(spec, places, values, self._dimensions))
 
 
 def matching(

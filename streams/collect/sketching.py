@@ -23,6 +23,7 @@ from streams.engines.drift.buckets import bucket_start
 from streams.engines.drift.series import empty_sketch
 from streams.engines.drift.sketch import SeriesSketch
 from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.rules.measured import Measured
 
 T = TypeVar("T")
@@ -109,6 +110,20 @@ def place(change: Change) -> Place:
     """Where a change's document belongs."""
     arrival = change.arrival
     return Place(arrival.partition, change.measured_at, arrival.appended_at)
+
+
+def written(
+    spec: SketchSpec, places: Sequence[Place], changes: Sequence[Change]
+) -> tuple[Sequence[Place], list[Any]]:
+    """What is to be measured of writes, and where it belongs; ``places`` are those of ``changes``. Writes that do
+    not bring the feature are left out."""
+    events = [change.arrival.event for change in changes]
+    if spec.measured.kind != "embedding":
+        return places, [event.payload for event in events]
+    if spec.feature == HashingEmbedder.URI:
+        return places, [document_text(event.text, event.payload) for event in events]
+    held = [row for row, event in enumerate(events) if spec.feature in event.features]
+    return [places[row] for row in held], [events[row].features[spec.feature] for row in held]
 
 
 def vector_cells(specs: Iterable[SketchSpec], places: Sequence[Place], vectors: NDArray[Any]) -> Cells:

@@ -24,19 +24,10 @@ from streams.collect.arrivals import Arrival, Collection, EventKey, interleave, 
 from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
-from streams.collect.sketching import (
-    Cells,
-    Place,
-    SketchSpec,
-    arrived,
-    counted_cells,
-    field_cells,
-    place,
-    vector_cells,
-)
+from streams.collect.sketching import Cells, SketchSpec, arrived, place, written
 from streams.collect.standing import standing
 from streams.collect.watching import Watched, watch
-from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
+from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.rules.events import EventState
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
@@ -236,38 +227,13 @@ class Collect:
             changes = self._arrived(folded, collection) if by_feature else []
             places = [place(change) for change in changes]
             for group in by_feature.values():
-                cells.update(await self._cells(connection, changes, places, group))
+                measuring = sketches.Measuring(connection, group, self._embedder)
+                cells.update(await measuring.cells(*written(group[0], places, changes)))
         if cells:
             await sketches.merge_cells(connection, cells)
 
     def _arrived(self, folded: Folded, collection: Collection) -> list[Change]:
         return arrived(folded.changes, collection, self._watched.conditional.get(collection, frozenset()))
-
-    async def _cells(
-        self,
-        connection: Connection,
-        changes: Sequence[Change],
-        places: Sequence[Place],
-        group: Sequence[SketchSpec],
-    ) -> Cells:
-        """What writes to a collection add to the series of one thing that is measured of it."""
-        spec, measured = group[0], group[0].measured
-        events = [change.arrival.event for change in changes]
-        if measured.kind == "embedding" and spec.feature != HashingEmbedder.URI:
-            held = [row for row, event in enumerate(events) if spec.feature in event.features]
-            places, events = [places[row] for row in held], [events[row] for row in held]
-        if not events:
-            return {}
-        if measured.kind == "document":
-            return counted_cells(group, places)
-        if measured.kind != "embedding":
-            return field_cells(group, places, [event.payload for event in events], measured)
-        if spec.feature == HashingEmbedder.URI:
-            texts = [document_text(event.text, event.payload) for event in events]
-            return vector_cells(group, places, self._embedder.embed(texts))
-        vectors = [event.features[spec.feature] for event in events]
-        dimensions = await sketches.feature_dimensions(connection, spec, vectors[0])
-        return vector_cells(group, *sketches.matching(spec, places, vectors, dimensions))
 
     async def _fire(self, connection: Connection, folded: Folded) -> int:
         found = counted(self._watched, folded.changes)

@@ -85,15 +85,20 @@ async def test_enrichment_of_some_documents_into_another_collection(context: Con
     assert found[0].made_from is None
 
 
-async def test_an_incremental_run_reads_what_came_since_the_last(context: Context) -> None:
-    await news(context)
-    await topics(context)
+async def five_collected(context: Context) -> None:
+    """The counters of col_a say that its first five documents are there."""
     async with context.database.connection() as connection:
         await connection.execute(
             "INSERT INTO collection_counters (namespace_id, collection_id, partition, added, next_offset)"
             " VALUES (%s, 'col_a', 0, 5, 5)",
             (NAMESPACE,),
         )
+
+
+async def test_an_incremental_run_reads_what_came_since_the_last(context: Context) -> None:
+    await news(context)
+    await topics(context)
+    await five_collected(context)
     first = await ran(context, "taxonomy_enrichment", enrichment(incremental=True))
     assert (first["outcome"]["documents_read"], first["outcome"]["positions"]) == (5, {"0": 5})
     async with context.database.connection() as connection:
@@ -110,12 +115,7 @@ async def test_an_incremental_run_catches_up_on_what_occurred_after_the_last(con
     """Of event time: what had been collected when the last run fired, but occurred after its nominal time."""
     await news(context)
     await topics(context)
-    async with context.database.connection() as connection:
-        await connection.execute(
-            "INSERT INTO collection_counters (namespace_id, collection_id, partition, added, next_offset)"
-            " VALUES (%s, 'col_a', 0, 5, 5)",
-            (NAMESPACE,),
-        )
+    await five_collected(context)
     config = enrichment(incremental=True)
     first = await ran(context, "taxonomy_enrichment", config, until=START + timedelta(hours=2))
     assert first["outcome"]["documents_read"] == 2

@@ -236,9 +236,8 @@ async def test_a_window_that_grows_counts_what_was_collected_late(
     ]
 
 
-async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
-    context: Context, station: TriggerStation
-) -> None:
+async def twelve_an_hour(context: Context) -> None:
+    """Eight hours of documents, and ``trig_volume``, which looks every hour whether two have brought over 20."""
     config = {
         "condition_type": "volume",
         "threshold": 20,
@@ -247,8 +246,14 @@ async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
     }
     await create_trigger(context, "trig_volume", "conditional", config, now=at("2026-01-01T00:10"))
     await set_watermark(context, 0, None)
-    arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]  # 12 an hour
+    arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]
     await add_documents(context, config, 0, arrivals)
+
+
+async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
+    context: Context, station: TriggerStation
+) -> None:
+    await twelve_an_hour(context)
     for clock in ("00:59", "01:00", "01:30", "04:45", "04:59"):
         await station.tick(at(f"2026-01-01T{clock}"))
     assert await checks(context, "trig_volume") == [
@@ -269,16 +274,7 @@ async def test_processing_time_checks_by_the_clock_and_only_the_latest_missed(
 async def test_a_clock_that_was_ahead_does_not_silence_the_checks(
     context: Context, station: TriggerStation
 ) -> None:
-    config = {
-        "condition_type": "volume",
-        "threshold": 20,
-        "check_interval_seconds": 3_600,
-        "window_seconds": 2 * 3_600,
-    }
-    await create_trigger(context, "trig_volume", "conditional", config, now=at("2026-01-01T00:10"))
-    await set_watermark(context, 0, None)
-    arrivals = [(at("2026-01-01T00:00") + timedelta(minutes=5 * n), ONE) for n in range(8 * 12)]
-    await add_documents(context, config, 0, arrivals)
+    await twelve_an_hour(context)
     # A day ahead for one tick, then right again.
     for clock in ("2026-01-01T01:10", "2026-01-02T01:10", "2026-01-01T01:20", "2026-01-01T02:10"):
         await station.tick(at(clock))
