@@ -13,6 +13,7 @@ from schemas.api.base import JsonObject
 from schemas.api.execution import AdhocRequest, BatchRequest, CursorPage, ExecuteRequest
 from schemas.api.named import named_by_stages
 from schemas.api.retriever import input_fields
+from schemas.api.retriever_execution import ExecuteBatchResponse, ExecuteRetrieverResponse
 from streams.api.names import not_enabled
 from streams.api.naming import with_ids
 from streams.api.retrieval import events
@@ -56,7 +57,7 @@ class Flags:
 FlagsDep = Annotated[Flags, Depends()]
 
 
-@router.post("/execute")
+@router.post("/execute", response_model=ExecuteRetrieverResponse)
 async def execute_adhoc(
     body: AdhocRequest, access: AccessDep, context: ContextDep, gate: GateDep, flags: FlagsDep
 ) -> Response:
@@ -79,7 +80,7 @@ async def execute_adhoc(
     return await _answered(context, gate, replace(question, filters=filters), body.stream, flags)
 
 
-@router.post("/{retriever_id}/execute")
+@router.post("/{retriever_id}/execute", response_model=ExecuteRetrieverResponse)
 async def execute_retriever(
     retriever_id: str,
     access: AccessDep,
@@ -101,7 +102,7 @@ async def execute_retriever(
     return await _answered(context, gate, question, asked.stream, flags)
 
 
-@router.post("/{retriever_id}/execute/batch")
+@router.post("/{retriever_id}/execute/batch", response_model=ExecuteBatchResponse)
 async def execute_batch(
     retriever_id: str,
     body: BatchRequest,

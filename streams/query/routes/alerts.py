@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from schemas.api.alert_execution import AlertExecutionListResponse, AlertExecutionResult, LatestResultResponse
 from schemas.ids import execution_id, parse_execution_id
 from streams.query.compose import alerts as compose
 from streams.query.compose.rows import Execution, Unfired
@@ -116,8 +117,8 @@ async def _composed(
 def router() -> APIRouter:
     """The routes, literal segments first."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
-    router.get("/executions")(list_all)
-    router.get("/executions/{execution_id}")(one)
-    router.get("/{alert_identifier}/results")(latest_result)
-    router.get("/{alert_identifier}/executions")(list_of_alert)
+    router.get("/executions", response_model=AlertExecutionListResponse)(list_all)
+    router.get("/executions/{execution_id}", response_model=AlertExecutionResult)(one)
+    router.get("/{alert_identifier}/results", response_model=LatestResultResponse)(latest_result)
+    router.get("/{alert_identifier}/executions", response_model=AlertExecutionListResponse)(list_of_alert)
     return router

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from schemas.api.cluster_run import ClusterExecutionResult, ClusterExecutionsResponse, ClusterGroupsResponse
 from schemas.times import format_instant, parse_instant
 from streams.query.compose import clusters as compose
 from streams.query.compose.rows import ClusterRun
@@ -128,8 +129,8 @@ def _parse_cursor(values: tuple[Any, ...] | None) -> tuple[datetime, str] | None
 def router() -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=JsonRoute)
-    router.get("/{cluster_identifier}/executions")(latest)
-    router.post("/{cluster_identifier}/executions/list")(list_runs)
-    router.get("/{cluster_identifier}/executions/{run_id}")(one)
-    router.get("/{cluster_identifier}/groups")(groups)
+    router.get("/{cluster_identifier}/executions", response_model=ClusterExecutionResult)(latest)
+    router.post("/{cluster_identifier}/executions/list", response_model=ClusterExecutionsResponse)(list_runs)
+    router.get("/{cluster_identifier}/executions/{run_id}", response_model=ClusterExecutionResult)(one)
+    router.get("/{cluster_identifier}/groups", response_model=ClusterGroupsResponse)(groups)
     return router

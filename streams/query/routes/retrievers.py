@@ -5,6 +5,14 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from schemas.api.retriever_execution import (
+    AdhocExecutionDetail,
+    ExecutionDetail,
+    ExecutionProfileResponse,
+    ExecutionStatusResponse,
+    ListAdhocExecutionsResponse,
+    ListExecutionsResponse,
+)
 from schemas.ids import parse_execution_id
 from streams.query.compose import retrievers as compose
 from streams.query.reads import executions, retrievers
@@ -116,10 +124,12 @@ async def list_executions(
 def router() -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"], route_class=JsonRoute)
-    router.post("/executions/list")(list_adhoc)
-    router.get("/executions/{execution_id}")(adhoc_detail)
-    router.post("/{retriever_id}/executions/list")(list_executions)
-    router.get("/{retriever_id}/executions/{execution_id}")(detail)
-    router.get("/{retriever_id}/executions/{execution_id}/status")(status)
-    router.get("/{retriever_id}/executions/{execution_id}/profile")(profile)
+    router.post("/executions/list", response_model=ListAdhocExecutionsResponse)(list_adhoc)
+    router.get("/executions/{execution_id}", response_model=AdhocExecutionDetail)(adhoc_detail)
+    router.post("/{retriever_id}/executions/list", response_model=ListExecutionsResponse)(list_executions)
+    router.get("/{retriever_id}/executions/{execution_id}", response_model=ExecutionDetail)(detail)
+    router.get("/{retriever_id}/executions/{execution_id}/status", response_model=ExecutionStatusResponse)(status)
+    router.get("/{retriever_id}/executions/{execution_id}/profile", response_model=ExecutionProfileResponse)(
+        profile
+    )
     return router

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from schemas.api.trigger_history import ClusterTriggerHistoryResponse, TriggerHistoryResponse
 from streams.query.compose import triggers as compose
 from streams.query.reads import triggers
 from streams.query.routes.answer import answer, known
@@ -76,6 +77,8 @@ async def history(
 def router() -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1", tags=["triggers"], route_class=JsonRoute)
-    router.post("/clusters/triggers/{trigger_id}/history")(cluster_history)
-    router.get("/triggers/{trigger_id}/history")(history)
+    router.post("/clusters/triggers/{trigger_id}/history", response_model=ClusterTriggerHistoryResponse)(
+        cluster_history
+    )
+    router.get("/triggers/{trigger_id}/history", response_model=TriggerHistoryResponse)(history)
     return router

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
+from schemas.api.health import DeepHealthResponse, HealthResponse
 from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
 from streams.runtime.http.access import ContextDep, authenticate
@@ -21,14 +22,14 @@ _PATIENCE_SECONDS = 5.0
 router = APIRouter()
 
 
-@router.get("/v1/health")
-@router.get("/v1/health/liveness")
+@router.get("/v1/health", response_model=HealthResponse)
+@router.get("/v1/health/liveness", response_model=HealthResponse)
 async def liveness() -> dict[str, str]:
     """The process answers."""
     return {"status": "OK"}
 
 
-@router.get("/v1/health/deep", dependencies=[Depends(authenticate)])
+@router.get("/v1/health/deep", response_model=DeepHealthResponse, dependencies=[Depends(authenticate)])
 async def deep(context: ContextDep) -> Response:
     """Whether what the service stands on answers. The vendor's names map to our two engines: everything that
     is stored is in PostgreSQL, the queue of tasks is Kafka; cache and inference are inside the process."""
