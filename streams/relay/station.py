@@ -19,7 +19,8 @@ with its story, its value cut (``rows.dead_letter``), and logged as an error.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,7 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka
+from aiokafka.structs import RecordMetadata
 
 from schemas.topics import DEAD_LETTERS, REFERENCES
 from streams.relay.definitions import open_definitions
@@ -40,12 +42,14 @@ from streams.runtime.database import Connection, wait_for_notify
 from streams.runtime.failure import Disposition, classify
 from streams.runtime.faults import fault
 from streams.runtime.outbox import CHANNEL
+from streams.runtime.write_tokens import AWAITED, Place, forget_published, move_to_published
 
 log = structlog.get_logger(__name__)
 
 NAME = STAGE
 POLL_SECONDS: Final = 1.0
 """The fallback where a notification was lost; also how soon an idle leader sees that its connection died."""
+FORGET_SECONDS: Final = 60.0
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 16 * 1024 * 1024
 _TOO_LARGE: Final = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)
@@ -79,6 +83,7 @@ class Relay:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._failures = 0
+        self._forget_at = 0.0
 
     def stop(self) -> None:
         """End after the batch in hand."""
@@ -146,11 +151,11 @@ class Relay:
                 await pause(self._wake, POLL_SECONDS)
                 continue
             try:
-                await self._send(producer, rows)
+                places = await self._send(producer, rows)
             except _TOO_LARGE as error:
                 return _Refused(rows, error)
             await fault("relay:after-produce")
-            await self._delete(connection, rows)
+            await self._delete(connection, rows, places)
             careful = max(0, careful - len(rows))
             self._failures = 0
         return None
@@ -159,26 +164,40 @@ class Relay:
         cursor = await connection.execute(_READ.encode(), (limit, BATCH_BYTES))
         return [outbox_row(*columns) for columns in await cursor.fetchall()]
 
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> None:
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> dict[int, Place]:
+        """Publish rows; where those are that readers wait for, by row."""
         # What was committed before a document was written is in the log before it: so match, which has the
         # document, needs to read references to their end of that moment and no further.
         first = [row for row in rows if row.topic is REFERENCES]
+        places: dict[int, Place] = {}
         for group in (first, [row for row in rows if row.topic is not REFERENCES]):
             if group:
-                await self._send_all(producer, group)
+                places |= await self._send_all(producer, group)
+        return places
 
-    async def _send_all(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> None:
+    async def _send_all(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> dict[int, Place]:
         sends = Sends(producer)
+        sent: list[RecordMetadata] = []
         try:
             for row in rows:
                 await sends.send(self._context.broker.topic(row.topic), row.key, row.value, row.headers)
         finally:
-            await sends.acknowledged()
+            sent = await sends.acknowledged()
+        return {
+            row.id: Place(row.topic.name, record.partition, record.offset + 1)
+            for row, record in zip(rows, sent, strict=True)
+            if row.topic in AWAITED
+        }
 
-    async def _delete(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        await connection.execute("DELETE FROM outbox WHERE id = ANY(%s)", ([row.id for row in rows],))
+    async def _delete(
+        self, connection: Connection, rows: Sequence[OutboxRow], places: Mapping[int, Place]
+    ) -> None:
+        await move_to_published(connection, [row.id for row in rows], [places.get(row.id) for row in rows])
         for row in rows:
             metrics.OUTBOX.labels(row.topic.name).inc()
+        if time.monotonic() > self._forget_at:
+            self._forget_at = time.monotonic() + FORGET_SECONDS
+            await forget_published(connection)
 
     async def _bury(self, connection: Connection, row: OutboxRow, error: Exception) -> None:
         """Put a row into ``dead-letters``, with as much of its value as goes through, and delete it."""

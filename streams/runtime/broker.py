@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.structs import RecordMetadata
 
 from schemas.topics import TOPICS, Topic
 from streams.settings import Settings
@@ -157,17 +158,23 @@ class Sends:
         future = await self._producer.send(topic, value, key=key, headers=headers or [], partition=partition)
         self._futures.append(future)
 
-    async def acknowledged(self) -> None:
-        """Wait until the broker has acknowledged every record. Raises the first failure."""
-        for failure in await self.failures():
-            if failure is not None:
-                raise failure
+    async def acknowledged(self) -> list[RecordMetadata]:
+        """Wait until the broker has acknowledged every record; where each is, in order. Raises the first
+        failure."""
+        outcomes = await self._outcomes()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes
 
     async def failures(self) -> list[BaseException | None]:
         """Wait for every record's outcome; per record why the broker does not have it, ``None`` if it has."""
-        futures, self._futures = self._futures, []
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        outcomes = await self._outcomes()
         return [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
+
+    async def _outcomes(self) -> list[Any]:
+        futures, self._futures = self._futures, []
+        return await asyncio.gather(*futures, return_exceptions=True)
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
