@@ -14,6 +14,7 @@ from streams.runtime.agent import Context
 from streams.runtime.http import health
 from streams.runtime.http.body_limit import BodyLimit
 from streams.runtime.http.errors import install_error_handlers
+from streams.runtime.http.openapi.document import install_openapi
 from streams.runtime.http.request_id import RequestIds
 
 log = structlog.get_logger(__name__)
@@ -21,13 +22,15 @@ log = structlog.get_logger(__name__)
 
 def build_http(context: Context) -> FastAPI:
     """The application. Query's literal routes come before api's ``{identifier}`` routes (contract 1.1)."""
-    app = FastAPI(title="Tidewatch", redoc_url=None, redirect_slashes=False)
+    # The document is our own; the pages that FastAPI has for it are scripts from elsewhere.
+    app = FastAPI(title="Tidewatch", openapi_url=None, redirect_slashes=False)
     app.state.context = context
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestIds)
     for router in (health.router, *query_routers(), *api_routers()):
         app.include_router(router)
+    install_openapi(app)
     return app
 
 

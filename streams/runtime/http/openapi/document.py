@@ -1,0 +1,201 @@
+"""The document: FastAPI's, with names, security, headers, errors and examples put in by rule.
+
+Routes declare their parameters, bodies and answers; everything else follows from what they depend on, so that a
+new route is described completely without a word about it. ``tests/api/test_openapi.py`` names one that is not.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from fastapi import FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+
+from schemas.api.error import ErrorDetail, ErrorResponse
+from streams.runtime.http.openapi import errors
+from streams.runtime.http.openapi.examples import add_examples, read_examples
+from streams.runtime.http.openapi.operations import Operation, key, operations
+
+PATH: Final = "/openapi.json"
+SECURITY: Final = "ApiKey"
+_TEXT: Final = r"^[^\x00]*$"
+"""PostgreSQL has no NUL in any text."""
+_FASTAPIS_OWN: Final = ("HTTPValidationError", "ValidationError")
+_HEADERS: Final[Mapping[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The caller's own, where it is usable, else one that was made. It is in the server's log.",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        "example": "req_5f1c0a9b2d3e4f60",
+    },
+    "X-Definitions-Version": {
+        "description": "The version of the definitions that this change made: `<epoch>:<n>`.",
+        "schema": {"type": "string"},
+        "example": "1d6f9e0e-2f4b-4a52-9a3f-0b8a3c9a7f11:42",
+    },
+    "X-Applied-At": {
+        "description": "When the view of results was last moved.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-03-02T12:30:00Z",
+    },
+    errors.RETRY_AFTER: {
+        "description": "Seconds to wait before the request is sent again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+        "example": "2",
+    },
+}
+_NAMESPACE: Final[tuple[Mapping[str, Any], ...]] = (
+    {
+        "name": "X-Namespace",
+        "in": "header",
+        "required": False,
+        "description": "Name or id of the namespace to work in; the server's default namespace without it.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
+    },
+    {
+        "name": "namespace",
+        "in": "query",
+        "required": False,
+        "description": "The same, where a header cannot be sent; the header wins.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": _TEXT},
+    },
+)
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Serve the document of ``app`` at ``/openapi.json``, to everybody: it tells what the service is, not what is
+    in it."""
+
+    @cache
+    def encoded() -> bytes:
+        return orjson.dumps(document(app))
+
+    @app.get(PATH, include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(encoded(), media_type="application/json")
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of an application."""
+    found: dict[str, Any] = get_openapi(
+        title=app.title,
+        version=version("tidewatch"),
+        description=(
+            "Standing alerts, drift triggers and actions over a stream of documents. The wire contract of the"
+            " Mixpeek SDK: tags are its classes, operation ids its methods."
+        ),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        routes=app.routes,
+        servers=[{"url": "/"}],
+    )
+    found["paths"] = _merged(found["paths"])
+    components = found.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in _FASTAPIS_OWN:
+        schemas.pop(name, None)
+    for model in (ErrorDetail, ErrorResponse):
+        schemas[model.__name__] = _schema(model)
+    components["headers"] = {name: dict(header) for name, header in _HEADERS.items()}
+    components["responses"] = errors.responses(_headers("X-Request-ID"))
+    components["securitySchemes"] = {
+        SECURITY: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key of this server (`tidewatch keys create`): `Authorization: Bearer sk_…`.",
+        }
+    }
+    every = operations(app)
+    by_key = {
+        key(method.upper(), path): described
+        for path, item in found["paths"].items()
+        for method, described in item.items()
+    }
+    for operation in every:
+        _complete(by_key[key(operation.method, operation.path)], operation)
+    found["tags"] = [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in every)]
+    add_examples(found, read_examples())
+    return found
+
+
+def _schema(model: type[ErrorDetail] | type[ErrorResponse]) -> dict[str, Any]:
+    written = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    written.pop("$defs", None)
+    return written
+
+
+def _merged(paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths that differ only in what an identifier is called are one path: the first name it has."""
+    merged: dict[str, Any] = {}
+    first: dict[str, str] = {}
+    for path, item in paths.items():
+        shape = key("", path)
+        into = first.setdefault(shape, path)
+        renamed = dict(zip(_identifiers(path), _identifiers(into), strict=True))
+        for described in item.values():
+            for parameter in described.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["name"] = renamed[parameter["name"]]
+        merged.setdefault(into, {}).update(item)
+    return merged
+
+
+def _identifiers(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _complete(described: dict[str, Any], operation: Operation) -> None:
+    described["operationId"] = operation.name
+    described["tags"] = [operation.tag]
+    described["summary"] = described.get("description", "").partition(".")[0].replace("\n", " ")
+    described["security"] = [{SECURITY: []}] if operation.needs_key else []
+    parameters = described.setdefault("parameters", [])
+    declared = {(parameter["in"], parameter["name"].lower()) for parameter in parameters}
+    if operation.in_namespace:
+        parameters += [dict(one) for one in _NAMESPACE if (one["in"], one["name"].lower()) not in declared]
+    for parameter in parameters:
+        if parameter["in"] == "query":
+            _without_nul(parameter["schema"])
+    if not parameters:
+        del described["parameters"]
+    shown = ["X-Request-ID"]
+    if operation.changes_definitions:
+        shown.append("X-Definitions-Version")
+    if operation.reads_results:
+        shown.append("X-Applied-At")
+    answers = {status: answer for status, answer in described["responses"].items() if status.startswith("2")}
+    for answer in answers.values():
+        answer["headers"] = {**answer.get("headers", {}), **_headers(*shown)}
+        answer["description"] = "Done" if answer["description"] == "Successful Response" else answer["description"]
+    described["responses"] = {
+        **answers,
+        **{str(status): errors.reference(status) for status in statuses(operation, bool(parameters))},
+    }
+
+
+def _without_nul(schema: dict[str, Any]) -> None:
+    """Say of a text in the query string what every one must fulfil."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if one.get("type") == "string" and not {"pattern", "enum", "const", "format"} & one.keys():
+            one["pattern"] = _TEXT
+
+
+def statuses(operation: Operation, has_parameters: bool) -> list[int]:
+    """The errors that an operation may answer with."""
+    found = {500}
+    if operation.needs_key:
+        found |= {400, 401, 403, 429, 503}
+    if operation.in_namespace or "{" in operation.path:
+        found.add(404)
+    if has_parameters or operation.has_body:
+        found.add(422)
+    if operation.has_body:
+        found.add(413)
+    if operation.creates:
+        found.add(409)
+    return sorted(found)
