@@ -30,6 +30,13 @@ On ``documents``: of the version that this write was made from. Where another wr
 between, only what :data:`CHANGED` names is taken from it."""
 CHANGED: Final = "x-changed"
 """Beside :data:`SOURCE_POSITION` on ``documents``: a JSON list of the root fields that the write changed."""
+SEQ: Final = "x-seq"
+"""On ``documents``: the number of a write over HTTP. Of two writes of a document the later has the higher."""
+WRITTEN_AT: Final = "x-written-at"
+"""Beside :data:`SEQ`: the ISO 8601 instant that a document the write adds is told to be created at."""
+PATCH: Final = "x-patch"
+"""Beside :data:`SEQ`: the change that the write is (``schemas.events.document_patch``). The value is the whole
+document as the writer knew it; where another write of it came in between, only the change counts."""
 PRODUCER: Final = "x-producer"
 """A name of the producer, for whoever reads its dead letters; optional."""
 
@@ -125,6 +132,13 @@ def format_changed(names: Iterable[str]) -> str:
 def format_causes(causes: Iterable[str]) -> str:
     """The value of the header, as :func:`parse_causes` reads it."""
     return ",".join(causes)
+
+
+def parse_seq(text: str) -> int:
+    """The number of a write over HTTP. Raises :class:`DecodeError`."""
+    if not _whole(text):
+        raise DecodeError(f"header {SEQ} must be a whole number, not {text[:80]!r}")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

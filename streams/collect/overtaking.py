@@ -8,6 +8,7 @@ is lost, in whichever order they reach the log.
 from dataclasses import dataclass, replace
 
 from schemas.events.document import DocumentEvent
+from schemas.events.document_patch import DocumentPatch
 from schemas.headers import SourcePosition
 from streams.collect.arrivals import Arrival
 
@@ -46,3 +47,8 @@ def settle(arrival: Arrival, standing: Standing | None) -> Arrival | None:
             asset_id = written.asset_id
     merged = replace(now, payload=payload, text=text, asset_id=asset_id, event_id=written.event_id)
     return replace(arrival, event=merged)
+
+
+def patched(arrival: Arrival, patch: DocumentPatch, standing: Standing) -> DocumentEvent:
+    """What a write that is a change makes of the document as it stands."""
+    return replace(patch.apply(standing.event), event_id=arrival.event.event_id)

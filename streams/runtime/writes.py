@@ -5,8 +5,8 @@ definitions version of that transaction, so that every alert attached before it 
 Causality), and the alerts and triggers it is an effect of, so that none of them fires on it (section 3, Loops).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from schemas.events.document import DocumentEvent, encode_document_event
 from schemas.headers import (
@@ -36,10 +36,20 @@ class Write:
     value: bytes
     made_from: SourcePosition | None = None
     changed: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers of its record."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what grows with the document."""
+        return len(self.value) + sum(len(text.encode()) for text in self.headers.values())
 
 
 def write_of(
-    event: DocumentEvent, made_from: SourcePosition | None = None, changed: tuple[str, ...] = ()
+    event: DocumentEvent,
+    made_from: SourcePosition | None = None,
+    changed: tuple[str, ...] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Write:
     """A document event as a write. ``made_from`` says which stored version of the document it was made from, and
     ``changed`` which of its root fields differ: where another write comes in between, the rest is left as that one
@@ -49,10 +59,10 @@ def write_of(
     Raises :class:`DocumentTooLargeError`.
     """
     assert event.event_id is not None
-    value = encode_document_event(event)
-    if len(value) > MAX_RECORD_BYTES:
+    write = Write(event.key, encode_document_event(event), made_from, changed, headers or {})
+    if write.size > MAX_RECORD_BYTES:
         raise DocumentTooLargeError(f"The document is larger than {MAX_RECORD_BYTES} bytes")
-    return Write(event.key, value, made_from, changed)
+    return write
 
 
 def copy_of(event: DocumentEvent, collection_id: str) -> DocumentEvent:
@@ -92,6 +102,7 @@ async def queue_writes(connection: Connection, writes: Iterable[Write], causes: 
 
 
 def _outgoing(write: Write, headers: dict[str, str]) -> Outgoing:
+    headers = {**headers, **write.headers}
     if write.made_from is not None:
         position, names = str(write.made_from), format_changed(write.changed)
         headers = {**headers, SOURCE_POSITION: position, CHANGED: names}
