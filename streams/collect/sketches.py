@@ -164,9 +164,12 @@ def _reading(spec: SketchSpec) -> tuple[str, str, Callable[[Sequence[Any]], Any]
     if spec.feature == HashingEmbedder.URI:
         text = "CASE WHEN jsonb_typeof(d.payload -> 'text') = 'string' THEN d.payload ->> 'text' END"
         return f"d.text, {text}", "", lambda row: document_text(row[3], {"text": row[4]})
+    # Looked up for each document, which OFFSET 0 keeps: the planner takes tables that have just been filled for
+    # short ones, and would hold all documents against all vectors.
     join = (
-        " JOIN document_vectors v ON v.namespace_id = d.namespace_id AND v.collection_id = d.collection_id"
-        " AND v.document_id = d.document_id AND v.feature_uri = %(feature)s"
+        " CROSS JOIN LATERAL (SELECT embedding FROM document_vectors WHERE namespace_id = d.namespace_id"
+        " AND collection_id = d.collection_id AND feature_uri = %(feature)s AND document_id = d.document_id"
+        " OFFSET 0) v"
     )
     return "v.embedding", join, lambda row: row[3].to_numpy()
 

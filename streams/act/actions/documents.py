@@ -51,11 +51,12 @@ class Selection:
 
     @property
     def joins(self) -> str:
-        """The tables of the features."""
+        """The features' vectors, each looked up for its document. ``OFFSET 0`` keeps it so: the planner takes
+        tables that have just been filled for short ones, and would hold all documents against all vectors."""
         return "".join(
-            f" JOIN document_vectors v{number} ON v{number}.namespace_id = d.namespace_id"
-            f" AND v{number}.collection_id = d.collection_id AND v{number}.document_id = d.document_id"
-            f" AND v{number}.feature_uri = %(feature{number})s"
+            f" CROSS JOIN LATERAL (SELECT embedding FROM document_vectors v WHERE v.namespace_id = d.namespace_id"
+            f" AND v.collection_id = d.collection_id AND v.feature_uri = %(feature{number})s"
+            f" AND v.document_id = d.document_id OFFSET 0) v{number}"
             for number in range(len(self.features))
         )
 
@@ -108,13 +109,17 @@ async def read(connection: Connection, selection: Selection, wanted: Sequence[Na
 
     Raises :class:`ActionError` when the vectors of a feature are of several lengths.
     """
+    # Looked up one by one, as in joins.
     source = (
-        "FROM unnest(%(ids0)s::text[], %(ids1)s::text[]) WITH ORDINALITY AS wanted(c, d, place)"
-        " JOIN documents d ON d.collection_id = wanted.c AND d.document_id = wanted.d"
-        f"{selection.joins} WHERE{_WHERE} ORDER BY wanted.place"
+        f"FROM documents d{selection.joins} WHERE{_WHERE}"
+        " AND d.collection_id = wanted.c AND d.document_id = wanted.d OFFSET 0"
+    )
+    around = (
+        "SELECT found.* FROM unnest(%(ids0)s::text[], %(ids1)s::text[]) WITH ORDINALITY AS wanted(c, d, place)"
+        " CROSS JOIN LATERAL ({}) found ORDER BY wanted.place"
     )
     ids = {"ids0": [name[0] for name in wanted], "ids1": [name[1] for name in wanted]}
-    return await _collect(connection, selection, source, ids, len(wanted))
+    return await _collect(connection, selection, source, ids, len(wanted), around)
 
 
 async def read_after(
@@ -141,10 +146,10 @@ async def read_after(
 
 
 async def features(connection: Connection, selection: Selection) -> list[str]:
-    """The features that came with the documents of the selection's collections."""
+    """The features that came with documents of the selection's collections."""
     cursor = await connection.execute(
-        "SELECT DISTINCT v.feature_uri FROM documents d JOIN document_vectors v USING"
-        f" (namespace_id, collection_id, document_id) WHERE{_WHERE} ORDER BY 1",
+        "SELECT DISTINCT feature_uri FROM document_vectors"
+        " WHERE namespace_id = %(namespace)s AND collection_id = ANY(%(collections)s) ORDER BY 1",
         selection.parameters,
     )
     return [row[0] for row in await cursor.fetchall()]
@@ -158,13 +163,18 @@ class _Row(NamedTuple):
 
 
 async def _collect(
-    connection: Connection, selection: Selection, source: str, parameters: dict[str, Any], most: int
+    connection: Connection,
+    selection: Selection,
+    source: str,
+    parameters: dict[str, Any],
+    most: int,
+    around: str = "{}",
 ) -> Documents:
     sizes = await dimensions(connection, selection)
     # Arrays from the start: lists of rows would hold everything twice.
     arrays = [np.empty((most, size), dtype=np.float32) for size in sizes]
     found = Documents([], [], [])
-    async for row in _rows(connection, selection, source, parameters, vectors=True):
+    async for row in _rows(connection, selection, source, parameters, vectors=True, around=around):
         for array, vector in zip(arrays, row.vectors, strict=True):
             values = vector.to_numpy()
             if values.shape[0] != array.shape[1]:
@@ -200,8 +210,10 @@ async def _rows(
     *,
     vectors: bool = False,
     root: bool = False,
+    around: str = "{}",
 ) -> AsyncIterator[_Row]:
-    """Rows over a server-side cursor; needs a transaction."""
+    """Rows over a server-side cursor; needs a transaction. ``around`` is the statement that the one made here is a
+    part of."""
     wanted = selection.filter
     # Payloads travel only where somebody looks into them.
     looked_into = wanted is not None or root
@@ -211,7 +223,7 @@ async def _rows(
     )
     async with connection.cursor(name="act_documents") as cursor:
         cursor.itersize = _FETCH
-        statement = f"SELECT {columns} {source}".encode()
+        statement = around.format(f"SELECT {columns} {source}").encode()
         await cursor.execute(statement, {**selection.parameters, **parameters}, binary=True)
         async for collection, document, text, payload_text, payload, asset, occurred, *found in cursor:
             event = None
