@@ -1,13 +1,18 @@
-"""One record of ``documents`` as collect takes it in. Pure."""
+"""Records of ``documents`` as collect takes them in. Pure."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from schemas.events.document import DocumentEvent, decode_document_event
+from schemas.errors import DecodeError
+from schemas.events.document import DocumentEvent
+from schemas.events.document_chunk import read_document_events
+from schemas.events.document_patch import DocumentPatch
 from schemas.headers import (
     CAUSED_BY,
     CHANGED,
@@ -21,6 +26,7 @@ from schemas.headers import (
     parse_changed,
 )
 from schemas.times import from_millis, parse_instant
+from streams.collect.http_writes import patch_of, written_at
 
 Collection = tuple[str, str]
 """Namespace and collection."""
@@ -32,9 +38,23 @@ Scope = tuple[str, str, int]
 """Namespace, collection and source partition: what one row of counters stands for."""
 
 
-@dataclass(frozen=True, slots=True)
+# Many records of a batch were appended in the same millisecond.
+_appended = lru_cache(1_024)(from_millis)
+
+
+class Row(NamedTuple):
+    """What of a document is written to PostgreSQL whatever is stored there already."""
+
+    document: bytes
+    """Its row but for the columns that depend on what is stored."""
+    vectors: bytes
+    """The rows of its vectors, whole."""
+
+
+@dataclass(slots=True)
 class Arrival:
-    """A document event and where and when it arrived."""
+    """A document event and where and when it arrived. Not changed once made (and not frozen, as
+    :class:`DocumentEvent`)."""
 
     partition: int
     offset: int
@@ -50,16 +70,23 @@ class Arrival:
     """The version of the document that this write was made from."""
     changed: tuple[str, ...] = ()
     """Beside ``made_from``: the root fields that differ from that version."""
+    patch: DocumentPatch | None = None
+    """What the write changes, whatever the document stands at; ``None``: it is the whole document."""
+    written_at: datetime | None = None
+    """When a document that the write adds is told to be created; its append time where this is absent."""
+    key: Key = field(init=False, repr=False, compare=False)
+    """The document it is about."""
+    row: Row | None = field(default=None, init=False, repr=False, compare=False)
+    """Kept here by who writes it ahead (:func:`streams.collect.copying.write_ahead`)."""
+
+    def __post_init__(self) -> None:
+        event = self.event
+        self.key = (event.namespace_id, event.collection_id, event.document_id)
 
     @property
     def collection(self) -> Collection:
         """The collection it belongs to."""
         return self.event.namespace_id, self.event.collection_id
-
-    @property
-    def key(self) -> Key:
-        """The document it is about."""
-        return self.event.namespace_id, self.event.collection_id, self.event.document_id
 
     @property
     def scope(self) -> Scope:
@@ -72,25 +99,30 @@ class Arrival:
         return None if self.event.event_id is None else (self.event.namespace_id, self.event.event_id)
 
 
-def read_arrival(
-    partition: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: Headers
-) -> Arrival:
-    """Read one record; ``timestamp`` in milliseconds. Raises :class:`DecodeError`."""
-    appended_at = from_millis(timestamp)
-    event = decode_document_event(key, value, headers, appended_at=appended_at)
+def read_arrivals(records: Sequence[ConsumerRecord]) -> list[Arrival | DecodeError]:
+    """For each record what arrived, or why nothing did."""
+    return [
+        _arrival(record, event) if isinstance(event, DocumentEvent) else event
+        for record, event in zip(records, read_document_events(records), strict=True)
+    ]
+
+
+def _arrival(record: ConsumerRecord, event: DocumentEvent) -> Arrival | DecodeError:
+    arrival = Arrival(record.partition, record.offset, _appended(record.timestamp), event)
+    headers = record.headers
     if not headers:
-        return Arrival(partition, offset, appended_at, event)
-    return Arrival(
-        partition=partition,
-        offset=offset,
-        appended_at=appended_at,
-        event=event,
-        watermark=_instant(headers, WATERMARK),
-        late_at=_instant(headers, LATE),
-        causes=parse_causes(header(headers, CAUSED_BY)),
-        made_from=_made_from(headers),
-        changed=parse_changed(header(headers, CHANGED)),
-    )
+        return arrival
+    try:
+        arrival.causes = parse_causes(header(headers, CAUSED_BY))
+        arrival.made_from = _made_from(headers)
+        arrival.changed = parse_changed(header(headers, CHANGED))
+        arrival.patch = patch_of(headers)
+    except DecodeError as error:
+        return error
+    arrival.watermark = _instant(headers, WATERMARK)
+    arrival.late_at = _instant(headers, LATE)
+    arrival.written_at = written_at(headers)
+    return arrival
 
 
 def _made_from(headers: Headers) -> SourcePosition | None:

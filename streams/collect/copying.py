@@ -1,17 +1,22 @@
 """Documents and vectors as rows of PostgreSQL's binary COPY. Pure.
 
 Written by hand, because a client that looks up how to write each value of each row takes longer over it than the
-server takes to store it. Format: PostgreSQL documentation, "COPY", binary format; ``vector_recv`` of pgvector.
+server takes to store it. Most of a row is known as soon as its record is read, so it is written while the
+transaction before is under way. Format: PostgreSQL documentation, "COPY", binary format; ``vector_recv`` of
+pgvector.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import orjson
 
+from schemas.events.document import UPSERTED
+from streams.collect.arrivals import Arrival, Row
 from streams.collect.fold import Version
 
 DOCUMENT_COLUMNS: Final = (
@@ -25,61 +30,101 @@ _END: Final = b"\xff\xff"
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NULL: Final = b"\xff\xff\xff\xff"
-_JSONB: Final = b"\x01"
 _DOCUMENT: Final = struct.pack("!h", 12)
 _VECTOR: Final = struct.pack("!h", 5)
+_FLOATS: Final = np.dtype(">f4")
 _length: Final = struct.Struct("!i").pack
+_jsonb: Final = struct.Struct("!iB").pack
 _instant: Final = struct.Struct("!iq").pack
-_place: Final = struct.Struct("!iiiq").pack
+_place: Final = struct.Struct("!iqiqiiiq").pack
 _embedding: Final = struct.Struct("!ihh").pack
+
+
+def write_ahead(arrivals: Sequence[Arrival]) -> None:
+    """Write what can be written of the rows of documents before it is known what is stored, and keep it with
+    each."""
+    upserts = [arrival for arrival in arrivals if arrival.event.type == UPSERTED]
+    vectors = [vector for arrival in upserts for vector in arrival.event.features.values()]
+    numbers = np.concatenate(vectors).astype(_FLOATS).tobytes() if vectors else b""
+    at = 0
+    for arrival in upserts:
+        event = arrival.event
+        document = event.document_id.encode()
+        named = _length(len(document)) + document
+        rows: list[bytes] = []
+        for uri, vector in event.features.items():
+            size = 4 * len(vector)
+            rows += (
+                _vector_head(event.namespace_id, event.collection_id, uri),
+                named,
+                _embedding(4 + size, len(vector), 0),
+                numbers[at : at + size],
+            )
+            at += size
+        arrival.row = Row(_document(arrival, named), b"".join(rows))
 
 
 def document_rows(versions: Iterable[Version]) -> bytes:
     """Rows of ``documents``, columns :data:`DOCUMENT_COLUMNS`."""
     parts = [_BEGIN]
     for version in versions:
-        arrival, event = version.arrival, version.arrival.event
-        payload = None if event.payload is None else _JSONB + orjson.dumps(event.payload)
-        late = version.measured_at != event.occurred_at
-        parts += (
-            _DOCUMENT,
-            _text(event.namespace_id),
-            _text(event.collection_id),
-            _text(event.document_id),
-            _NULL if payload is None else _length(len(payload)) + payload,
-            _NULL if event.text is None else _text(event.text),
-            _NULL if event.asset_id is None else _text(event.asset_id),
-            _at(event.occurred_at),
-            _at(arrival.appended_at),
-            _place(4, arrival.partition, 8, arrival.offset),
-            _at(version.created_at),
-            _at(version.measured_at) if late else _NULL,
-        )
+        arrival, created_at, measured_at = version
+        parts.append(_row(arrival).document)
+        parts.append(_at(created_at))
+        parts.append(_NULL if measured_at == arrival.event.occurred_at else _at(measured_at))
     parts.append(_END)
     return b"".join(parts)
 
 
 def vector_rows(versions: Iterable[Version]) -> bytes:
     """Rows of ``document_vectors``, columns :data:`VECTOR_COLUMNS`."""
-    parts = [_BEGIN]
-    for version in versions:
-        event = version.arrival.event
-        for uri, vector in event.features.items():
-            numbers = vector.astype(_FLOATS).tobytes()
-            parts += (
-                _VECTOR,
-                _text(event.namespace_id),
-                _text(event.collection_id),
-                _text(uri),
-                _text(event.document_id),
-                _embedding(4 + len(numbers), len(vector), 0),
-                numbers,
-            )
-    parts.append(_END)
-    return b"".join(parts)
+    return b"".join([_BEGIN, *[_row(version.arrival).vectors for version in versions], _END])
 
 
-_FLOATS: Final = np.dtype(">f4")
+def _row(arrival: Arrival) -> Row:
+    if arrival.row is None:
+        # One that a change of the document as it stands has made.
+        write_ahead((arrival,))
+    assert arrival.row is not None
+    return arrival.row
+
+
+def _document(arrival: Arrival, named: bytes) -> bytes:
+    event = arrival.event
+    payload, json = _NULL, b""
+    if event.payload is not None:
+        json = orjson.dumps(event.payload)
+        payload = _jsonb(1 + len(json), 1)
+    return b"".join(
+        (
+            _document_head(event.namespace_id, event.collection_id),
+            named,
+            payload,
+            json,
+            _NULL if event.text is None else _text(event.text),
+            _NULL if event.asset_id is None else _text(event.asset_id),
+            _place(
+                8,
+                (event.occurred_at - _EPOCH) // _MICROSECOND,
+                8,
+                _microseconds(arrival.appended_at),
+                4,
+                arrival.partition,
+                8,
+                arrival.offset,
+            ),
+        )
+    )
+
+
+@lru_cache(1_024)
+def _document_head(namespace_id: str, collection_id: str) -> bytes:
+    return _DOCUMENT + _text(namespace_id) + _text(collection_id)
+
+
+@lru_cache(1_024)
+def _vector_head(namespace_id: str, collection_id: str, uri: str) -> bytes:
+    return _VECTOR + _text(namespace_id) + _text(collection_id) + _text(uri)
 
 
 def _text(value: str) -> bytes:
@@ -87,5 +132,11 @@ def _text(value: str) -> bytes:
     return _length(len(encoded)) + encoded
 
 
+# Many documents of a batch were appended in the same millisecond.
+@lru_cache(1_024)
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def _at(moment: datetime) -> bytes:
-    return _instant(8, (moment - _EPOCH) // _MICROSECOND)
+    return _instant(8, _microseconds(moment))

@@ -4,6 +4,7 @@
   that exists an update, a deletion of one that does not exist is nothing.
 - A write that was made from a version of its document (an enrichment) and that another write has overtaken changes
   only the fields it is about; where the document is gone, or it is about none, it is nothing.
+- A write that is a change (PATCH over HTTP) changes the document as it stands; where it is gone, it is nothing.
 - An event whose event id was seen within the window is a duplicate: counted as such and otherwise ignored.
 - A document that occurred before what its source had come to (its ``x-late`` header, else its partition's
   watermark) is late: counted, kept, and measured at the instant it was late for, so that it re-opens no window
@@ -16,22 +17,21 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from schemas.events.document import DELETED, UPSERTED, WATERMARK
 from streams.collect.arrivals import Arrival, Collection, EventKey, Key, Scope
-from streams.collect.overtaking import Standing, settle
+from streams.collect.overtaking import Standing, patched, settle
 from streams.engines.rules.watermark import AHEAD
 
 ChangeKind = Literal["documents_added", "documents_updated", "documents_deleted"]
 """The words of ``schedule_config.event_type`` (contract 4.8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One event that changed something."""
 
     kind: ChangeKind
@@ -40,13 +40,12 @@ class Change:
     """Its instant in event time: when it occurred, or what it was late for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """How a document stands after the batch."""
 
     arrival: Arrival
     created_at: datetime
-    """Append time of the write that added it."""
+    """Append time of the write that added it; of one over HTTP, when it was written."""
     measured_at: datetime
     """Its instant in event time, as in :class:`Change`."""
 
@@ -103,20 +102,22 @@ def fold(
     ``patience`` that; ``window`` how long an event id is remembered, by append time."""
     folded = Folded()
     for arrival in arrivals:
+        event = arrival.event
         tally = _tally(folded, known, arrival.scope)
-        tally.next_offset = max(tally.next_offset, arrival.offset + 1)
-        is_document = arrival.event.type == UPSERTED
+        if arrival.offset >= tally.next_offset:
+            tally.next_offset = arrival.offset + 1
+        occurred = event.occurred_at
         measured_at = _measured_at(arrival, tally.watermark)
         allowed = max(lateness, patience.get(arrival.collection, lateness)) if patience else lateness
         tally.watermark = _later(tally.watermark, _promise(arrival, allowed))
-        if arrival.event.type == WATERMARK:
+        if event.type == WATERMARK:
             continue
-        if _repeated(folded, known, arrival, window):
+        if event.event_id is not None and _repeated(folded, known, arrival, window):
             tally.duplicates += 1
             continue
-        if is_document:
-            tally.late += measured_at > arrival.event.occurred_at
-            tally.max_occurred_at = _later(tally.max_occurred_at, arrival.event.occurred_at)
+        if event.type == UPSERTED:
+            tally.late += measured_at > occurred
+            tally.max_occurred_at = _later(tally.max_occurred_at, occurred)
         _apply(folded, known, arrival, tally, measured_at)
     return folded
 
@@ -138,7 +139,7 @@ def _measured_at(arrival: Arrival, watermark: datetime | None) -> datetime:
     """The document's instant in event time, given the partition's watermark before it."""
     reached = watermark if arrival.late_at is None else _believed(arrival, arrival.late_at)
     occurred = arrival.event.occurred_at
-    return occurred if reached is None else max(occurred, reached)
+    return occurred if reached is None or occurred >= reached else reached
 
 
 def _promise(arrival: Arrival, lateness: timedelta) -> datetime | None:
@@ -149,6 +150,8 @@ def _promise(arrival: Arrival, lateness: timedelta) -> datetime | None:
 
 def _believed(arrival: Arrival, said: datetime) -> datetime:
     """An instant that a record tells of event time, as far as it is believed."""
+    if said <= arrival.appended_at:
+        return said
     try:
         return min(said, arrival.appended_at + AHEAD)
     except OverflowError:
@@ -192,6 +195,11 @@ def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally, measure
         if settled is None:
             return
         arrival = settled
+    elif arrival.patch is not None:
+        standing = _standing(folded, known, key)
+        if standing is None:
+            return
+        arrival = replace(arrival, event=patched(arrival, arrival.patch, standing))
     if arrival.event.type == DELETED:
         if created is not None:
             tally.deleted += 1
@@ -199,7 +207,7 @@ def _apply(folded: Folded, known: Known, arrival: Arrival, tally: Tally, measure
             folded.changes.append(Change("documents_deleted", arrival, measured_at))
     elif created is None:
         tally.added += 1
-        folded.documents[key] = Version(arrival, arrival.appended_at, measured_at)
+        folded.documents[key] = Version(arrival, arrival.written_at or arrival.appended_at, measured_at)
         folded.changes.append(Change("documents_added", arrival, measured_at))
     else:
         tally.updated += 1

@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import psycopg
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
-from schemas.events.document import WATERMARK
 from schemas.topics import DOCUMENTS, Topic
 from streams.collect import sketches, store
-from streams.collect.arrivals import Arrival, Collection, EventKey, interleave, read_arrival
+from streams.collect.arrivals import Collection, interleave, read_arrivals
+from streams.collect.copying import write_ahead
 from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
+from streams.collect.parts import Entry, Part
 from streams.collect.sketching import Cells, SketchSpec, arrived, place, written
 from streams.collect.standing import standing
 from streams.collect.watching import Watched, watch
@@ -33,6 +34,7 @@ from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
+from streams.runtime.document_writes import settle_writes
 from streams.runtime.event_counters import lock_counters, save_counter
 from streams.runtime.faults import fault
 from streams.runtime.feeds import share_feeds
@@ -45,8 +47,8 @@ log = structlog.get_logger(__name__)
 
 BATCHES: Final = 4
 """Transactions in what the loop hands over at most."""
-_TURN: Final = 100
-"""Records decoded between two looks at the transaction under way."""
+_TURN: Final = 64
+"""Records read between two looks at the transaction under way."""
 _FORGET_EVERY = timedelta(minutes=10)
 _LOG_KEPT = DOCUMENTS.retention or timedelta(0)
 
@@ -54,13 +56,6 @@ _LOG_KEPT = DOCUMENTS.retention or timedelta(0)
 def build(context: Context) -> StreamAgent:
     """The station, for the registry."""
     return Collect(context)
-
-
-class Entry(NamedTuple):
-    """A record in hand; without an arrival it is only passed over."""
-
-    record: ConsumerRecord
-    arrival: Arrival | None
 
 
 class Collect:
@@ -81,6 +76,8 @@ class Collect:
         self._dead_letters: DeadLetters | None = None
         self._loop: StationLoop | None = None
         self._feeder = Feeder(context.database)
+        self._writing = asyncio.Event()
+        """Set while there is time to read on: PostgreSQL writes the documents of a transaction."""
         self._stopping = False
 
     async def run(self) -> None:
@@ -114,100 +111,100 @@ class Collect:
         await self._refresh()
 
     async def handle(self, batch: Batch) -> None:
-        """Store a batch, a part of it a transaction; while one is under way the next is decoded. Records that can
-        never be stored become dead letters."""
+        """Store a batch, a part of it a transaction. While PostgreSQL writes documents, the next are read. Records
+        that can never be stored become dead letters."""
         await self._refresh()
-        storing: asyncio.Task[None] | None = None
         records = interleave(self._positions.unread(batch).values())
-        try:
-            while part := list(islice(records, self._settings.batch_documents)):
-                entries = await self._read(part)
-                if storing is not None:
-                    await storing
-                storing = asyncio.create_task(self._store(entries))
-        finally:
-            if storing is not None:
+        part = await self._read(list(islice(records, self._settings.batch_documents)))
+        while part.entries:
+            self._writing.clear()
+            storing = asyncio.create_task(self._store(part))
+            try:
+                await self._begun(storing)
+                part = await self._read(list(islice(records, self._settings.batch_documents)))
+            finally:
                 await storing
 
-    async def _read(self, records: Sequence[ConsumerRecord]) -> list[Entry]:
+    async def _begun(self, storing: asyncio.Task[None]) -> None:
+        """Wait until a transaction has nothing left to do but to wait for PostgreSQL, or has ended."""
+        writing = asyncio.create_task(self._writing.wait())
+        try:
+            await asyncio.wait((writing, storing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            writing.cancel()
+
+    async def _read(self, records: Sequence[ConsumerRecord]) -> Part:
         entries: list[Entry] = []
         bad: list[tuple[ConsumerRecord, DecodeError]] = []
-        for number, record in enumerate(records):
-            arrival = None
-            try:
-                arrival = read_arrival(
-                    record.partition, record.offset, record.timestamp, record.key, record.value, record.headers
-                )
-            except DecodeError as error:
-                bad.append((record, error))
-            entries.append(Entry(record, arrival))
-            if number % _TURN == 0:
-                # The transaction under way goes on.
-                await asyncio.sleep(0)
+        for start in range(0, len(records), _TURN):
+            turn = records[start : start + _TURN]
+            read = read_arrivals(turn)
+            write_ahead([one for one in read if not isinstance(one, DecodeError)])
+            for record, one in zip(turn, read, strict=True):
+                if isinstance(one, DecodeError):
+                    bad.append((record, one))
+                    entries.append(Entry(record, None))
+                else:
+                    entries.append(Entry(record, one))
+            # The transaction under way goes on.
+            await asyncio.sleep(0)
         if bad:
             assert self._dead_letters is not None
             await self._dead_letters.put_all(bad)
-        return entries
+        return Part.of(entries)
 
-    async def _put_away(self, record: ConsumerRecord, error: Exception) -> Entry:
+    async def _put_away(self, record: ConsumerRecord, error: Exception) -> Part:
         assert self._dead_letters is not None
         await self._dead_letters.put(record, error)
-        return Entry(record, None)
+        return Part.of([Entry(record, None)])
 
-    async def _store(self, entries: list[Entry]) -> None:
-        """Store entries in one transaction. When PostgreSQL refuses a value (a NUL character, a vector of more
+    async def _store(self, part: Part) -> None:
+        """Store a part in one transaction. When PostgreSQL refuses a value (a NUL character, a vector of more
         dimensions than it can hold, a key too long for its index), halve until the record is found."""
         try:
-            await self._commit(entries)
+            await self._commit(part)
         except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
-            if len(entries) > 1:
-                middle = len(entries) // 2
-                await self._store(entries[:middle])
-                await self._store(entries[middle:])
+            if len(part.entries) > 1:
+                for half in part.halves():
+                    await self._store(half)
                 return
-            if entries[0].arrival is None:
+            if not part.arrivals:
                 # Not the record's doing, then.
                 raise
-            await self._commit([await self._put_away(entries[0].record, error)])
+            await self._commit(await self._put_away(part.entries[0].record, error))
 
-    async def _commit(self, entries: list[Entry]) -> None:
-        arrivals = [entry.arrival for entry in entries if entry.arrival is not None]
-        last = {entry.record.partition: entry.record for entry in entries}
-        moves = {TopicPartition(record.topic, partition): record for partition, record in last.items()}
-        async with self._positions.transaction(moves) as connection:
-            fires = await self._write(connection, arrivals) if arrivals else 0
+    async def _commit(self, part: Part) -> None:
+        async with self._positions.transaction(part.last) as connection:
+            fires = await self._write(connection, part) if part.arrivals else 0
+            await settle_writes(connection, part.settled)
             await fault("collect:before-commit")
         await fault("collect:after-commit")
         if fires:
             metrics.TRIGGER_FIRES.labels("event").inc(fires)
 
-    async def _write(self, connection: Connection, arrivals: list[Arrival]) -> int:
+    async def _write(self, connection: Connection, part: Part) -> int:
         await share_feeds(connection)
-        first: dict[EventKey, datetime] = {}
-        for arrival in arrivals:
-            key = arrival.event_key
-            if key is not None and arrival.event.type != WATERMARK:
-                first.setdefault(key, arrival.appended_at)
         known = Known(
-            created=await store.created_at(connection, {arrival.key for arrival in arrivals}),
-            seen=await store.claim_events(connection, first),
-            watermarks=await store.watermarks(connection, {arrival.scope for arrival in arrivals}),
-            standing=await standing(
-                connection, {arrival.key for arrival in arrivals if arrival.made_from is not None}
-            ),
+            created=await store.created_at(connection, part.keys),
+            seen=await store.claim_events(connection, part.events),
+            watermarks=await store.watermarks(connection, part.scopes),
+            standing=await standing(connection, part.changed) if part.changed else {},
         )
         folded = fold(
-            arrivals,
+            part.arrivals,
             known,
             lateness=timedelta(seconds=self._settings.allowed_lateness_seconds),
             window=timedelta(seconds=self._settings.event_id_window_seconds),
             patience=self._watched.lateness,
         )
-        renewed = {key: moment for key, moment in folded.seen.items() if key in known.seen or moment != first[key]}
+        renewed = {
+            key: moment for key, moment in folded.seen.items() if key in known.seen or moment != part.events[key]
+        }
         if renewed:
             await store.renew_events(connection, renewed)
         # Before the documents: what is seeded must not hold what the batch adds.
         await self._sketch(connection, folded)
+        self._writing.set()
         await store.write_documents(connection, folded, known.created)
         await follow(connection, folded)
         await store.write_tallies(connection, folded.tallies)
