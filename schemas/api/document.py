@@ -1,8 +1,16 @@
 """Documents over HTTP (contract 2.9, 4.4)."""
 
-from pydantic import ConfigDict, Field
+from typing import Annotated, Any, Literal
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject
+from pydantic import ConfigDict, Field, model_validator
+
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
+from schemas.api.pages import ListRequest, Pagination
+
+MAX_BATCH = 1_000
+"""Documents that one request names, at most."""
+DocumentId = Annotated[str, Field(min_length=1, max_length=1_024)]
+FieldPath = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
 class DocumentFeature(ApiRequest):
@@ -18,7 +26,7 @@ class DocumentCreateRequest(ApiRequest):
 
     model_config = ConfigDict(extra="allow")
 
-    document_id: str | None = Field(None, min_length=1, max_length=1_024)
+    document_id: DocumentId | None = None
     collection_id: str | None = None
     metadata: JsonObject | None = None
     vectors: dict[str, list[float]] | None = None
@@ -62,3 +70,310 @@ class DeletedResponse(ApiResponse):
 
     message: str = "Successfully deleted"
     success: bool = True
+
+
+class ListPartition(ApiRequest):
+    """One of ``count`` disjoint parts of a list, split by document id."""
+
+    index: int = Field(ge=0)
+    count: int = Field(ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _within(self) -> "ListPartition":
+        if self.index >= self.count:
+            raise problem("index must be less than count", "index")
+        return self
+
+
+class GroupBy(ApiRequest):
+    """The object form of ``group_by``."""
+
+    field: FieldPath
+
+
+class ListDocumentsRequest(ListRequest):
+    """``ListDocumentsRequest``."""
+
+    partition: ListPartition | None = None
+    return_presigned_urls: bool = False
+    return_vectors: bool = False
+    return_vector_names: bool | list[str] | None = None
+    group_by: FieldPath | GroupBy | None = None
+    select: list[FieldPath] | None = Field(None, max_length=100)
+    expand: list[FieldPath] | None = Field(None, max_length=50)
+
+    @property
+    def group_by_field(self) -> str | None:
+        """The path to group by."""
+        return self.group_by.field if isinstance(self.group_by, GroupBy) else self.group_by
+
+
+class NamespaceListDocumentsRequest(ListDocumentsRequest):
+    """``NamespaceListDocumentsRequest``: a list over several collections, all where none is named."""
+
+    collection_ids: list[str] | None = None
+    collection_id: str | None = None
+    collections: list[str] | None = None
+
+    @property
+    def named(self) -> list[str] | None:
+        """Ids or names of the collections asked for."""
+        named = [*(self.collection_ids or ()), *(self.collections or ())]
+        if self.collection_id is not None:
+            named.append(self.collection_id)
+        return named if named or self.collection_ids is not None or self.collections is not None else None
+
+
+class DocumentGroup(ApiResponse):
+    """Documents that share a value."""
+
+    group_key: Any
+    documents: list[DocumentResponse]
+    count: int
+
+
+class DocumentListStats(ApiResponse):
+    """Figures of a list."""
+
+    total_documents: int | None
+    avg_blobs_per_document: float = 0.0
+    total_groups: int | None = None
+    avg_documents_per_group: float | None = None
+
+
+class ListDocumentsResponse(ApiResponse):
+    """``ListDocumentsResponse``."""
+
+    results: list[DocumentResponse] | None
+    groups: list[DocumentGroup] | None = None
+    unknown_collection_ids: list[str] | None = None
+    pagination: Pagination
+    total_documents: int | None
+    stats: DocumentListStats | None
+    warnings: list[str] | None
+    group_by_field: str | None = None
+
+
+class BatchListQuery(ApiRequest):
+    """One list of several."""
+
+    key: str = Field(min_length=1, max_length=128)
+    request: NamespaceListDocumentsRequest
+
+
+class BatchListDocumentsRequest(ApiRequest):
+    """Several lists at once."""
+
+    queries: list[BatchListQuery] = Field(min_length=1, max_length=10)
+
+
+class BatchListResult(ApiResponse):
+    """The answer of one of them, or why there is none."""
+
+    key: str
+    response: ListDocumentsResponse | None
+    error: str | None
+
+
+class BatchListDocumentsResponse(ApiResponse):
+    """``BatchListDocumentsResponse``, in the order of the queries."""
+
+    results: list[BatchListResult]
+
+
+class BatchGetRequest(ApiRequest):
+    """``BatchGetDocumentsRequest``."""
+
+    document_ids: list[DocumentId] = Field(min_length=1, max_length=MAX_BATCH)
+    return_presigned_urls: bool = True
+
+
+class BatchGetResponse(ApiResponse):
+    """``BatchGetDocumentsResponse``."""
+
+    documents: list[DocumentResponse]
+    not_found: list[str]
+
+
+class DocumentUpdate(ApiRequest):
+    """A change of one document."""
+
+    document_id: DocumentId
+    update_data: JsonObject
+
+
+class BatchUpdateRequest(ApiRequest):
+    """``BatchUpdateDocumentsRequest``: a change for each of some documents, or one for all that fit a filter."""
+
+    updates: list[DocumentUpdate] | None = Field(None, min_length=1, max_length=MAX_BATCH)
+    filters: JsonObject | None = None
+    update_data: JsonObject | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "BatchUpdateRequest":
+        if (self.updates is None) == (self.filters is None):
+            raise problem("give either updates or filters with update_data", "updates")
+        if (self.filters is None) != (self.update_data is None):
+            raise problem("update_data goes with filters, and filters with it", "update_data")
+        return self
+
+
+class BatchResult(ApiResponse):
+    """What became of one document."""
+
+    document_id: str
+    success: bool
+    error: str | None = None
+
+
+class BatchUpdateResponse(ApiResponse):
+    """``BatchUpdateDocumentsResponse``."""
+
+    updated_count: int
+    failed_count: int = 0
+    results: list[BatchResult] | None
+    task_id: str | None = None
+    status: str | None = None
+    message: str = "Batch update completed"
+
+
+class BatchDeleteRequest(ApiRequest):
+    """``BatchDeleteDocumentsRequest``: some documents, or all that fit a filter."""
+
+    document_ids: list[DocumentId] | None = Field(None, min_length=1, max_length=MAX_BATCH)
+    filters: JsonObject | None = None
+    reason: str | None = Field(None, max_length=500)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "BatchDeleteRequest":
+        if (self.document_ids is None) == (self.filters is None):
+            raise problem("give either document_ids or filters", "document_ids")
+        return self
+
+
+class BatchDeleteResponse(ApiResponse):
+    """``BatchDeleteDocumentsResponse``."""
+
+    deleted_count: int | None
+    failed_count: int = 0
+    results: list[BatchResult] | None
+    task_id: str | None = None
+    status: str | None = None
+    limits: dict[str, int] | None = None
+    message: str = "Batch delete completed"
+
+
+class BulkUpdateRequest(ApiRequest):
+    """``BulkUpdateDocumentsRequest``: without filters every document of the collection."""
+
+    filters: JsonObject | None = None
+    update_data: JsonObject
+
+
+class BulkUpdateResponse(ApiResponse):
+    """``BulkUpdateDocumentsResponse``."""
+
+    updated_count: int | None
+    task_id: str | None = None
+    status: str | None = None
+    message: str
+
+
+class DistinctRequest(ApiRequest):
+    """``DistinctValuesRequest``."""
+
+    field: FieldPath
+    filters: JsonObject | None = None
+    limit: int | None = Field(None, ge=1, le=10_000)
+
+
+class DistinctValue(ApiResponse):
+    """A value and how many documents have it."""
+
+    value: Any
+    count: int
+
+
+class DistinctResponse(ApiResponse):
+    """``DistinctValuesResponse``, the most frequent first."""
+
+    field: str
+    values: list[DistinctValue]
+    total_distinct: int
+    query_info: JsonObject | None = None
+
+
+class AggregateOperation(ApiRequest):
+    """``AggregationOperation``: one figure."""
+
+    function: Literal["count", "count_distinct", "sum", "avg", "min", "max", "first", "last", "push", "add_to_set"]
+    field: FieldPath | None = None
+    alias: str = Field(min_length=1, max_length=200)
+    distinct_field: FieldPath | None = None
+
+    @model_validator(mode="after")
+    def _field_given(self) -> "AggregateOperation":
+        if self.function != "count" and self.field is None and self.distinct_field is None:
+            raise problem(f"{self.function} needs field", "field")
+        return self
+
+
+class AggregateGroup(ApiRequest):
+    """``GroupByField``: a field whose value tells groups apart, of a date a part of it."""
+
+    field: FieldPath
+    alias: str | None = Field(None, min_length=1, max_length=200)
+    date_trunc: Literal["year", "month", "week", "day", "hour", "minute", "second"] | None = None
+    date_part: (
+        Literal["year", "month", "week", "day", "dayOfWeek", "dayOfYear", "hour", "minute", "second"] | None
+    ) = None
+
+    @property
+    def name(self) -> str:
+        """Its key in the result."""
+        return self.alias or self.field
+
+
+class Having(ApiRequest):
+    """``HavingCondition``: a condition on a figure."""
+
+    field: str
+    operator: Literal["gt", "gte", "lt", "lte", "eq", "ne"]
+    value: Any
+
+
+class RangeBuckets(ApiRequest):
+    """``RangeBucket``: numbers by the range they fall into."""
+
+    field: FieldPath
+    boundaries: list[float] = Field(min_length=1, max_length=1_000)
+    default_bucket: str = "other"
+
+
+class AggregateRequest(ApiRequest):
+    """``DocumentAggregationRequest``."""
+
+    group_by: list[AggregateGroup] | None = Field(None, max_length=10)
+    aggregations: list[AggregateOperation] = Field(min_length=1, max_length=50)
+    filters: JsonObject | None = None
+    having: list[Having] | None = None
+    unwind: FieldPath | None = None
+    range_buckets: list[RangeBuckets] | None = Field(None, max_length=10)
+    sort_by: str | None = None
+    sort_direction: Literal["asc", "desc"] = "desc"
+    limit: int | None = Field(None, ge=1, le=10_000)
+
+
+class AggregateResult(ApiResponse):
+    """``AggregationResult``: a group and its figures."""
+
+    group: JsonObject
+    metrics: JsonObject
+
+
+class AggregateResponse(ApiResponse):
+    """``DocumentAggregationResponse``."""
+
+    results: list[AggregateResult]
+    total_groups: int
+    query_info: JsonObject | None = None

@@ -31,6 +31,11 @@ class DocumentPatch:
     occurred_at: datetime | None = None
     features: Mapping[str, Vector] = field(default_factory=dict)
 
+    @property
+    def empty(self) -> bool:
+        """It changes nothing."""
+        return not self.fields and not self.features and self.occurred_at is None
+
     def encode(self) -> str:
         """The value of the header, as :func:`parse_patch` reads it."""
         raw: dict[str, Any] = {"fields": self.fields}
