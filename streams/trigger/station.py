@@ -16,6 +16,7 @@ from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
+from streams.runtime.statistics import Statistics
 from streams.runtime.together import together
 from streams.trigger import store
 from streams.trigger.alert_results import AlertResults
@@ -44,6 +45,7 @@ class TriggerStation:
         self._windows = AlertWindows(context, self.name)
         self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
         self._pruning = Pruning(context.database, context.settings.jobs_kept_days)
+        self._statistics = Statistics(context.database)
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
 
@@ -57,6 +59,7 @@ class TriggerStation:
                 results=self._every(self._read),
                 sweeps=self._every(self._sweeps.tick),
                 pruning=self._every(self._pruning.tick),
+                statistics=self._every(self._statistics.tick),
             )
         finally:
             await self.close()
