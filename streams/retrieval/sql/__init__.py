@@ -1,0 +1,1 @@
+"""Filters as SQL conditions over the table ``documents``: see :mod:`streams.retrieval.sql.filters`."""
