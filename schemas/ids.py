@@ -21,6 +21,7 @@ _PREFIXES: Final = {
     "trigger": "trig_",
     "cluster_trigger": "trig_",
     "execution": "exec_",
+    "webhook": "wh_",
 }
 
 BASE_BYTES: Final = 12
@@ -30,6 +31,8 @@ _BASE_HEX: Final = BASE_BYTES * 2
 
 def new_id(kind: str) -> str:
     """A fresh identifier for a resource of ``kind``, e.g. ``alt_x8k2…`` (contract 1.6)."""
+    if kind == "webhook":
+        return _PREFIXES[kind] + secrets.token_hex(8)
     length = 10 if kind == "collection" else 16
     return _PREFIXES[kind] + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 

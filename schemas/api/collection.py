@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, problem
 from schemas.api.pages import Pagination
 
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
@@ -72,6 +72,34 @@ class AlertApplication(ApiRequest):
     priority: int = Field(0, ge=0, le=1000)
 
 
+class ClusterApplication(ApiRequest):
+    """A cluster that runs by itself as documents arrive: as its own ``auto_execute_on_batch`` does, after
+    ``min_document_threshold`` new documents (absent: one), at most once per cooldown."""
+
+    cluster_id: str = Field(min_length=1)
+    auto_execute_on_batch: bool = True
+    min_document_threshold: int | None = Field(None, ge=1, le=2**53)
+    cooldown_seconds: Cooldown = 3600
+    execution_phase: int = Field(2, ge=1, le=3)
+    priority: int = Field(0, ge=0, le=1000)
+
+
+class CollectionSchedule(ApiRequest):
+    """When a collection is made again by itself, as ``POST …/trigger`` does."""
+
+    trigger_type: Literal["cron", "interval"]
+    schedule_config: JsonObject
+    description: str | None = Field(None, max_length=1_000)
+
+
+def _no_schedule(raw: Any) -> Any:
+    """An empty object takes a schedule away."""
+    return None if raw == {} else raw
+
+
+Schedule = Annotated[CollectionSchedule | None, BeforeValidator(_no_schedule)]
+
+
 def vector_indexes(extractor: Mapping[str, Any]) -> list[JsonObject]:
     """The vector indexes that a feature extractor declares."""
     name, version = extractor["feature_extractor_name"], extractor["version"]
@@ -112,9 +140,9 @@ class CreateCollectionRequest(ApiRequest):
     embedding_task: str | None = None
     alert_applications: list[AlertApplication] | None = None
     taxonomy_applications: list[JsonObject] | None = None
-    cluster_applications: list[JsonObject] | None = None
+    cluster_applications: list[ClusterApplication] | None = Field(None, max_length=100)
     retriever_enrichments: list[JsonObject] | None = None
-    schedule: JsonObject | None = None
+    schedule: Schedule = None
     retriever_transform: JsonObject | None = None
 
 
@@ -127,9 +155,9 @@ class PatchCollectionRequest(ApiRequest):
     metadata: JsonObject | None = None
     alert_applications: list[AlertApplication] | None = None
     taxonomy_applications: list[JsonObject] | None = None
-    cluster_applications: list[JsonObject] | None = None
+    cluster_applications: list[ClusterApplication] | None = Field(None, max_length=100)
     retriever_enrichments: list[JsonObject] | None = None
-    schedule: JsonObject | None = None
+    schedule: Schedule = None
 
 
 class CollectionResponse(ApiResponse):
@@ -145,12 +173,33 @@ class CollectionResponse(ApiResponse):
     enabled: bool
     metadata: JsonObject
     alert_applications: list[JsonObject] | None
-    trigger_id: str | None = None
+    cluster_applications: list[JsonObject] | None
+    schedule: JsonObject | None
+    trigger_id: str | None
     document_count: int
     lifecycle_state: str = "active"
     schema_version: int = 1
     created_at: Instant
     updated_at: Instant
+
+
+class CloneCollectionRequest(ApiRequest):
+    """``CloneCollectionRequest``: a new name, and what the copy has otherwise."""
+
+    collection_name: CollectionName
+    description: str | None = Field(None, max_length=1_000)
+    source: Source | None = None
+    feature_extractor: FeatureExtractor | None = None
+    enabled: bool | None = None
+    metadata: JsonObject | None = None
+    taxonomy_applications: list[JsonObject] | None = None
+
+
+class CloneCollectionResponse(ApiResponse):
+    """The copy, wrapped, and what it is a copy of."""
+
+    collection: CollectionResponse
+    source_collection_id: str
 
 
 class ListCollectionsResponse(ApiResponse):

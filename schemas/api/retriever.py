@@ -131,6 +131,23 @@ class PatchRetrieverRequest(ApiRequest):
     _flat_schema = field_validator("input_schema", mode="before")(flat_schema)
 
 
+class CloneRetrieverRequest(ApiRequest):
+    """``CloneRetrieverRequest``: a new name, and what the copy has otherwise."""
+
+    retriever_name: str = Field(min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=1_000)
+    collection_identifiers: list[str] | None = None
+    collection_ids: list[str] | None = None
+    stages: list[Stage] | None = Field(None, min_length=1, max_length=50)
+    input_schema: dict[str, InputField] | None = None
+    budget_limits: BudgetLimits | None = None
+    tags: list[str] | None = None
+    metadata: JsonObject | None = None
+    display_config: JsonObject | None = None
+
+    _flat_schema = field_validator("input_schema", mode="before")(flat_schema)
+
+
 class StageOutput(ApiResponse):
     """A stage as it is given back: ``parameters`` mirrors ``config.parameters``."""
 
@@ -173,6 +190,13 @@ class PatchRetrieverResponse(ApiResponse):
     """PATCH answers with the retriever wrapped."""
 
     retriever: RetrieverResponse
+
+
+class CloneRetrieverResponse(ApiResponse):
+    """The copy, wrapped, and what it is a copy of."""
+
+    retriever: RetrieverResponse
+    source_retriever_id: str
 
 
 class ListRetrieversResponse(ApiResponse):

@@ -121,6 +121,14 @@ class PatchTaxonomyRequest(ApiRequest):
     metadata: JsonObject | None = None
 
 
+class CloneTaxonomyRequest(ApiRequest):
+    """``CloneTaxonomyRequest``: a new name, and what the copy has otherwise."""
+
+    taxonomy_name: str = Field(min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=1_000)
+    config: JsonObject | None = None
+
+
 class TaxonomyResponse(ApiResponse):
     """``TaxonomyResponse``."""
 
@@ -138,6 +146,13 @@ class TaxonomyResponse(ApiResponse):
     metadata: JsonObject
     created_at: Instant
     updated_at: Instant
+
+
+class CloneTaxonomyResponse(ApiResponse):
+    """The copy, wrapped, and what it is a copy of."""
+
+    taxonomy: TaxonomyResponse
+    source_taxonomy_id: str
 
 
 class ListTaxonomiesResponse(ApiResponse):

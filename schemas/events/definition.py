@@ -22,6 +22,7 @@ Kind = Literal[
     "cluster_trigger",
     "cluster",
     "taxonomy",
+    "webhook",
 ]
 KINDS: Final = frozenset(get_args(Kind))
 
@@ -32,7 +33,7 @@ class DefinitionRecord:
 
     kind: Kind
     namespace_id: str
-    """Empty for ``namespace`` and ``stream`` records, which belong to the server."""
+    """Empty for ``namespace``, ``webhook`` and ``stream`` records, which belong to the server."""
     id: str
     number: int
     """The definition's own small number, never reused; for alerts it ends their execution ids."""

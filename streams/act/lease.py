@@ -14,9 +14,11 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import RunStatus, TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_RESULTS
 from streams.runtime.database import Connection, notify
+from streams.runtime.happenings import tell
 from streams.runtime.job_end import NEWEST
 from streams.runtime.jobs import CHANNEL
 from streams.runtime.outbox import enqueue
+from streams.runtime.run_happenings import came_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
     command = TriggerCommand.model_validate(stored)
     job = Job(command, epoch, revision, attempts, started_at, error, checkpoint, (fraction, words))
     await _tell(connection, job, "processing", job.revision)
+    await tell(connection, came_to(command, "processing"))
     return job
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from psycopg.rows import class_row
 
 from schemas.api.base import JsonObject
-from schemas.api.cluster import CreateClusterRequest
 from schemas.api.schedule import read_schedule
 from schemas.api.task import TaskResponse
 from schemas.ids import new_id
@@ -35,18 +34,19 @@ async def add_auto_trigger(
     connection: Connection,
     access: Access,
     cluster_id: str,
-    request: CreateClusterRequest,
+    min_documents: int | None,
+    cooldown_seconds: int,
     collection_ids: Sequence[str],
     now: datetime,
 ) -> str:
-    """The event trigger of a cluster that executes by itself: it runs after ``auto_execute_min_documents`` new
-    documents (one, if not given) in any of its collections, at most once per cooldown. Gives its id."""
+    """The event trigger of a cluster that executes by itself: it runs after ``min_documents`` new documents (one,
+    if not given) in any of these collections, at most once per cooldown. Gives its id."""
     schedule = read_schedule(
         "event",
         {
             "event_type": "documents_added",
-            "event_threshold": request.auto_execute_min_documents or 1,
-            "cooldown_seconds": request.auto_execute_cooldown_seconds,
+            "event_threshold": min_documents or 1,
+            "cooldown_seconds": cooldown_seconds,
         },
     )
     resolved, watched = await trigger_store.resolved(

@@ -6,6 +6,7 @@ from schemas.api.base import JsonObject
 from schemas.api.collection import (
     PASSTHROUGH,
     AlertApplication,
+    CloneCollectionRequest,
     CollectionResponse,
     CreateCollectionRequest,
     PatchCollectionRequest,
@@ -14,20 +15,18 @@ from schemas.api.collection import vector_indexes as indexes_of
 from streams.api.names import not_enabled
 from streams.runtime.definitions import StoredDefinition
 
-_UNAVAILABLE = (
-    "taxonomy_applications",
-    "cluster_applications",
-    "retriever_enrichments",
-    "schedule",
-    "retriever_transform",
-)
+_UNAVAILABLE = {
+    "taxonomy_applications": "a trigger with an action of type taxonomy_enrichment",
+    "retriever_enrichments": "a stage document_enrich in a retriever",
+    "retriever_transform": "alert_applications, cluster_applications, schedule",
+}
 
 
 def check_enabled(request: CreateCollectionRequest | PatchCollectionRequest) -> None:
     """Refuse (403) post-processing that nothing here would run."""
-    for name in _UNAVAILABLE:
+    for name, instead in _UNAVAILABLE.items():
         if getattr(request, name, None):
-            raise not_enabled(name, "alert_applications")
+            raise not_enabled(name, instead)
 
 
 def application_body(application: AlertApplication, alert_id: str) -> JsonObject:
@@ -63,6 +62,17 @@ def new_body(request: CreateCollectionRequest, collection_id: str) -> JsonObject
         "metadata": request.metadata or {},
         "alert_applications": None,
     }
+
+
+def clone_request(source: JsonObject, request: CloneCollectionRequest) -> CreateCollectionRequest:
+    """What creates a copy of ``source`` with what the request has otherwise. A cluster clusters the collections
+    that it names, so none comes along."""
+    extractor = {
+        name: value for name, value in source["feature_extractor"].items() if name != "feature_extractor_id"
+    }
+    copied = ("description", "source", "input_schema", "enabled", "metadata", "alert_applications", "schedule")
+    fields = {name: source.get(name) for name in copied}
+    return CreateCollectionRequest.model_validate({**fields, "feature_extractor": extractor, **request.given()})
 
 
 def patched_body(
@@ -102,6 +112,9 @@ def response(stored: StoredDefinition, document_count: int) -> CollectionRespons
         enabled=body["enabled"],
         metadata=body["metadata"],
         alert_applications=body.get("alert_applications"),
+        cluster_applications=body.get("cluster_applications"),
+        schedule=body.get("schedule"),
+        trigger_id=body.get("trigger_id"),
         document_count=document_count,
         created_at=stored.created_at,
         updated_at=stored.updated_at,

@@ -7,14 +7,17 @@ from typing import Any
 
 from fastapi import Request
 
-from schemas.api.pages import ListRequest, Pagination
+from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
+from streams.api.sifting import Sifted, check_sorts, read_filter
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import ApiError, invalid
 from streams.runtime.http.pages import PageRequest, decode_cursor, page_envelope
 
-_SORTS = {"created_at": "d.created_at", "updated_at": "d.updated_at", "name": "d.name", "id": "d.id"}
+_NAME = "coalesce(d.name, d.body->>'name', '')"
+"""Webhooks have a name that need not be theirs alone."""
+_SORTS = {"created_at": "d.created_at", "updated_at": "d.updated_at", "name": _NAME, "id": "d.id"}
 _CASTS = {"created_at": "::timestamptz", "updated_at": "::timestamptz", "name": "", "id": ""}
 
 
@@ -49,16 +52,13 @@ def like(search: str) -> str:
     return escaped.replace("*", "%") if "*" in search else f"%{escaped}%"
 
 
-def order_of(kind: Kind, body: ListRequest) -> tuple[str, bool]:
-    """The field to sort by and whether it descends. Raises 422 for a field that cannot be sorted by."""
+def order_of(kind: Kind, body: ListRequest) -> list[Sort]:
+    """What to sort by, newest first unless asked otherwise. Raises 422 for a field that there is not."""
     sorts = [*([body.sort] if body.sort else []), *(body.sorts or [])]
-    if not sorts:
-        return "created_at", True
     aliases = {f"{kind}_name": "name", f"{kind}_id": "id"}
-    field = aliases.get(sorts[0].field, sorts[0].field)
-    if len(sorts) > 1 or field not in _SORTS:
-        raise invalid(f"sort by one of {', '.join(_SORTS)}", "body", "sort", "field")
-    return field, sorts[0].direction == "desc"
+    found = [Sort(field=aliases.get(sort.field, sort.field), direction=sort.direction) for sort in sorts]
+    check_sorts(kind, found)
+    return found or [Sort(field="created_at", direction="desc")]
 
 
 async def list_page(
@@ -71,12 +71,7 @@ async def list_page(
     ids: Sequence[str] | None = None,
 ) -> Page:
     """One page of a kind, newest first unless sorted otherwise. ``ids`` restricts to those."""
-    if body.filters:
-        raise ApiError(
-            403, "Lists have no filters on this server. Available: search, sort", type="NotEnabledError"
-        )
-    field, descending = order_of(kind, body)
-    column, direction, sign = _SORTS[field], "DESC" if descending else "ASC", "<" if descending else ">"
+    sorts = order_of(kind, body)
     where = "d.kind = %(kind)s AND d.namespace_id = %(namespace)s"
     values: dict[str, Any] = {"kind": kind, "namespace": namespace_id, "limit": page.limit + 1, "offset": 0}
     if ids is not None:
@@ -87,10 +82,16 @@ async def list_page(
             raise invalid("Text must not contain a NUL character", "search")
         match = "LIKE" if body.case_sensitive else "ILIKE"
         where += (
-            f" AND (d.id {match} %(search)s OR d.name {match} %(search)s"
+            f" AND (d.id {match} %(search)s OR {_NAME} {match} %(search)s"
             f" OR d.body->>'description' {match} %(search)s)"
         )
         values["search"] = like(body.search)
+    if body.filters or len(sorts) > 1 or sorts[0].field not in _SORTS:
+        wanted = read_filter(body.filters, case_sensitive=body.case_sensitive) if body.filters else None
+        definitions = await select_definitions(connection, where, values)
+        return _sifted(Sifted(kind, wanted, sorts), definitions, page)
+    field, descending = sorts[0].field, sorts[0].direction == "desc"
+    column, direction, sign = _SORTS[field], "DESC" if descending else "ASC", "<" if descending else ">"
     total = await fetch_value(
         connection, f"SELECT count(*) FROM definitions AS d WHERE d.deleted_at IS NULL AND {where}", values
     )
@@ -116,11 +117,20 @@ async def list_page(
     return Page(results, int(total), Pagination(**page_envelope(page, int(total), more)))
 
 
+def _sifted(asked: Sifted, definitions: Sequence[StoredDefinition], page: PageRequest) -> Page:
+    rows = asked.rows(definitions)
+    left = rows[page.offset :] if page.cursor is None else asked.after(rows, page.cursor)
+    shown = left[: page.limit]
+    more = asked.cursor(shown[-1]) if len(left) > page.limit else None
+    pagination = Pagination(**page_envelope(page, len(rows), more))
+    return Page([row.stored for row in shown], len(rows), pagination)
+
+
 def _key(stored: StoredDefinition, field: str) -> str:
     if field == "id":
         return stored.record.id
     if field == "name":
-        return stored.record.name or ""
+        return stored.record.name or stored.body.get("name") or ""
     return (stored.created_at if field == "created_at" else stored.updated_at).isoformat()
 
 

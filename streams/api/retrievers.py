@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from schemas.api.base import JsonObject
 from schemas.api.retriever import (
+    CloneRetrieverRequest,
     CreateRetrieverRequest,
     PatchRetrieverRequest,
     RetrieverResponse,
@@ -42,6 +43,15 @@ def new_body(request: CreateRetrieverRequest, retriever_id: str, collection_ids:
     check_runnable(body)
     body.update({name: getattr(request, name) for name in _KEPT})
     return body
+
+
+def clone_request(source: JsonObject, request: CloneRetrieverRequest) -> CreateRetrieverRequest:
+    """What creates a copy of ``source`` with what the request has otherwise."""
+    given = request.given()
+    copied = ["stages", "input_schema", "budget_limits", *_KEPT]
+    if "collection_ids" not in given:
+        copied.append("collection_identifiers")
+    return CreateRetrieverRequest.model_validate({**{name: source.get(name) for name in copied}, **given})
 
 
 def checked_schema(schema: JsonObject | None) -> JsonObject | None:

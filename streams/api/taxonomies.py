@@ -1,7 +1,10 @@
 """Taxonomy bodies: from a request, under a PATCH, to a response (contract 4.11). Pure."""
 
-from schemas.api.base import JsonObject
+from pydantic import ValidationError
+
+from schemas.api.base import JsonObject, first_problem
 from schemas.api.taxonomy import (
+    CloneTaxonomyRequest,
     Config,
     CreateTaxonomyRequest,
     HierarchicalConfig,
@@ -53,6 +56,16 @@ def new_body(request: CreateTaxonomyRequest, taxonomy_id: str, config: JsonObjec
         "metadata": request.metadata or {},
         "version": 1,
     }
+
+
+def clone_request(source: JsonObject, request: CloneTaxonomyRequest) -> CreateTaxonomyRequest:
+    """What creates a copy of ``source`` with what the request has otherwise. Raises 422."""
+    copied = {name: source.get(name) for name in ("description", "config", "metadata")}
+    try:
+        return CreateTaxonomyRequest.model_validate({**copied, **request.given()})
+    except ValidationError as error:
+        where, message = first_problem(error)
+        raise invalid(message, "body", *where) from error
 
 
 def patched_body(body: JsonObject, request: PatchTaxonomyRequest) -> JsonObject:

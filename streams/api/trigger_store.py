@@ -9,11 +9,13 @@ from schemas.api.actions import RESOURCE_KEYS
 from schemas.api.base import JsonObject
 from schemas.api.pages import WindowedListRequest
 from schemas.api.trigger import Status
+from schemas.events.happening import EventType, Happening
 from schemas.events.trigger import TriggerFamily
 from streams.api.store import require, save
 from streams.api.triggers import NextTime, TriggerState, measures_otherwise, next_time
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.happenings import tell
 from streams.runtime.http.errors import invalid, not_found
 
 _COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
@@ -24,6 +26,12 @@ _SORTS = {
     "last_triggered_at": "s.last_triggered_at",
     "trigger_type": "s.trigger_type",
     "status": "s.status",
+}
+
+_SWITCHED: dict[Status, EventType] = {
+    "active": "trigger.resumed",
+    "paused": "trigger.paused",
+    "disabled": "trigger.deleted",
 }
 
 
@@ -85,6 +93,9 @@ async def set_status(connection: Connection, stored: StoredDefinition, status: S
         " WHERE trigger_id = %s",
         (status, status, stored.record.id),
     )
+    trigger_id = stored.record.id
+    metadata = {"trigger_id": trigger_id, "status": status}
+    await tell(connection, [Happening(_SWITCHED[status], stored.record.namespace_id, trigger_id, metadata)])
 
 
 async def reschedule(

@@ -21,10 +21,15 @@ def aim(policies: Mapping[AlertKey, Policy], alert: AlertKey, channel: bytes, ch
     ``NotConfiguredError`` when the channel cannot deliver."""
     policy = policies.get(alert)
     if policy is None:
-        raise GoneError("the alert was deleted before this could be delivered")
+        raise GoneError(f"the {_noun(alert)} was deleted before this could be delivered")
     if not policy.enabled:
-        raise GoneError("the alert was disabled before this could be delivered")
+        raise GoneError(f"the {_noun(alert)} was disabled before this could be delivered")
     for standing in policy.channels:
         if identity(standing) == channel:
             return way(standing)
     raise GoneError(f"the {channel_type} channel was removed or changed before this could be delivered")
+
+
+def _noun(key: AlertKey) -> str:
+    namespace_id, _ = key
+    return "alert" if namespace_id else "webhook"

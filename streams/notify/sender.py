@@ -29,12 +29,13 @@ from streams.notify.channels import (
     Way,
 )
 from streams.notify.copies import copy
+from streams.notify.events import deliveries_of
 from streams.notify.leases import Address, Claimed, Due, claim, due_deliveries, forget_old, record_attempt
-from streams.notify.plan import AlertKey
+from streams.notify.plan import AlertKey, Plan
 from streams.notify.policy import Policy
 from streams.notify.retry import Outcome, Verdict, judge
 from streams.notify.slots import Slots
-from streams.notify.store import load_policies
+from streams.notify.store import load_policies, load_webhooks, take_events, write_plan
 from streams.notify.webhook import Target, Webhooks
 from streams.runtime import metrics
 from streams.runtime.agent import Context
@@ -90,7 +91,7 @@ class Sender:
                         forget_at = self._context.clock() + FORGET_EVERY
                         async with self._context.database.connection() as connection:
                             await forget_old(connection, self._context.clock())
-                    started = await self._start_due()
+                    started = await self._decide_events() + await self._start_due()
                 except Exception as error:
                     if classify(error) is not Disposition.RETRY:
                         raise
@@ -110,6 +111,16 @@ class Sender:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def _decide_events(self) -> int:
+        """Make deliveries of the oldest events; returns of how many."""
+        async with self._context.database.transaction() as connection:
+            events = await take_events(connection, LOOKED_AT)
+            if not events:
+                return 0
+            deliveries = deliveries_of(events, await load_webhooks(connection))
+            await write_plan(connection, Plan(deliveries=deliveries), self._context.clock())
+        return len(events)
 
     async def _start_due(self) -> int:
         """Claim and start as many due deliveries as there is room for; returns how many."""

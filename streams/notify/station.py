@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertResultRecord, decode_alert_result
 from schemas.topics import ALERT_RESULTS, Topic
+from streams.notify.events import happenings_of
 from streams.notify.plan import AlertKey, plan
 from streams.notify.sender import Sender
 from streams.notify.store import load_policies, lock_states, planned_executions, write_plan
@@ -18,6 +19,7 @@ from streams.notify.webhook import Webhooks
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.faults import fault
+from streams.runtime.happenings import tell, wanted_types
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
 from streams.runtime.together import together
@@ -69,6 +71,8 @@ class Decider:
         states = await lock_states(connection, {key for key, alert in policies.items() if alert.enabled})
         planned = await planned_executions(connection, executions)
         await write_plan(connection, plan(results, policies, states, planned, now), now)
+        if await wanted_types(connection, ("alert.triggered", "alert.execution.completed")):
+            await tell(connection, list(happenings_of(results, policies)))
 
 
 def _result(value: bytes | None) -> AlertResultRecord:

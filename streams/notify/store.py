@@ -3,7 +3,10 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+import orjson
+
 from schemas.topics import NOTIFICATIONS
+from streams.notify.events import Event, Webhook, webhook
 from streams.notify.plan import AlertKey, Delivery, NotifyState, Plan
 from streams.notify.policy import Policy, policy
 from streams.runtime.database import Connection
@@ -19,7 +22,7 @@ def _keys(keys: Iterable[AlertKey]) -> dict[str, list[str]]:
 
 
 async def load_policies(connection: Connection, keys: Collection[AlertKey]) -> dict[AlertKey, Policy]:
-    """The policies of the alerts that exist.
+    """The policies of the alerts, and of the webhooks, that exist.
 
     From PostgreSQL and not from the definitions topic: an alert whose definition is still on its way there
     would lose its first deliveries, and one just switched off would send another.
@@ -27,7 +30,7 @@ async def load_policies(connection: Connection, keys: Collection[AlertKey]) -> d
     if not keys:
         return {}
     found = await select_definitions(
-        connection, f"d.kind = 'alert' AND (d.namespace_id, d.id) IN ({_KEYS})", _keys(keys)
+        connection, f"d.kind IN ('alert', 'webhook') AND (d.namespace_id, d.id) IN ({_KEYS})", _keys(keys)
     )
     records = [stored.record for stored in found]
     return {(r.namespace_id, r.id): policy(r.namespace_id, r.id, r.body) for r in records}
@@ -73,6 +76,28 @@ async def write_plan(connection: Connection, plan: Plan, now: datetime) -> None:
         )
     for notice in plan.notices:
         await enqueue(connection, NOTIFICATIONS, notice.key, notice.encode())
+
+
+async def take_events(connection: Connection, limit: int) -> list[Event]:
+    """The oldest events, taken off their table in the caller's transaction; each goes to one taker."""
+    cursor = await connection.execute(
+        "WITH oldest AS (SELECT id FROM webhook_events ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)"
+        " DELETE FROM webhook_events AS e USING oldest WHERE e.id = oldest.id"
+        " RETURNING e.id, e.event_id, e.event_type, e.namespace_id, e.subject_id, e.metadata, e.occurred_at",
+        (limit,),
+    )
+    return [
+        Event(event_id, event_type, namespace_id, subject_id, orjson.loads(metadata), occurred_at)
+        for _, event_id, event_type, namespace_id, subject_id, metadata, occurred_at in sorted(
+            await cursor.fetchall()
+        )
+    ]
+
+
+async def load_webhooks(connection: Connection) -> list[Webhook]:
+    """Every webhook there is."""
+    found = await select_definitions(connection, "d.kind = 'webhook' AND d.namespace_id = ''", {})
+    return [webhook(stored.record.id, stored.body) for stored in found]
 
 
 def _row(delivery: Delivery, now: datetime) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ from streams.runtime.broker import Broker
 from streams.runtime.catalog import Catalog
 from streams.runtime.database import Connection, Database
 from streams.runtime.failure import LogMismatchError
+from streams.runtime.happenings import tell_deleted, tell_written
 from streams.runtime.identity import stream_epoch
 from streams.runtime.outbox import enqueue
 
@@ -103,13 +104,15 @@ async def put_definition(
         " VALUES (%s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (kind, namespace_id, id) DO UPDATE SET name = EXCLUDED.name, body = EXCLUDED.body,"
         " version = EXCLUDED.version, updated_at = now(), deleted_at = NULL"
-        f" RETURNING {_COLUMNS}",
+        f" RETURNING {_COLUMNS}, xmax = 0",
         (kind, namespace_id, identifier, name, Jsonb(body), version.number),
     )
     row = await cursor.fetchone()
     assert row is not None
-    stored = _stored(row)
+    *columns, created = row
+    stored = _stored(tuple(columns))
     await enqueue(connection, DEFINITIONS, stored.record.key, encode_definition(stored.record))
+    await tell_written(connection, stored.record, created=created)
     return stored
 
 
@@ -126,6 +129,7 @@ async def delete_definition(connection: Connection, kind: Kind, namespace_id: st
         return False
     record = _stored(row).record
     await enqueue(connection, DEFINITIONS, record.key, encode_definition(record))
+    await tell_deleted(connection, record)
     return True
 
 

@@ -13,7 +13,9 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import RunStatus, TriggerCommand
 from schemas.topics import TRIGGER_RESULTS
 from streams.runtime.database import Connection
+from streams.runtime.happenings import tell
 from streams.runtime.outbox import MAX_RECORD_BYTES, enqueue
+from streams.runtime.run_happenings import came_to
 
 NEWEST = "triggered.last_triggered_at IS NULL OR triggered.last_triggered_at <= %(triggered_at)s"
 """Whether a job is the newest fire of its trigger, whose state ``last_execution_…`` tells."""
@@ -79,6 +81,8 @@ async def end_job(
         left_out = {"left_out": f"{len(value):,} bytes, more than a record holds; the task's outputs have it"}
         value = result.model_copy(update={"outcome": left_out}).encode()
     await enqueue(connection, TRIGGER_RESULTS, result.key, value)
+    ended = came_to(command, ending.status, error=ending.error, execution_time_ms=taken)
+    await tell(connection, ended)
 
 
 def trigger_values(command: TriggerCommand, ending: Ending) -> dict[str, Any]:

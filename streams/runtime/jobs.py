@@ -14,7 +14,9 @@ from schemas.events.trigger import TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
+from streams.runtime.happenings import tell
 from streams.runtime.outbox import Outgoing, enqueue_all
+from streams.runtime.run_happenings import fired
 
 CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
@@ -68,6 +70,7 @@ async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand])
     orders = (Outgoing(command.key, command.encode()) for command in fresh)
     await enqueue_all(connection, TRIGGER_COMMANDS, orders)
     await _tell(connection, [command.result("pending", 1) for command in fresh])
+    await tell(connection, [item for command in fresh for item in fired(command)])
     await notify(connection, CHANNEL)
     return fresh
 

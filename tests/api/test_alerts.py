@@ -254,7 +254,43 @@ async def test_lists_page_search_sort_and_count(api: httpx.AsyncClient) -> None:
     other = (await api.post("/v1/alerts/list", json=ascending)).json()["pagination"]["next_cursor"]
     assert other
     refused(await api.get("/v1/alerts", params={"cursor": other}), 400, "BadRequestError")
-    refused(await api.post("/v1/alerts/list", json={"filters": {"a": 1}}), 403, "NotEnabledError")
+    refused(await api.post("/v1/alerts/list", json={"filters": {"AND": [None]}}), 422, "ValidationError")
+    refused(await api.post("/v1/alerts/list", json={"sort": {"field": "colour"}}), 422, "ValidationError")
+
+
+async def test_lists_filter_and_sort_by_any_field(api: httpx.AsyncClient) -> None:
+    await make.retriever(api)
+    for number, desk in enumerate(("Foreign", "sport", None, "Foreign", "arts")):
+        more = {} if desk is None else {"metadata": {"desk": desk}}
+        await make.alert(api, "ebola", f"A {number}", min_count=number + 1, **more)
+
+    async def names(body: dict[str, Any]) -> list[str]:
+        """Every page, two at a time."""
+        found, cursor, total = [], None, None
+        while True:
+            answer = await api.post("/v1/alerts/list", json={**body, "limit": 2, "cursor": cursor})
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            found += [item["name"] for item in page["results"]]
+            assert total in (None, page["total_count"])
+            total, cursor = page["total_count"], page["pagination"]["next_cursor"]
+            if cursor is None:
+                assert total == len(found)
+                return found
+
+    assert await names({"filters": {"metadata.desk": "foreign"}}) == ["A 3", "A 0"]
+    assert await names({"filters": {"metadata.desk": "foreign"}, "case_sensitive": True}) == []
+    condition = {"case_sensitive": False, "field": "min_count", "operator": "gte", "value": 4}
+    assert await names({"filters": {"OR": [condition, {"name": "A 1"}]}}) == ["A 4", "A 3", "A 1"]
+    assert await names({"filters": condition, "search": "A 4"}) == ["A 4"]
+    assert await names({"sort": {"field": "min_count", "direction": "asc"}}) == [f"A {n}" for n in range(5)]
+    by_desk = [{"field": "metadata.desk"}, {"field": "created_at", "direction": "desc"}]
+    assert await names({"sorts": by_desk}) == ["A 4", "A 3", "A 0", "A 1", "A 2"]
+    by_desk[0]["direction"] = "desc"
+    assert await names({"sorts": by_desk}) == ["A 1", "A 3", "A 0", "A 4", "A 2"]
+    page = (await api.post("/v1/alerts/list", json={"sorts": by_desk, "limit": 1})).json()
+    cursor = page["pagination"]["next_cursor"]
+    refused(await api.post("/v1/alerts/list", json={"cursor": cursor}), 400, "BadRequestError")
     refused(await api.post("/v1/alerts/list", json={"nope": 1}), 422, "ValidationError")
 
 

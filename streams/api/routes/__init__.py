@@ -16,6 +16,7 @@ from streams.api.routes import (
     tasks,
     taxonomies,
     triggers,
+    webhooks,
 )
 
 
@@ -35,4 +36,5 @@ def routers() -> list[APIRouter]:
         taxonomies.router,
         triggers.router,
         tasks.router,
+        webhooks.router,
     ]

@@ -51,7 +51,13 @@ async def create_cluster(
             fields["source_cluster_ids"] = source_ids
         if body.auto_execute_on_batch:
             fields["auto_trigger_id"] = await add_auto_trigger(
-                connection, access, cluster_id, body, collection_ids, context.clock()
+                connection,
+                access,
+                cluster_id,
+                body.auto_execute_min_documents,
+                body.auto_execute_cooldown_seconds,
+                collection_ids,
+                context.clock(),
             )
         stored = await save(connection, "cluster", namespace_id, cluster_id, fields["cluster_name"], fields)
     return response(stored, None)

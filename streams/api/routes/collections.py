@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from schemas.api.collection import (
+    CloneCollectionRequest,
+    CloneCollectionResponse,
     CollectionResponse,
     CreateCollectionRequest,
     ListCollectionsResponse,
@@ -13,18 +15,20 @@ from schemas.api.document import DeletedResponse
 from schemas.api.pages import ListRequest
 from schemas.ids import new_id
 from streams.api.attachments import attach
+from streams.api.automation import Automation
 from streams.api.collection_runs import queue_collection_run
-from streams.api.collections import check_enabled, new_body, patched_body, response
+from streams.api.collections import check_enabled, clone_request, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import list_page, page_of
+from streams.api.names import not_enabled
 from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
 from streams.runtime.feeds import retract
-from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.access import Access, AccessDep, ContextDep
+from streams.runtime.http.errors import ApiError, invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
@@ -40,19 +44,55 @@ async def create_collection(
 ) -> CollectionResponse:
     """Create a collection."""
     check_enabled(body)
-    return await with_references(context, lambda: _created(body, access.namespace_id, context, answer))
+    return await with_references(context, lambda: _created(body, access, context, answer))
+
+
+@router.post("/{collection_identifier}/clone")
+async def clone_collection(
+    collection_identifier: str,
+    body: CloneCollectionRequest,
+    access: AccessDep,
+    context: ContextDep,
+    answer: Response,
+) -> CloneCollectionResponse:
+    """Create a copy of a collection under another name, with what the request has otherwise. Alerts are attached
+    to the copy as well and its schedule is its own; its documents do not come along."""
+
+    async def cloned() -> CloneCollectionResponse:
+        async with context.database.connection() as connection:
+            source = await require(connection, "collection", access.namespace_id, collection_identifier)
+        request = clone_request(source.body, body)
+        check_enabled(request)
+        copy = await _created(request, access, context, answer)
+        return CloneCollectionResponse(collection=copy, source_collection_id=source.record.id)
+
+    if body.taxonomy_applications:
+        raise not_enabled("taxonomy_applications", "a trigger with an action of type taxonomy_enrichment")
+    return await with_references(context, cloned)
 
 
 async def _created(
-    body: CreateCollectionRequest, namespace_id: str, context: Context, answer: Response
+    body: CreateCollectionRequest, access: Access, context: Context, answer: Response
 ) -> CollectionResponse:
+    namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         await require_name(connection, "collection", namespace_id, body.collection_name, "collection_name")
         collection_id = new_id("collection")
         fields = new_body(body, collection_id)
         if body.alert_applications:
             fields["alert_applications"] = await attach(connection, namespace_id, fields, body.alert_applications)
+        if body.cluster_applications:
+            raise invalid(
+                "A new collection is in no cluster yet: create the cluster, then PATCH the collection",
+                *("body", "cluster_applications"),
+            )
+        # The trigger of a schedule names the collection, so that is there first.
         stored = await save(connection, "collection", namespace_id, collection_id, body.collection_name, fields)
+        if body.schedule is not None:
+            fields |= await Automation(connection, access, fields, context.clock()).scheduled(body.schedule)
+            stored = await save(
+                connection, "collection", namespace_id, collection_id, body.collection_name, fields
+            )
         await follow(connection, namespace_id)
     return response(stored, 0)
 
@@ -95,18 +135,17 @@ async def patch_collection(
 ) -> CollectionResponse:
     """Change a collection; ``alert_applications`` replaces every attachment."""
     check_enabled(body)
-    return await with_references(
-        context, lambda: _patched(collection_identifier, body, access.namespace_id, context, answer)
-    )
+    return await with_references(context, lambda: _patched(collection_identifier, body, access, context, answer))
 
 
 async def _patched(
     collection_identifier: str,
     body: PatchCollectionRequest,
-    namespace_id: str,
+    access: Access,
     context: Context,
     answer: Response,
 ) -> CollectionResponse:
+    namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
         collection_id = stored.record.id
@@ -116,6 +155,11 @@ async def _patched(
         if body.alert_applications is not None:
             applications = await attach(connection, namespace_id, stored.body, body.alert_applications)
         changed = patched_body(stored.body, body, applications)
+        automation = Automation(connection, access, stored.body, context.clock())
+        if "schedule" in body.model_fields_set:
+            changed |= await automation.scheduled(body.schedule)
+        if body.cluster_applications is not None:
+            changed |= await automation.clustered(body.cluster_applications)
         name = changed["collection_name"]
         stored = await save(connection, "collection", namespace_id, collection_id, name, changed)
         await follow(connection, namespace_id)
@@ -135,6 +179,7 @@ async def delete_collection(
         await refuse_looked_up(connection, namespace_id, stored)
         await refuse_used(connection, "collection", stored)
         await delete_definition(connection, "collection", namespace_id, stored.record.id)
+        await Automation(connection, access, stored.body, context.clock()).ended()
         await follow(connection, namespace_id)
         await retract(connection, namespace_id, stored.record.id)
         for table in _OWNED:

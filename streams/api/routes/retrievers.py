@@ -10,6 +10,8 @@ from schemas.api.document import DeletedResponse
 from schemas.api.named import named_by_stages
 from schemas.api.pages import ListRequest
 from schemas.api.retriever import (
+    CloneRetrieverRequest,
+    CloneRetrieverResponse,
     CreateRetrieverRequest,
     ListRetrieversResponse,
     PatchRetrieverRequest,
@@ -22,12 +24,13 @@ from streams.api.attachments import alerts_of_retriever, check_retriever_change
 from streams.api.listing import list_page, page_of
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed, follow, with_references
-from streams.api.retrievers import new_body, patched_body, response
+from streams.api.retrievers import clone_request, new_body, patched_body, response
 from streams.api.sizes import refuse_wrong_sizes
 from streams.api.stages import stored_stages
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
+from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError
 from streams.runtime.http.json_route import JsonRoute
@@ -54,18 +57,31 @@ async def create_retriever(
     body: CreateRetrieverRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> RetrieverResponse:
     """Create a retriever; without collections it searches the whole namespace."""
-    namespace_id = access.namespace_id
-    named = [*(body.collection_identifiers or ()), *(body.collection_ids or ())]
     async with change(context, answer) as connection:
-        await require_name(connection, "retriever", namespace_id, body.retriever_name, "retriever_name")
-        collection_ids = await _collection_ids(connection, namespace_id, named)
-        retriever_id = new_id("retriever")
-        fields = new_body(body, retriever_id, collection_ids)
-        fields["stages"] = await _with_ids(connection, namespace_id, fields["stages"])
-        await refuse_unknown_features(connection, namespace_id, fields)
-        await refuse_wrong_sizes(connection, namespace_id, fields)
-        stored = await save(connection, "retriever", namespace_id, retriever_id, body.retriever_name, fields)
-    return response(stored)
+        return response(await _create(connection, access.namespace_id, body))
+
+
+@router.post("/{retriever_id}/clone")
+async def clone_retriever(
+    retriever_id: str, body: CloneRetrieverRequest, access: AccessDep, context: ContextDep, answer: Response
+) -> CloneRetrieverResponse:
+    """Create a copy of a retriever under another name, with what the request has otherwise."""
+    async with change(context, answer) as connection:
+        source = await require(connection, "retriever", access.namespace_id, retriever_id)
+        stored = await _create(connection, access.namespace_id, clone_request(source.body, body))
+    return CloneRetrieverResponse(retriever=response(stored), source_retriever_id=source.record.id)
+
+
+async def _create(connection: Connection, namespace_id: str, body: CreateRetrieverRequest) -> StoredDefinition:
+    named = [*(body.collection_identifiers or ()), *(body.collection_ids or ())]
+    await require_name(connection, "retriever", namespace_id, body.retriever_name, "retriever_name")
+    collection_ids = await _collection_ids(connection, namespace_id, named)
+    retriever_id = new_id("retriever")
+    fields = new_body(body, retriever_id, collection_ids)
+    fields["stages"] = await _with_ids(connection, namespace_id, fields["stages"])
+    await refuse_unknown_features(connection, namespace_id, fields)
+    await refuse_wrong_sizes(connection, namespace_id, fields)
+    return await save(connection, "retriever", namespace_id, retriever_id, body.retriever_name, fields)
 
 
 @router.get("/{retriever_id}")

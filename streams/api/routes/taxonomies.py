@@ -10,6 +10,8 @@ from schemas.api.join import JoinRequest, JoinResponse
 from schemas.api.named import named_by_taxonomy
 from schemas.api.pages import ListRequest
 from schemas.api.taxonomy import (
+    CloneTaxonomyRequest,
+    CloneTaxonomyResponse,
     CreateTaxonomyRequest,
     ListTaxonomiesResponse,
     PatchTaxonomyRequest,
@@ -22,8 +24,9 @@ from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed
 from streams.api.retrieval.gate import GateDep
 from streams.api.store import change, require, require_name, save
-from streams.api.taxonomies import check_enabled, check_tree, new_body, patched_body, response
+from streams.api.taxonomies import check_enabled, check_tree, clone_request, new_body, patched_body, response
 from streams.api.taxonomy_join import join, read_samples
+from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
@@ -38,17 +41,30 @@ async def create_taxonomy(
     body: CreateTaxonomyRequest, access: AccessDep, context: ContextDep, answer: Response
 ) -> TaxonomyResponse:
     """Create a taxonomy over collections, matched by retrievers that are there."""
-    namespace_id = access.namespace_id
-    check_enabled(body.config)
     async with change(context, answer) as connection:
-        await require_name(connection, "taxonomy", namespace_id, body.taxonomy_name, "taxonomy_name")
-        config = body.config.filled()
-        await with_ids(connection, namespace_id, named_by_taxonomy(config))
-        check_tree(config)
-        taxonomy_id = new_id("taxonomy")
-        fields = new_body(body, taxonomy_id, config)
-        stored = await save(connection, "taxonomy", namespace_id, taxonomy_id, body.taxonomy_name, fields)
-    return response(stored)
+        return response(await _create(connection, access.namespace_id, body))
+
+
+@router.post("/{taxonomy_identifier}/clone")
+async def clone_taxonomy(
+    taxonomy_identifier: str, body: CloneTaxonomyRequest, access: AccessDep, context: ContextDep, answer: Response
+) -> CloneTaxonomyResponse:
+    """Create a copy of a taxonomy under another name, with what the request has otherwise."""
+    async with change(context, answer) as connection:
+        source = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
+        stored = await _create(connection, access.namespace_id, clone_request(source.body, body))
+    return CloneTaxonomyResponse(taxonomy=response(stored), source_taxonomy_id=source.record.id)
+
+
+async def _create(connection: Connection, namespace_id: str, body: CreateTaxonomyRequest) -> StoredDefinition:
+    check_enabled(body.config)
+    await require_name(connection, "taxonomy", namespace_id, body.taxonomy_name, "taxonomy_name")
+    config = body.config.filled()
+    await with_ids(connection, namespace_id, named_by_taxonomy(config))
+    check_tree(config)
+    taxonomy_id = new_id("taxonomy")
+    fields = new_body(body, taxonomy_id, config)
+    return await save(connection, "taxonomy", namespace_id, taxonomy_id, body.taxonomy_name, fields)
 
 
 @router.get("/{taxonomy_identifier}")
