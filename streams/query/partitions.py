@@ -1,6 +1,6 @@
 """Day partitions of the view, made as days arrive."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from psycopg import sql
@@ -9,6 +9,8 @@ from streams.runtime.database import Connection
 
 PARTITIONED = ("result_documents", "alert_executions")
 _LOCK = 7_431_010
+_DROP_LOCK = 7_431_011
+"""Advisory lock: shared by transactions that write results, exclusive to drop days."""
 
 
 def partition_name(table: str, day: date) -> str:
@@ -16,17 +18,21 @@ def partition_name(table: str, day: date) -> str:
     return f"{table}_{day.isoformat().replace('-', '')}"
 
 
-async def ensure_days(connection: Connection, days: Iterable[date]) -> None:
-    """Make the partitions of ``days`` that are missing, in the caller's transaction.
+async def ensure_days(connection: Connection, days: Collection[date]) -> set[date]:
+    """Make the partitions of ``days`` that are missing, in the caller's transaction. Returns those of ``days``
+    that are kept: none of them is dropped before that transaction ends.
 
     Workers that meet a new day at the same time wait for each other's commit. A table is made first and
     attached then, because that does not lock out readers and writers of the other days.
     """
-    missing = await _missing(connection, sorted(set(days)))
+    async with connection.pipeline():
+        await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_DROP_LOCK,))
+        kept_from, missing = await _missing(connection, days)
+    kept = {day for day in days if day >= kept_from}
     if not missing:
-        return
+        return kept
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    for table, day in await _missing(connection, [day for _, day in missing]):
+    for table, day in (await _missing(connection, kept))[1]:
         name = sql.Identifier(partition_name(table, day))
         parent = sql.Identifier(table)
         await connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(name, parent))
@@ -35,18 +41,22 @@ async def ensure_days(connection: Connection, days: Iterable[date]) -> None:
                 parent, name, sql.Literal(day.isoformat()), sql.Literal((day + timedelta(days=1)).isoformat())
             )
         )
+    return kept
 
 
-async def _missing(connection: Connection, days: list[date]) -> list[tuple[str, date]]:
-    wanted = {partition_name(table, day): (table, day) for table in PARTITIONED for day in sorted(set(days))}
+async def _missing(connection: Connection, days: Collection[date]) -> tuple[date, list[tuple[str, date]]]:
+    """From which day on results are kept, and the partitions of these days that are not there."""
+    wanted = {partition_name(table, day): (table, day) for table in PARTITIONED for day in sorted(days)}
     cursor = await connection.execute(
         # Not to_regclass: its cache may still miss what another worker has just committed.
-        "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT 1 FROM pg_class c"
-        " JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.relname = name AND i.inhparent ="
+        "SELECT kept_from, name FROM view_retention LEFT JOIN unnest(%s::text[], %s::date[]) AS w (name, day)"
+        " ON w.day >= kept_from AND NOT EXISTS (SELECT 1 FROM pg_class c"
+        " JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.relname = w.name AND i.inhparent ="
         " ANY(ARRAY['result_documents', 'alert_executions']::regclass[]))",
-        (list(wanted),),
+        (list(wanted), [day for _, day in wanted.values()]),
     )
-    return [wanted[row[0]] for row in await cursor.fetchall()]
+    rows = await cursor.fetchall()
+    return rows[0][0], [wanted[name] for _, name in rows if name is not None]
 
 
 async def stored_days(connection: Connection) -> list[date]:

@@ -1,13 +1,17 @@
-"""query: result topics → the read view, one transaction per batch (design section 1).
+"""query: result topics → the read view (design section 1).
 
 What a crash in the middle costs: nothing. Rows and positions commit together; before the commit the batch is
 read again, after it reading goes on behind it. The whole view can be rebuilt by emptying its tables and its
 positions.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final
 
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
 from schemas.topics import (
@@ -18,6 +22,7 @@ from schemas.topics import (
     TRIGGER_RESULTS,
     Topic,
 )
+from streams.query.results import ResultReader
 from streams.query.rows import Rows
 from streams.query.store import write
 from streams.runtime.agent import Context, StreamAgent
@@ -27,10 +32,19 @@ from streams.runtime.positions import Positions
 
 NAME = "query"
 TOPICS = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
+BATCHES: Final = 4
+"""The station takes so many times the records of others in a batch: it does not hold one transaction over all."""
+PART_BYTES: Final = 4 * 1024 * 1024
+PART_RECORDS: Final = 1_000
+"""What one transaction takes of a batch, at most."""
+TURN_SECONDS: Final = 0.003
+"""How long records are decoded before the connection of the transaction under way has its turn: about what the
+database takes for what the socket to it holds."""
 
 
 class ViewWriter:
-    """Applies batches to the view. A ``BatchHandler``."""
+    """Applies batches to the view, part by part: while the database takes one in, the next is decoded. A
+    ``BatchHandler``."""
 
     name = NAME
     topics: tuple[Topic, ...] = TOPICS
@@ -39,27 +53,61 @@ class ViewWriter:
         self._dead_letters = dead_letters
         self._logical = {context.broker.topic(topic): topic.name for topic in TOPICS}
         self._positions = Positions(context, NAME)
+        self._reader = ResultReader()
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Behind what the view holds; the beginning of a log it holds nothing of, whatever the group committed."""
         return await self._positions.assign(partitions)
 
     async def handle(self, batch: Batch) -> None:
-        """Put bad records away, then commit all rows and positions together."""
-        unread = self._positions.unread(batch)
-        if not unread:
-            return
-        rows = Rows()
-        for records in unread.values():
-            for record in records:
-                try:
-                    rows.add(self._logical[record.topic], record.value)
-                except DecodeError as error:
-                    await self._dead_letters.put(record, error)
-        async with self._positions.transaction({tp: records[-1] for tp, records in unread.items()}) as connection:
+        """Put bad records away, and commit rows together with the positions behind them."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            for part in divided(self._positions.unread(batch)):
+                rows = await self._read(part)
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._write(part, rows))
+            if writing is not None:
+                await writing
+        finally:
+            if writing is not None and not writing.done():
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
+
+    async def _read(self, part: Sequence[ConsumerRecord]) -> Rows:
+        rows = Rows(self._reader)
+        last = time.monotonic()
+        for record in part:
+            try:
+                rows.add(self._logical[record.topic], record.value, record.partition, record.offset)
+            except DecodeError as error:
+                await self._dead_letters.put(record, error)
+            if (now := time.monotonic()) - last > TURN_SECONDS:
+                await asyncio.sleep(0)
+                last = now
+        return rows
+
+    async def _write(self, part: Sequence[ConsumerRecord], rows: Rows) -> None:
+        last = {TopicPartition(record.topic, record.partition): record for record in part}
+        async with self._positions.transaction(last, durable=False) as connection:
             await write(connection, rows)
             await fault("query:before-commit")
         await fault("query:after-commit")
+
+
+def divided(batch: Batch) -> Iterator[list[ConsumerRecord]]:
+    """A batch in parts for one transaction each."""
+    part: list[ConsumerRecord] = []
+    size = 0
+    for record in chain.from_iterable(batch.values()):
+        part.append(record)
+        size += len(record.value or b"")
+        if size >= PART_BYTES or len(part) >= PART_RECORDS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 class QueryStation:
@@ -79,7 +127,9 @@ class QueryStation:
         await producer.start()
         try:
             writer = ViewWriter(self._context, DeadLetters(broker, producer, NAME))
-            self._loop = StationLoop(broker, writer, batch_records=self._context.settings.batch_documents)
+            self._loop = StationLoop(
+                broker, writer, batch_records=BATCHES * self._context.settings.batch_documents
+            )
             if not self._stopped:
                 await self._loop.run()
         finally:

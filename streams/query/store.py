@@ -1,30 +1,44 @@
 """The view's writes: one batch of rows, inside the caller's transaction. Repeats change nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from psycopg.errors import UniqueViolation
 
 from streams.query.partitions import ensure_days
-from streams.query.rows import Place, Result, Row, Rows
-from streams.runtime.database import Connection
-
-_DOCUMENT = (
-    "day, base, appended_at, namespace_id, collection_id, document_id, source_topic, source_partition,"
-    " source_offset, occurred_at, executed_at, duration_ms, definitions_version, asset_id, truncated, document"
-)
-_EXECUTION = (
-    "day, base, appended_at, alert_number, namespace_id, alert_id, alert_version, retriever_id, score, reason,"
-    " matched_features, match_count, matches, reference_position, triggered"
-)
+from streams.query.results import DOCUMENT_COLUMNS, EXECUTION_COLUMNS, Place, Result
+from streams.query.rows import Row, Rows
+from streams.runtime.binary_copy import copy_rows
+from streams.runtime.database import Connection, columns
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
 # really inserted; in order, so that two workers cannot lock two counters crosswise.
-_ADD_EXECUTIONS = f"""
+_COUNT = """
+INSERT INTO alert_execution_counts AS c (alert_number, namespace_id, alert_id, executions)
+{counted}
+ON CONFLICT (alert_number) DO UPDATE SET executions = c.executions + EXCLUDED.executions
+"""
+_COUNT_COPIED = _COUNT.format(counted="SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])")
+_ADDED = "SELECT alert_number, namespace_id, alert_id, count(*) FROM added GROUP BY 1, 2, 3 ORDER BY 1"
+_MERGE_DOCUMENTS = f"""
+INSERT INTO result_documents ({DOCUMENT_COLUMNS}) SELECT {DOCUMENT_COLUMNS} FROM incoming_result_documents
+ON CONFLICT DO NOTHING
+"""
+_MERGE_EXECUTIONS = f"""
 WITH added AS (
-    INSERT INTO alert_executions ({_EXECUTION}) SELECT {_EXECUTION} FROM incoming_executions
-    ON CONFLICT DO NOTHING RETURNING namespace_id, alert_id
+    INSERT INTO alert_executions ({EXECUTION_COLUMNS}) SELECT {EXECUTION_COLUMNS} FROM incoming_alert_executions
+    ON CONFLICT DO NOTHING
+    RETURNING day, base, result_partition, result_offset, alert_number, namespace_id, alert_id
+), additions AS (
+    INSERT INTO result_additions (day, base, result_partition, result_offset)
+    SELECT DISTINCT a.day, a.base, a.result_partition, a.result_offset FROM added a
+    JOIN result_documents d ON d.day = a.day AND d.base = a.base
+     AND (d.result_partition, d.result_offset) <> (a.result_partition, a.result_offset)
+    ON CONFLICT DO NOTHING
 )
-INSERT INTO alert_execution_counts AS c (namespace_id, alert_id, executions)
-SELECT namespace_id, alert_id, count(*) FROM added GROUP BY 1, 2 ORDER BY 1, 2
-ON CONFLICT (namespace_id, alert_id) DO UPDATE SET executions = c.executions + EXCLUDED.executions
+{_COUNT.format(counted=_ADDED)}
 """
 
 _ADD_PROGRESS = """
@@ -70,7 +84,7 @@ async def write(connection: Connection, rows: Rows) -> None:
     if rows.results:
         await _write_results(connection, rows.results)
     for statement, values in (
-        (_ADD_PROGRESS, rows.progress),
+        (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
         (_ADD_TRIGGER, rows.triggers),
         (_ADD_RETRIEVER, rows.retrievers),
         (_ADD_DELIVERY, rows.deliveries),
@@ -88,56 +102,73 @@ def _key(row: Row) -> str:
 
 
 async def _write_results(connection: Connection, results: Sequence[Result]) -> None:
-    places = await _claim(connection, [result for result in results if result.keyed])
-    placed = [(result, places.get(result.base, result.place)) for result in results]
-    await ensure_days(connection, (place.day for _, place in placed))
-    await _copy(
-        connection,
-        "incoming_results",
-        "result_documents",
-        _DOCUMENT,
-        (result.document_row(place) for result, place in placed),
-    )
-    await connection.execute(
-        f"INSERT INTO result_documents ({_DOCUMENT}) SELECT {_DOCUMENT} FROM incoming_results"
-        " ON CONFLICT DO NOTHING".encode()
-    )
-    await _copy(
-        connection,
-        "incoming_executions",
-        "alert_executions",
-        _EXECUTION,
-        (row for result, place in placed for row in result.execution_rows(place)),
-    )
-    await connection.execute(_ADD_EXECUTIONS.encode())
+    """Results whose document part is new are copied in as they are; where one turns out not to be, and for those
+    that say a part again, rows go through staging tables."""
+    claimed = await _claim(connection, [result for result in results if result.keyed])
+    placed = [(result, claimed.get(result.base, result.place)) for result in results]
+    kept = await ensure_days(connection, {place.day for _, place in placed})
+    seen: set[bytes] = set()
+    fresh: list[tuple[Result, Place]] = []
+    again: list[tuple[Result, Place]] = []
+    for result, place in placed:
+        if place.day in kept:
+            (again if result.base in seen or place is not result.place else fresh).append((result, place))
+            seen.add(result.base)
+    try:
+        async with connection.transaction():
+            await _copy(connection, "", fresh)
+    except UniqueViolation:
+        fresh, again = [], [*fresh, *again]
+    if fresh:
+        await _count(connection, fresh)
+    if again:
+        for table in ("result_documents", "alert_executions"):
+            # Made once per connection; after that a look-up in the catalog.
+            await connection.execute(
+                f"CREATE TEMP TABLE IF NOT EXISTS incoming_{table} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
+            )
+        await _copy(connection, "incoming_", again)
+        await connection.execute(_MERGE_DOCUMENTS.encode())
+        await connection.execute(_MERGE_EXECUTIONS.encode())
+
+
+async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Result, Place]]) -> None:
+    if placed:
+        documents = (result.document_row(place) for result, place in placed)
+        await copy_rows(connection, f"{prefix}result_documents", DOCUMENT_COLUMNS, documents)
+        executions = (result.execution_rows(place) for result, place in placed)
+        await copy_rows(connection, f"{prefix}alert_executions", EXECUTION_COLUMNS, executions)
+
+
+async def _count(connection: Connection, placed: Sequence[tuple[Result, Place]]) -> None:
+    counted = Counter(chain.from_iterable(result.alerts for result, _ in placed))
+    counts: dict[int, list[Any]] = {}
+    for alert, more in counted.items():
+        # Several, where its definition changed.
+        counts.setdefault(alert.number, [alert.number, alert.namespace_id, alert.alert_id, 0])[-1] += more
+    values = columns((counts[number] for number in sorted(counts)), 4)
+    await connection.execute(_COUNT_COPIED.encode(), values)
 
 
 async def _claim(connection: Connection, keyed: Sequence[Result]) -> Mapping[bytes, Place]:
-    """Where document parts with a producer's event id belong: where their first record was put, also when
-    another worker is putting it there now (the key makes this one wait for its commit)."""
+    """Where document parts with a producer's event id belong: where their first record was put, also when another
+    worker is putting it there now (the key makes this one wait for its commit)."""
     if not keyed:
         return {}
     first: dict[bytes, Place] = {}
     for result in keyed:
         first.setdefault(result.base, result.place)
     bases = sorted(first)
-    parameters = (bases, [first[base].day for base in bases], [first[base].appended_at for base in bases])
-    await connection.execute(
-        "INSERT INTO result_bases (base, day, appended_at)"
-        " SELECT * FROM unnest(%s::bytea[], %s::date[], %s::timestamptz[]) ON CONFLICT DO NOTHING",
-        parameters,
-    )
     cursor = await connection.execute(
-        "SELECT base, day, appended_at FROM result_bases WHERE base = ANY(%s)", (bases,)
+        "INSERT INTO result_bases (base, day, appended_at)"
+        " SELECT * FROM unnest(%s::bytea[], %s::date[], %s::timestamptz[]) ON CONFLICT DO NOTHING RETURNING base",
+        (bases, [first[base].day for base in bases], [first[base].appended_at for base in bases]),
+        binary=True,
     )
-    return {row[0]: Place(row[1], row[2]) for row in await cursor.fetchall()}
-
-
-async def _copy(connection: Connection, temporary: str, like: str, columns: str, rows: Iterable[Row]) -> None:
-    """Put rows into a temporary table of this connection, made at its first use and emptied by every commit."""
-    await connection.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS {temporary} (LIKE {like}) ON COMMIT DELETE ROWS".encode()
-    )
-    async with connection.cursor().copy(f"COPY {temporary} ({columns}) FROM STDIN".encode()) as copy:
-        for row in rows:
-            await copy.write_row(row)
+    known = sorted(first.keys() - {row[0] for row in await cursor.fetchall()})
+    if known:
+        cursor = await connection.execute(
+            "SELECT base, day, appended_at FROM result_bases WHERE base = ANY(%s)", (known,)
+        )
+        first.update({row[0]: Place(row[1], row[2]) for row in await cursor.fetchall()})
+    return first

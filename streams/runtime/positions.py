@@ -60,18 +60,23 @@ class Positions(Mapping[TopicPartition, int]):
         return {tp: records for tp, records in left.items() if records}
 
     @asynccontextmanager
-    async def transaction(self, last: Mapping[TopicPartition, ConsumerRecord]) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, last: Mapping[TopicPartition, ConsumerRecord], *, durable: bool = True
+    ) -> AsyncIterator[Connection]:
         """One transaction that moves the positions behind these records; what the caller writes in it is
         committed with the move or not at all.
 
-        The move comes first: a worker that lost a partition is refused before it does any work. Raises
-        :class:`PositionLostError`.
+        The move comes first: a worker that lost a partition is refused before it does any work. Not ``durable``,
+        it may be undone by a crash of the database in the next second, rows and positions together: for a station
+        that only writes what it then reads again. Raises :class:`PositionLostError`.
         """
         moves = [
             Advance(tp, self._next[tp], record.offset + 1, record.timestamp, record.key)
             for tp, record in last.items()
         ]
         async with self._database.transaction() as connection:
+            if not durable:
+                await connection.execute("SET LOCAL synchronous_commit = off")
             await advance_positions(connection, self._station, moves)
             yield connection
         self._next.update({move.partition: move.next_offset for move in moves})

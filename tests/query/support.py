@@ -15,6 +15,7 @@ from schemas.events.alert_result import AlertHit, AlertResultRecord, encode_aler
 from schemas.events.progress import MatchProgress
 from schemas.ids import ExecutionHasher, document_key
 from schemas.topics import Topic
+from streams.query.results import ResultReader
 from streams.query.routes import routers
 from streams.query.rows import Rows
 from streams.query.station import NAME, TOPICS, build
@@ -35,6 +36,7 @@ VIEW_TABLES = (
     "result_documents",
     "alert_executions",
     "result_bases",
+    "result_additions",
     "alert_execution_counts",
     "match_progress",
     "trigger_executions",
@@ -146,9 +148,9 @@ async def delete(context: Context, alert_id: str) -> None:
 
 async def apply(context: Context, topic: Topic, *values: bytes) -> None:
     """Write records into the view in one transaction, without a broker."""
-    rows = Rows()
-    for value in values:
-        rows.add(topic.name, value)
+    rows = Rows(ResultReader())
+    for offset, value in enumerate(values):
+        rows.add(topic.name, value, 0, offset)
     async with context.database.transaction() as connection:
         await write(connection, rows)
 

@@ -1,15 +1,21 @@
 """Records → rows: what does not fit a column is one bad record, never a broken batch."""
 
+import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertHit, encode_alert_result
+from schemas.ids import execution_id
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS, TRIGGER_RESULTS
-from streams.query.rows import Place, Rows, day_of
+from streams.query.results import Place, ResultReader, day_of
+from streams.query.rows import Rows
 from tests.query.support import NOON, progress, result
 
 HIT = AlertHit(7, "alt_a", 3, "ret_a", 0.5, "because")
@@ -21,11 +27,86 @@ def test_a_result_becomes_one_document_row_and_one_row_per_hit() -> None:
     rows.add(ALERT_RESULTS.name, encode_alert_result(record))
     (item,) = rows.results
     assert item.place == Place(NOON.date(), NOON)
-    assert item.document_row(item.place)[:6] == (NOON.date(), record.base, NOON, "ns_a", "col_a", "doc_4")
-    assert [row[:6] for row in item.execution_rows(item.place)] == [
-        (NOON.date(), record.base, NOON, 7, "ns_a", "alt_a"),
-        (NOON.date(), record.base, NOON, 8, "ns_a", "alt_b"),
+    (document,) = copied(item.document_row(item.place))
+    assert document[1] == record.base
+    assert document[5:9] == [b"ns_a", b"col_a", b"documents", b"doc_4"]
+    assert document[15] is None
+    executions = copied(item.execution_rows(item.place))
+    assert [row[:3] for row in executions] == [document[:3]] * 2
+    assert [row[5:8] for row in executions] == [
+        [(7).to_bytes(8, "big"), b"ns_a", b"alt_a"],
+        [(8).to_bytes(8, "big"), b"ns_a", b"alt_b"],
     ]
+    assert [row[11] for row in executions] == [b"because"] * 2
+
+
+def copied(rows: bytes) -> list[list[bytes | None]]:
+    """The fields of rows of a binary COPY."""
+    found: list[list[bytes | None]] = []
+    at = 0
+    while at < len(rows):
+        (width,) = struct.unpack_from("!h", rows, at)
+        at += 2
+        fields: list[bytes | None] = []
+        for _ in range(width):
+            (size,) = struct.unpack_from("!i", rows, at)
+            at += 4
+            fields.append(None if size < 0 else rows[at : at + size])
+            at += max(0, size)
+        found.append(fields)
+    return found
+
+
+NUMBERS: list[object] = [1, 2, True, 1.0, "1", None, -1]
+JSON_NUMBERS = st.one_of(st.integers(-2, 3), st.booleans(), st.floats(0, 1), st.none(), st.just("1"))
+HITS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.fixed_dictionaries(
+        {
+            "number": st.sampled_from(NUMBERS),
+            "alert_id": st.sampled_from(["alt_1", "alt_2", None, "a\x00"]),
+            "alert_version": st.sampled_from([1, 2, True, 1.0, -1]),
+            "retriever_id": st.sampled_from(["ret_1", [], None]),
+            "score": JSON_NUMBERS,
+            "reason": st.sampled_from(["because", "", 1, None]),
+        },
+        optional={
+            "matched_features": st.sampled_from([{"a": 0.5}, [], None]),
+            "triggered": st.sampled_from([True, False, 1]),
+            "match_count": st.sampled_from([0, 2, -1]),
+            "held": st.sampled_from(["quiet", None]),
+            "matches": st.just([]),
+            "reference_position": st.just({"0": 3}),
+        },
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(before=st.lists(HITS, max_size=3), hits=HITS)
+def test_what_is_remembered_changes_nothing(
+    before: list[list[dict[str, Any]]], hits: list[dict[str, Any]]
+) -> None:
+    """A reader that has read other records reads one as a new reader does, or refuses it as that does."""
+    used = ResultReader()
+    for earlier in before:
+        outcome(used, earlier)
+    assert outcome(used, hits) == outcome(ResultReader(), hits)
+
+
+def outcome(reader: ResultReader, hits: list[dict[str, Any]]) -> bytes | None:
+    raw = orjson.loads(encode_alert_result(result(1, HIT)))
+    base = bytes.fromhex(raw["base"])
+    raw["executions"] = [
+        {"execution_id": execution_id(base, hit["number"]) if type(hit["number"]) is int else "exec_", **hit}
+        for hit in hits
+    ]
+    try:
+        found = reader.read(orjson.dumps(raw), 0, 0)
+    except DecodeError:
+        return None
+    assert found is not None
+    return found.execution_rows(found.place)
 
 
 def test_the_day_is_that_of_utc() -> None:
@@ -70,4 +151,4 @@ def test_what_is_not_the_record_is_refused(topic: object, value: bytes | None) -
 def test_progress_becomes_a_row() -> None:
     rows = Rows()
     rows.add(MATCH_PROGRESS.name, progress(5).encode())
-    assert rows.progress == [(0, "ns_a", "col_a", 10, NOON - timedelta(minutes=1), NOON, 5)]
+    assert rows.progress == {(0, "ns_a", "col_a"): (10, NOON - timedelta(minutes=1), NOON, 5)}

@@ -124,7 +124,12 @@ async def delete_alert(
         await detach(connection, namespace_id, alert_id)
         await delete_definition(connection, "alert", namespace_id, alert_id)
         await forget(connection, namespace_id, references(stored.body["notification_config"]))
-        for table in ("alert_executions", "alert_execution_counts", "alert_notify_state", "alert_sweeps"):
+        # By number, which is what their index has.
+        await connection.execute(
+            "DELETE FROM alert_executions WHERE namespace_id = %s AND alert_number = %s",
+            (namespace_id, stored.record.number),
+        )
+        for table in ("alert_execution_counts", "alert_notify_state", "alert_sweeps"):
             await connection.execute(
                 f"DELETE FROM {table} WHERE namespace_id = %s AND alert_id = %s".encode(), (namespace_id, alert_id)
             )

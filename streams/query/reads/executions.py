@@ -88,7 +88,10 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         return None
     page = (
         f"SELECT {_COLUMNS} FROM unnest(%(days)s::date[]) AS one(day) CROSS JOIN LATERAL"
-        " (SELECT * FROM alert_executions x WHERE x.day = one.day AND x.base = %(base)s"
+        " (SELECT d.day, d.base, d.appended_at FROM result_documents d WHERE d.day = one.day AND d.base = %(base)s"
+        " OFFSET 0) d CROSS JOIN LATERAL"
+        " (SELECT * FROM alert_executions x WHERE x.day = d.day AND x.base = d.base"
+        " AND x.appended_at = d.appended_at"
         f" AND x.alert_number = %(number)s AND x.namespace_id = %(namespace)s OFFSET 0) e WHERE {_SERVED} LIMIT 1"
     )
     parameters = {

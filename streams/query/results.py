@@ -1,0 +1,201 @@
+"""Records of ``alert-results`` → rows of the view, as they are copied into it. Pure.
+
+Most executions of a batch are of the same alerts, with the same score and reason: what is written of an alert, and
+of a reason, is remembered, so that an execution costs a comparison of its id and two look-ups.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from schemas.errors import DecodeError
+from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_hit, open_alert_result
+from streams.query.checks import count, maybe_text, text
+from streams.runtime import binary_copy as copy
+
+DOCUMENT_COLUMNS: Final = (
+    "day, base, appended_at, result_partition, result_offset, namespace_id, collection_id, source_topic,"
+    " document_id, source_partition, source_offset, occurred_at, executed_at, duration_ms, definitions_version,"
+    " asset_id, truncated, document"
+)
+EXECUTION_COLUMNS: Final = (
+    "day, base, appended_at, result_partition, result_offset, alert_number, namespace_id, alert_id, alert_version,"
+    " retriever_id, score, reason, matched_features, match_count, matches, reference_position, triggered"
+)
+_DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
+_EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
+_PLAIN_KEYS: Final = 7
+_PLAIN: Final = 4 * copy.NULL + copy.TRUE
+"""The end of an execution that says nothing but its score and its reason."""
+_REMEMBERED: Final = 65_536
+
+_text = lru_cache(1_024)(copy.text)
+_day = lru_cache(256)(copy.day)
+_instant = lru_cache(1_024)(copy.instant)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document part and its executions stand in the view: partition and sort key."""
+
+    day: date
+    appended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alert:
+    """What is written of one version of an alert. Compared by identity, which is what counting them takes."""
+
+    number: int
+    namespace_id: str
+    alert_id: str
+    suffix: str
+    """How its execution ids end."""
+    fields: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One record of ``alert-results``. The rows lack only what :class:`Place` says."""
+
+    base: bytes
+    place: Place
+    keyed: bool
+    alerts: Sequence[Alert]
+    """Of each execution its alert."""
+    brought: bytes
+    document: bytes
+    executions: Sequence[bytes]
+
+    def document_row(self, place: Place) -> bytes:
+        """The row of ``result_documents`` at ``place``: :data:`DOCUMENT_COLUMNS`."""
+        return b"".join((_DOCUMENT, self._head(place), self.document))
+
+    def execution_rows(self, place: Place) -> bytes:
+        """The rows of ``alert_executions`` at ``place``: :data:`EXECUTION_COLUMNS`."""
+        head = _EXECUTION + self._head(place)
+        return head + head.join(self.executions)
+
+    def _head(self, place: Place) -> bytes:
+        return b"".join((_day(place.day), copy.data(self.base), _instant(place.appended_at), self.brought))
+
+
+class ResultReader:
+    """Reads records; remembers between them what is written of alerts."""
+
+    def __init__(self) -> None:
+        self._alerts: dict[tuple[Any, ...], Alert] = {}
+        self._ends: dict[tuple[Any, ...], bytes] = {}
+
+    def read(self, value: bytes | None, partition: int, offset: int) -> Result | None:
+        """One record, from its place in the topic; ``None`` where it holds no executions: only what a document
+        adds to windows, which is for the trigger station. Raises :class:`DecodeError`."""
+        record, hits = open_alert_result(value)
+        if not hits:
+            return None
+        place = Place(day_of(record.appended_at), record.appended_at)
+        document = _document(record)
+        opening = f"exec_{record.base.hex()}"
+        alerts: list[Alert] = []
+        executions: list[bytes] = []
+        try:
+            for raw in hits:
+                alert, fields = self._plain(opening, record.namespace_id, raw) or self._any(record, raw)
+                alerts.append(alert)
+                executions.append(fields)
+        except DecodeError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise DecodeError(f"not an execution: {error!r}") from error
+        brought = copy.int4(partition) + copy.int8(offset)
+        return Result(record.base, place, record.keyed, alerts, brought, document, executions)
+
+    def _plain(self, opening: str, namespace_id: str, raw: Any) -> tuple[Alert, bytes] | None:
+        """An execution like one that was read before."""
+        if len(raw) != _PLAIN_KEYS:
+            return None
+        number, version = raw["number"], raw["alert_version"]
+        # A dict takes True and 1.0 for 1.
+        if type(number) is not int or type(version) is not int:
+            return None
+        alert = self._alerts.get((namespace_id, number, raw["alert_id"], version, raw["retriever_id"]))
+        if alert is None or raw["execution_id"] != opening + alert.suffix:
+            return None
+        end = self._ends.get((raw["score"], raw["reason"]))
+        return None if end is None else (alert, alert.fields + end)
+
+    def _any(self, record: AlertResultRecord, raw: Any) -> tuple[Alert, bytes]:
+        hit = decode_hit(record.base, raw)
+        alert, end = _alert(record.namespace_id, hit), _end(hit)
+        for remembered in (self._alerts, self._ends):
+            if len(remembered) >= _REMEMBERED:
+                remembered.clear()
+        self._alerts[record.namespace_id, hit.alert_number, hit.alert_id, hit.alert_version, hit.retriever_id] = (
+            alert
+        )
+        if len(raw) == _PLAIN_KEYS and end.endswith(_PLAIN):
+            self._ends[hit.score, hit.reason] = end
+        return alert, alert.fields + end
+
+
+def day_of(appended_at: datetime) -> date:
+    """The partition of an append time: its day in UTC. Raises :class:`DecodeError` outside 1970…9998."""
+    day = appended_at.astimezone(UTC).date()
+    if not 1970 <= day.year < 9999:
+        raise DecodeError(f"append time in the year {day.year}")
+    return day
+
+
+def _document(record: AlertResultRecord) -> bytes:
+    asset = maybe_text(record.asset_id)
+    return b"".join(
+        (
+            _text(text(record.namespace_id)),
+            _text(text(record.collection_id)),
+            _text(text(record.source_topic)),
+            copy.text(text(record.document_id)),
+            copy.int4(count(record.source_partition)),
+            copy.int8(count(record.source_offset, 63)),
+            copy.instant(record.occurred_at),
+            _instant(record.executed_at),
+            copy.int4(count(record.duration_ms)),
+            copy.int8(count(record.definitions_version, 63)),
+            copy.NULL if asset is None else copy.text(asset),
+            copy.TRUE if record.truncated else copy.FALSE,
+            copy.data(orjson.dumps(record.document)),
+        )
+    )
+
+
+def _alert(namespace_id: str, hit: AlertHit) -> Alert:
+    fields = (
+        copy.int8(count(hit.alert_number, 63)),
+        _text(text(namespace_id)),
+        copy.text(text(hit.alert_id)),
+        copy.int8(count(hit.alert_version, 63)),
+        copy.text(text(hit.retriever_id)),
+    )
+    return Alert(hit.alert_number, namespace_id, hit.alert_id, f"{hit.alert_number:x}", b"".join(fields))
+
+
+def _end(hit: AlertHit) -> bytes:
+    features, found = hit.matched_features, hit.found
+    if features is not None and type(features) is not dict:
+        raise DecodeError("matched_features must be an object")
+    head = copy.float8(hit.score) + copy.text(text(hit.reason))
+    if features is None and found is None and hit.triggered:
+        return head + _PLAIN
+    return b"".join(
+        (
+            head,
+            copy.NULL if features is None else copy.data(orjson.dumps(features)),
+            copy.NULL if found is None else copy.int4(count(found.count)),
+            copy.NULL if found is None else copy.data(orjson.dumps(found.matches)),
+            copy.NULL if found is None else copy.data(orjson.dumps(found.position)),
+            copy.TRUE if hit.triggered else copy.FALSE,
+        )
+    )
