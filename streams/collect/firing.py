@@ -17,6 +17,8 @@ def counted(watched: Watched, changes: Iterable[Change]) -> dict[str, tuple[Even
     """For every event trigger the arrivals it counts, in record order. A trigger does not count what is its own
     effect, so it cannot set itself off in a circle."""
     found: dict[str, tuple[EventTrigger, list[Arrival]]] = {}
+    if not watched.triggers:
+        return found
     by_event: dict[tuple[str, str, str], list[EventTrigger]] = defaultdict(list)
     for collection, triggers in watched.triggers.items():
         for trigger in triggers:

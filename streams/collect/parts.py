@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from schemas.events.document import WATERMARK
+from schemas.events.document import DELETED, WATERMARK
 from streams.collect.arrivals import Arrival, EventKey, Key, Scope
 from streams.collect.http_writes import settled_by
 from streams.runtime.document_writes import Settled
@@ -37,6 +37,8 @@ class Part:
     """Documents of which a record holds a change, so that it matters how they stand."""
     settled: list[Settled]
     """Writes over HTTP that the records end."""
+    may_all_be_new: bool
+    """Whether it can be told from storing them that none of the documents was there."""
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Part":
@@ -44,6 +46,7 @@ class Part:
         arrivals = [entry.arrival for entry in entries if entry.arrival is not None]
         written = (settled_by(entry.record.key, entry.record.headers) for entry in entries if entry.record.headers)
         last = {entry.record.partition: entry.record for entry in entries}
+        changed = {one.key for one in arrivals if one.made_from is not None or one.patch is not None}
         return cls(
             entries,
             arrivals,
@@ -51,8 +54,9 @@ class Part:
             {arrival.key for arrival in arrivals},
             {arrival.scope for arrival in arrivals},
             _events(arrivals),
-            {one.key for one in arrivals if one.made_from is not None or one.patch is not None},
+            changed,
             [write for write in written if write is not None],
+            not changed and all(arrival.event.type != DELETED for arrival in arrivals),
         )
 
     def halves(self) -> tuple["Part", "Part"]:

@@ -19,6 +19,7 @@ from streams.collect.sketching import (
     Cells,
     Filled,
     Place,
+    Places,
     SketchSpec,
     add,
     counted_cells,
@@ -151,7 +152,7 @@ async def _stored(
             },
         )
         while rows := await cursor.fetchmany(_CHUNK):
-            places = [Place(*row[:3]) for row in rows]
+            places = Places(Place(*row[:3]) for row in rows)
             yield await measuring.cells(places, [value(row) for row in rows]), len(rows)
 
 
@@ -183,7 +184,7 @@ class Measuring:
         self._embedder = embedder
         self._dimensions = 0
 
-    async def cells(self, places: Sequence[Place], values: Sequence[Any]) -> Cells:
+    async def cells(self, places: Places, values: Sequence[Any]) -> Cells:
         """The sketches of documents. ``values``, one for each of ``places``, are payloads for a field, texts for
         the built-in embedder and vectors for another feature; documents are only counted."""
         if not places:
@@ -200,8 +201,8 @@ class Measuring:
 
 
 def matching(
-    spec: SketchSpec, places: Sequence[Place], vectors: Sequence[NDArray[np.float32]], dimensions: int
-) -> tuple[list[Place], NDArray[np.float32]]:
+    spec: SketchSpec, places: Places, vectors: Sequence[NDArray[np.float32]], dimensions: int
+) -> tuple[Places, NDArray[np.float32]]:
     """The vectors of the feature's dimensions as a matrix. The rest is left out with a warning: the document is
     sound, but it cannot be compared with the others."""
     kept, matrix = fitting(places, vectors, dimensions)

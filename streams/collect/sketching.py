@@ -6,7 +6,7 @@ of its instant, and a deletion takes nothing away. Each series is kept at severa
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -61,6 +61,31 @@ class Place(NamedTuple):
     appended_at: datetime
 
 
+class Places(tuple[Place, ...]):
+    """Where the documents of a batch belong. They are cut into buckets once, for all that is measured of them."""
+
+    def __init__(self, _: Iterable[Place] = ()) -> None:
+        self._cuts: dict[tuple[TimeDomain, int], Mapping[tuple[int, datetime], list[int]]] = {}
+
+    def cut(self, domain: TimeDomain, width_seconds: int) -> Mapping[tuple[int, datetime], list[int]]:
+        """The numbers of the places in each partition and bucket, by its start."""
+        found = self._cuts.get((domain, width_seconds))
+        if found is None:
+            found = self._cuts[domain, width_seconds] = self._cut(domain, width_seconds)
+        return found
+
+    def _cut(self, domain: TimeDomain, width_seconds: int) -> Mapping[tuple[int, datetime], list[int]]:
+        rows: dict[tuple[int, datetime], list[int]] = {}
+        starts: dict[datetime, datetime] = {}
+        for row, (partition, measured_at, appended_at) in enumerate(self):
+            moment = measured_at if domain == "event_time" else appended_at
+            start = starts.get(moment)
+            if start is None:
+                start = starts[moment] = bucket_start(moment, width_seconds)
+            rows.setdefault((partition, start), []).append(row)
+        return rows
+
+
 class Cell(NamedTuple):
     """One row of sketches: no two partitions share one."""
 
@@ -112,9 +137,7 @@ def place(change: Change) -> Place:
     return Place(arrival.partition, change.measured_at, arrival.appended_at)
 
 
-def written(
-    spec: SketchSpec, places: Sequence[Place], changes: Sequence[Change]
-) -> tuple[Sequence[Place], list[Any]]:
+def written(spec: SketchSpec, places: Places, changes: Sequence[Change]) -> tuple[Places, list[Any]]:
     """What is to be measured of writes, and where it belongs; ``places`` are those of ``changes``. Writes that do
     not bring the feature are left out."""
     events = [change.arrival.event for change in changes]
@@ -122,34 +145,52 @@ def written(
         return places, [event.payload for event in events]
     if spec.feature == HashingEmbedder.URI:
         return places, [document_text(event.text, event.payload) for event in events]
-    held = [row for row, event in enumerate(events) if spec.feature in event.features]
-    return [places[row] for row in held], [events[row].features[spec.feature] for row in held]
+    vectors = [event.features.get(spec.feature) for event in events]
+    return _held(places, vectors), [vector for vector in vectors if vector is not None]
 
 
-def vector_cells(specs: Iterable[SketchSpec], places: Sequence[Place], vectors: NDArray[Any]) -> Cells:
+def vector_cells(specs: Iterable[SketchSpec], places: Places, vectors: NDArray[Any]) -> Cells:
     """Sketches of ``vectors``, shape ``(len(places), dimensions)``, per spec, partition and bucket."""
     empty: SeriesSketch = empty_sketch("embedding", vectors.shape[1])
     return _cells(specs, places, lambda rows: empty.add(vectors[rows]))
 
 
-def field_cells(
-    specs: Iterable[SketchSpec], places: Sequence[Place], payloads: Sequence[Any], measured: Measured
-) -> Cells:
+def field_cells(specs: Iterable[SketchSpec], places: Places, payloads: Sequence[Any], measured: Measured) -> Cells:
     """Sketches of a payload field, per spec, partition and bucket; ``payloads`` belong to ``places``. A list
     gives each of its items; a document whose field holds nothing of the kind is left out."""
-    path = parse_path(measured.name)
-    take = _number if measured.kind == "number" else _category
-    values: list[list[Any]] = [_values(payload, path, take) for payload in payloads]
-    held = [row for row, found in enumerate(values) if found]
     empty: SeriesSketch = empty_sketch("number" if measured.kind == "number" else "category")
+    plain = _column(payloads, parse_path(measured.name), measured)
+    if plain is not None:
+        return _cells(specs, places, lambda rows: empty.add([plain[row] for row in rows]))
+    path, take = parse_path(measured.name), _number if measured.kind == "number" else _category
+    found = [_values(payload, path, take) or None for payload in payloads]
+    held = [values for values in found if values is not None]
     return _cells(
-        specs,
-        [places[row] for row in held],
-        lambda rows: empty.add([value for row in rows for value in values[held[row]]]),
+        specs, _held(places, found), lambda rows: empty.add([value for row in rows for value in held[row]])
     )
 
 
-def counted_cells(specs: Iterable[SketchSpec], places: Sequence[Place]) -> Cells:
+def _column(payloads: Sequence[Any], path: Path, measured: Measured) -> list[Any] | None:
+    """A field of which every document has one value that needs no closer look; else ``None``."""
+    if len(path.splits) != 1 or path.text == "payload" or not {dict}.issuperset(map(type, payloads)):
+        return None
+    found = [payload.get(path.text) for payload in payloads]
+    if measured.kind == "category":
+        return found if {str}.issuperset(map(type, found)) else None
+    try:
+        return found if {float, int}.issuperset(map(type, found)) and all(map(math.isfinite, found)) else None
+    except OverflowError:
+        return None
+
+
+def _held(places: Places, values: Sequence[object]) -> Places:
+    """The places of those values that are not ``None``."""
+    held = Places(place for place, value in zip(places, values, strict=True) if value is not None)
+    # The same places have been cut already.
+    return places if len(held) == len(places) else held
+
+
+def counted_cells(specs: Iterable[SketchSpec], places: Places) -> Cells:
     """Documents per spec, partition and bucket."""
     return _cells(specs, places, lambda _: None)
 
@@ -161,7 +202,7 @@ def add(cells: Cells, cell: Cell, filled: Filled) -> None:
 
 
 def _cells(
-    specs: Iterable[SketchSpec], places: Sequence[Place], sketch: Callable[[list[int]], SeriesSketch | None]
+    specs: Iterable[SketchSpec], places: Places, sketch: Callable[[list[int]], SeriesSketch | None]
 ) -> Cells:
     """Rows of the narrowest width are sketched, wider ones merged from them. ``specs`` measure one thing."""
     cells: Cells = {}
@@ -169,7 +210,8 @@ def _cells(
         kinds = sorted((spec for spec in specs if spec.time_domain == domain), key=lambda spec: spec.width_seconds)
         for narrower, spec in zip((None, *kinds), kinds, strict=False):
             if narrower is None:
-                cells.update(_narrowest(spec, places, sketch))
+                for (partition, start), rows in places.cut(spec.time_domain, spec.width_seconds).items():
+                    cells[Cell(spec, partition, start)] = Filled(len(rows), sketch(rows))
                 continue
             for cell, filled in [item for item in cells.items() if item[0].spec == narrower]:
                 start = bucket_start(cell.bucket_start, spec.width_seconds)
@@ -177,28 +219,14 @@ def _cells(
     return cells
 
 
-def _narrowest(
-    spec: SketchSpec, places: Sequence[Place], sketch: Callable[[list[int]], SeriesSketch | None]
-) -> Cells:
-    rows: dict[tuple[int, datetime], list[int]] = {}
-    starts: dict[datetime, datetime] = {}
-    for row, (partition, measured_at, appended_at) in enumerate(places):
-        moment = measured_at if spec.time_domain == "event_time" else appended_at
-        start = starts.get(moment)
-        if start is None:
-            start = starts[moment] = bucket_start(moment, spec.width_seconds)
-        rows.setdefault((partition, start), []).append(row)
-    return {Cell(spec, *place): Filled(len(members), sketch(members)) for place, members in rows.items()}
-
-
 def _values(payload: Any, path: Path, take: Callable[[Any], T | None]) -> list[T]:
     """What a field holds that can be measured."""
-    found: list[T] = []
     if type(payload) is dict and len(path.splits) == 1 and path.text != "payload":
         # Most are a plain field.
         values = [payload[path.text]] if path.text in payload else []
     else:
         values = resolve({"payload": payload}, path)
+    found: list[T] = []
     for value in values:
         for item in value if type(value) is list else (value,):
             taken = take(item)
@@ -228,9 +256,10 @@ def _category(value: Any) -> str | None:
 
 
 def fitting(
-    places: Sequence[Place], vectors: Sequence[NDArray[np.float32]], dimensions: int
-) -> tuple[list[Place], NDArray[np.float32]]:
+    places: Places, vectors: Sequence[NDArray[np.float32]], dimensions: int
+) -> tuple[Places, NDArray[np.float32]]:
     """Those vectors that have the feature's dimensions, as one matrix; others cannot be compared with them."""
-    rows = [row for row, vector in enumerate(vectors) if len(vector) == dimensions]
-    matrix = np.array([vectors[row] for row in rows], dtype=np.float32).reshape(len(rows), dimensions)
-    return [places[row] for row in rows], matrix
+    fits = [vector if len(vector) == dimensions else None for vector in vectors]
+    held = [vector for vector in fits if vector is not None]
+    matrix = np.concatenate(held) if held else np.zeros(0, dtype=np.float32)
+    return _held(places, fits), matrix.reshape(len(held), dimensions)

@@ -25,7 +25,7 @@ from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
 from streams.collect.parts import Entry, Part
-from streams.collect.sketching import Cells, SketchSpec, arrived, place, written
+from streams.collect.sketching import Cells, Places, SketchSpec, arrived, place, written
 from streams.collect.standing import standing
 from streams.collect.watching import Watched, watch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
@@ -47,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 BATCHES: Final = 4
 """Transactions in what the loop hands over at most."""
+_ALL_NEW: Final = 8
+"""Transactions in a row that added documents only, after which documents are no longer looked up before they are
+stored: a stream that changes a document now and then does not pay for it twice."""
 _TURN: Final = 64
 """Records read between two looks at the transaction under way."""
 _FORGET_EVERY = timedelta(minutes=10)
@@ -78,6 +81,8 @@ class Collect:
         self._feeder = Feeder(context.database)
         self._writing = asyncio.Event()
         """Set while there is time to read on: PostgreSQL writes the documents of a transaction."""
+        self._all_new = 0
+        """Transactions in a row that found none of their documents stored."""
         self._stopping = False
 
     async def run(self) -> None:
@@ -174,18 +179,30 @@ class Collect:
             await self._commit(await self._put_away(part.entries[0].record, error))
 
     async def _commit(self, part: Part) -> None:
+        if self._all_new < _ALL_NEW or not part.may_all_be_new:
+            await self._transact(part, look_up=True)
+            return
+        try:
+            await self._transact(part, look_up=False)
+        except psycopg.errors.UniqueViolation:
+            self._all_new = 0
+            await self._transact(part, look_up=True)
+
+    async def _transact(self, part: Part, *, look_up: bool) -> None:
         async with self._positions.transaction(part.last) as connection:
-            fires = await self._write(connection, part) if part.arrivals else 0
+            fires = await self._write(connection, part, look_up=look_up) if part.arrivals else 0
             await settle_writes(connection, part.settled)
             await fault("collect:before-commit")
         await fault("collect:after-commit")
         if fires:
             metrics.TRIGGER_FIRES.labels("event").inc(fires)
 
-    async def _write(self, connection: Connection, part: Part) -> int:
+    async def _write(self, connection: Connection, part: Part, *, look_up: bool) -> int:
         await share_feeds(connection)
+        created = await store.created_at(connection, part.keys) if look_up else {}
+        self._all_new = 0 if created else self._all_new + 1
         known = Known(
-            created=await store.created_at(connection, part.keys),
+            created=created,
             seen=await store.claim_events(connection, part.events),
             watermarks=await store.watermarks(connection, part.scopes),
             standing=await standing(connection, part.changed) if part.changed else {},
@@ -205,7 +222,7 @@ class Collect:
         # Before the documents: what is seeded must not hold what the batch adds.
         await self._sketch(connection, folded)
         self._writing.set()
-        await store.write_documents(connection, folded, known.created)
+        await store.write_documents(connection, folded, created if look_up else None)
         await follow(connection, folded)
         await store.write_tallies(connection, folded.tallies)
         return await self._fire(connection, folded)
@@ -222,7 +239,7 @@ class Collect:
             for spec in self._watched.specs.get(collection, ()):
                 by_feature.setdefault(spec.feature, []).append(spec)
             changes = self._arrived(folded, collection) if by_feature else []
-            places = [place(change) for change in changes]
+            places = Places(map(place, changes))
             for group in by_feature.values():
                 measuring = sketches.Measuring(connection, group, self._embedder)
                 cells.update(await measuring.cells(*written(group[0], places, changes)))

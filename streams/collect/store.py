@@ -90,11 +90,15 @@ async def watermarks(connection: Connection, scopes: Iterable[Scope]) -> dict[Sc
     return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
 
 
-async def write_documents(connection: Connection, folded: Folded, existed: Iterable[Key]) -> None:
+async def write_documents(connection: Connection, folded: Folded, existed: Iterable[Key] | None) -> None:
     """Store the last version of every document and its vectors, which replace all vectors it had.
 
-    ``existed`` are the documents that were stored before.
+    ``existed`` are the documents that were stored before; ``None``: none was, as far as anybody knows. Raises
+    ``UniqueViolation`` when one was: the transaction is then lost.
     """
+    if existed is None:
+        await _add(connection, [version for _, version in sorted(folded.documents.items()) if version is not None])
+        return
     old = sorted(set(existed) & folded.documents.keys())
     gone = [key for key in old if folded.documents[key] is None]
     versions = [version for _, version in sorted(folded.documents.items()) if version is not None]
@@ -118,13 +122,17 @@ async def _write(connection: Connection, versions: Sequence[Version], known: Abs
     staged = [version for version in versions if version.arrival.key in known]
     try:
         async with connection.transaction():
-            await _copy(connection, "documents", DOCUMENT_COLUMNS, document_rows(fresh))
-            await _copy(connection, "document_vectors", VECTOR_COLUMNS, vector_rows(fresh))
+            await _add(connection, fresh)
     except UniqueViolation:
         staged = list(versions)
     if staged:
         await _merge(connection, "documents", DOCUMENT_COLUMNS, 3, document_rows(staged))
         await _merge(connection, "document_vectors", VECTOR_COLUMNS, 4, vector_rows(staged))
+
+
+async def _add(connection: Connection, versions: Sequence[Version]) -> None:
+    await _copy(connection, "documents", DOCUMENT_COLUMNS, document_rows(versions))
+    await _copy(connection, "document_vectors", VECTOR_COLUMNS, vector_rows(versions))
 
 
 async def _merge(connection: Connection, table: str, names: str, key: int, rows: bytes) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,14 @@ from aiokafka import TopicPartition
 
 from schemas.times import format_instant, from_millis
 from schemas.topics import DOCUMENTS
+from streams.collect import store
+from streams.collect.arrivals import Key
 from streams.collect.station import Collect
+from streams.collect.store import created_at
 from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
-from streams.runtime.database import Database
+from streams.runtime.database import Connection, Database
 from streams.runtime.failure import LogMismatchError, PositionLostError
 from tests.collect.harness import (
     DAY,
@@ -115,6 +120,43 @@ async def test_what_is_stored_equals_a_plain_recomputation(context: Context) -> 
                 await stored_sketches(context, feature, width_hours=width),
                 plain_sketches(truth, feature, width_hours=width),
             )
+
+
+async def test_after_many_new_documents_one_that_is_stored_is_still_an_update(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Documents are then not looked up before they are stored: that one is found out, and all count once."""
+    looked_up: list[int] = []
+
+    async def counting(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime]:
+        looked_up.append(len(keys))
+        return await created_at(connection, keys)
+
+    monkeypatch.setattr(store, "created_at", counting)
+    context = with_settings(context, batch_documents=5)
+    await define_trigger(context, "trig_words", "conditional", DRIFT)
+    await define_trigger(context, "trig_events", "event", {"event_type": "documents_added", "event_threshold": 50})
+    new = [sent(upsert(f"d{number}", text=f"flu {number}", event_id=f"e{number}")) for number in range(80)]
+    await publish(context, new)
+    async with collecting(context):
+        await caught_up(context)
+        assert 8 * 5 <= sum(looked_up) <= 60
+        looked_up.clear()
+        await publish(context, [sent(upsert("d7", text="sleep")), new[9], sent(upsert("d80", text="new"))])
+        await caught_up(context)
+        assert sum(looked_up) >= 1
+    truth = await assert_equal_to_recomputation(context)
+    assert sum((+count for count in truth.counts.values()), Counter()) == {
+        "added": 81,
+        "updated": 1,
+        "duplicates": 1,
+    }
+    assert_same_sketches(
+        await stored_sketches(context, HashingEmbedder.URI), plain_sketches(truth, HashingEmbedder.URI)
+    )
+    assert await fetch(
+        context, "SELECT event_counter, fire_sequence FROM trigger_state WHERE trigger_id = 'trig_events'"
+    ) == [(31, 1)]
 
 
 async def test_late_documents_are_measured_alike_as_they_come_and_by_a_trigger_made_later(

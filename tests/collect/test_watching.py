@@ -20,6 +20,7 @@ from streams.collect.sketching import (
     Cell,
     Cells,
     Place,
+    Places,
     SketchSpec,
     arrived,
     counted_cells,
@@ -206,12 +207,14 @@ def test_vectors_go_to_the_bucket_of_their_instant_and_partition() -> None:
     occurred = SketchSpec("ns", "col_a", "uri", "event_time", 60)
     appended = SketchSpec("ns", "col_a", "uri", "processing_time", 3_600)
     minute = timedelta(minutes=1)
-    places = [
-        Place(0, START, START + 9 * minute),
-        Place(1, START, START + 61 * minute),
-        Place(0, START + 0.5 * minute, START),
-        Place(0, START + minute, START),
-    ]
+    places = Places(
+        [
+            Place(0, START, START + 9 * minute),
+            Place(1, START, START + 61 * minute),
+            Place(0, START + 0.5 * minute, START),
+            Place(0, START + minute, START),
+        ]
+    )
     found = vector_cells([occurred, appended], places, np.diag([1.0, 2.0, 4.0, 8.0]))
     assert totals(found) == {
         Cell(occurred, 0, START): [1, 0, 4, 0],
@@ -234,7 +237,7 @@ def totals(cells: Cells) -> dict[Cell, list[float]]:
 )
 def test_wider_buckets_hold_what_the_narrower_ones_do(rows: list[tuple[int, int, int]], kept: set[int]) -> None:
     specs = [SketchSpec("ns", "col_a", "uri", "event_time", width) for width in sorted(kept, reverse=True)]
-    places = [Place(partition, START + timedelta(seconds=moment), START) for partition, moment, _ in rows]
+    places = Places(Place(partition, START + timedelta(seconds=moment), START) for partition, moment, _ in rows)
     expected: dict[Cell, list[float]] = {}
     for spec in specs:
         for (partition, moment, _), (*_, value) in zip(places, rows, strict=True):
@@ -268,7 +271,7 @@ PAYLOADS: list[Any] = [
 )
 def test_a_field_gives_what_of_it_can_be_measured(measured: Measured, documents: int, values: Any) -> None:
     spec = SketchSpec("ns", "col_a", measured.key, "event_time", 86_400)
-    cells = field_cells([spec], [Place(0, START, START)] * len(PAYLOADS), PAYLOADS, measured)
+    cells = field_cells([spec], Places([Place(0, START, START)] * len(PAYLOADS)), PAYLOADS, measured)
     if not documents:
         assert cells == {}
         return
@@ -297,14 +300,16 @@ def test_a_number_is_one_category_however_it_is_written(number: float, stored: f
     measured = Measured("category", "n")
     spec = SketchSpec("ns", "col_a", measured.key, "event_time", 86_400)
     payloads = [{"n": number}, {"n": stored}]
-    ((_, filled),) = field_cells([spec], [Place(0, START, START)] * 2, payloads, measured).items()
+    ((_, filled),) = field_cells([spec], Places([Place(0, START, START)] * 2), payloads, measured).items()
     assert isinstance(filled.sketch, CategorySketch)
     assert list(filled.sketch.named.values()) == [2]
 
 
 def test_documents_are_counted_without_a_sketch() -> None:
     spec = SketchSpec("ns", "col_a", DOCUMENTS.key, "event_time", 3_600)
-    places = [Place(0, START, START), Place(0, START + timedelta(minutes=1), START), Place(1, START, START)]
+    places = Places(
+        [Place(0, START, START), Place(0, START + timedelta(minutes=1), START), Place(1, START, START)]
+    )
     assert counted_cells([spec], places) == {Cell(spec, 0, START): (2, None), Cell(spec, 1, START): (1, None)}
 
 
@@ -319,9 +324,9 @@ def test_only_writes_of_the_collection_are_sketched() -> None:
 
 
 def test_vectors_of_other_dimensions_are_left_out() -> None:
-    places = [Place(number, START, START) for number in range(3)]
+    places = Places(Place(number, START, START) for number in range(3))
     vectors = [np.ones(2, dtype=np.float32), np.ones(3, dtype=np.float32), np.zeros(2, dtype=np.float32)]
     kept, matrix = fitting(places, vectors, 2)
-    assert (kept, matrix.tolist()) == ([places[0], places[2]], [[1, 1], [0, 0]])
+    assert (kept, matrix.tolist()) == ((places[0], places[2]), [[1, 1], [0, 0]])
     kept, matrix = fitting(places, vectors, 9)
-    assert (kept, matrix.shape) == ([], (0, 9))
+    assert (kept, matrix.shape) == ((), (0, 9))

@@ -15,7 +15,7 @@ from schemas.topics import DOCUMENTS
 from streams.act import lease, outcome
 from streams.act.outcome import Outcome
 from streams.collect.sketches import merge_cells, reconcile
-from streams.collect.sketching import Place, counted_cells, vector_cells
+from streams.collect.sketching import Place, Places, counted_cells, vector_cells
 from streams.collect.watching import watch
 from streams.engines.rules import schedule
 from streams.engines.rules.condition import Condition
@@ -76,7 +76,7 @@ async def add_documents(
     given = list(documents)
     condition = Condition.parse(config)
     specs = watch([_definition(config)]).specs[NAMESPACE, COLLECTION]
-    places = [Place(partition, moment, moment) for moment, _ in given]
+    places = Places(Place(partition, moment, moment) for moment, _ in given)
     async with context.database.transaction() as connection:
         await reconcile(connection, specs, {partition: 0})
         if not given:

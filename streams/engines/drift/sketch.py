@@ -29,8 +29,8 @@ EMBEDDING: Final = 1
 """The kind of an embedding's sketch in its bytes."""
 
 _UNIT: Final = 2.0**24
-_ROWS: Final = 64
-"""Vectors that are added at once: few enough that what is computed of them stays in the cache."""
+_AT_ONCE: Final = 98_304
+"""Components that are added at once: few enough that what is computed of them stays in the cache."""
 _EXACT: Final = 2.0**53
 _AXIS_STARTS: Final = np.arange(0, AXES * CELLS, CELLS)
 _HEADER: Final = struct.Struct("<IdB")
@@ -103,8 +103,9 @@ class Sketch:
         if values.ndim != 2 or values.shape[1] != self.dimensions:
             raise SketchError(f"vectors of shape {values.shape} do not fit {self.dimensions} dimensions")
         added = self
-        for start in range(0, len(values), _ROWS):
-            added = added._with(values[start : start + _ROWS].astype(np.float32, copy=False))
+        rows = max(_AT_ONCE // self.dimensions, 1)
+        for start in range(0, len(values), rows):
+            added = added._with(values[start : start + rows].astype(np.float32, copy=False))
         return added
 
     def _with(self, vectors: NDArray[np.float32]) -> "Sketch":
