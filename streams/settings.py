@@ -38,6 +38,26 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the query service listens on")
     port: int = Field(8090, ge=0, le=65535, description="Port the query service listens on")
+    request_seconds: float = Field(
+        60.0, gt=0, le=600, description="A request that takes longer is answered 504; so is a query of it"
+    )
+    rate_limit: float = Field(
+        1_000.0, ge=0, description="Requests a second of one key to one process; 0: no limit"
+    )
+    rate_burst: int = Field(2_000, ge=1, description="Requests of one key at once, after a rest")
+    key_requests: int = Field(64, ge=1, description="Requests of one key at the same time")
+    key_streams: int = Field(32, ge=1, description="Event streams of one key at the same time")
+    read_wait_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long a read waits for its min_position before it answers 503"
+    )
+    session_hours: float = Field(12.0, gt=0, le=720, description="A browser's session ends after so long")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API with a key, comma separated; none by default"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of reverse proxies whose X-Forwarded-… headers count, comma separated",
+    )
     metrics_port: int | None = Field(None, description="Port of the worker's /metrics; none by default")
     api_key: SecretStr | None = Field(None, description="A key to accept from the start, with all scopes")
     namespace: str = Field("default", description="Namespace of requests that name none; made at start")
@@ -78,3 +98,8 @@ class Settings(BaseSettings):
             # The message of the driver, which never repeats the address with its password.
             raise ValueError(f"not a PostgreSQL address: {error}") from None
         return value
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a setting that is a list by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -94,7 +94,8 @@ async def test_deep_health_says_what_does_not_answer(context: Context) -> None:
 
 
 async def test_metrics_are_served(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/metrics")
+    assert (await client.get("/metrics")).status_code == 401
+    answer = await client.get("/metrics", headers=KEY)
     assert answer.status_code == 200
     assert "tidewatch_records_total" in answer.text
 
@@ -120,7 +121,11 @@ async def test_a_body_over_the_limit_is_refused_by_its_length_and_as_it_arrives(
 
 
 async def test_unknown_paths_and_methods_have_the_envelope(client: httpx.AsyncClient) -> None:
-    for answer, status in ((await client.get("/v1/nope"), 404), (await client.put("/v1/health"), 405)):
+    for answer, status in (
+        (await client.get("/v1/nope"), 401),
+        (await client.get("/v1/nope", headers=KEY), 404),
+        (await client.put("/v1/health"), 405),
+    ):
         assert (answer.status_code, answer.json()["status"], answer.json()["success"]) == (status, status, False)
 
 

@@ -1,6 +1,8 @@
-"""``tidewatch keys``: create, list and revoke keys of the HTTP API."""
+"""``tidewatch keys``: create, list, rotate and revoke keys of the HTTP API."""
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -8,12 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.times import format_instant
+from streams.cli.durations import parse_duration, parse_expiry
 from streams.cli.process import CommandError, load_settings, run
+from streams.runtime.clock import utc_now
 from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import find_definition, list_definitions
-from streams.runtime.keys import SCOPES, create_key, list_keys, revoke_key
+from streams.runtime.keys import SCOPES, ApiKey, create_key, list_keys, revoke_key, rotate_key
 
-keys = typer.Typer(help="Create, list or revoke keys of the HTTP API.", no_args_is_help=True)
+_T = TypeVar("_T")
+
+keys = typer.Typer(help="Create, list, rotate or revoke keys of the HTTP API.", no_args_is_help=True)
 
 
 @keys.command()
@@ -23,20 +29,33 @@ def create(
         list[str] | None,
         typer.Option(help="Name or id of a namespace the key reaches; repeat for several.", show_default="all"),
     ] = None,
-    scopes: Annotated[str, typer.Option(help="What the key may do, by commas.")] = ",".join(SCOPES),
+    scopes: Annotated[
+        str,
+        typer.Option(
+            help="What the key may do, by commas. read: ask; write: create, change, run and delete within"
+            " namespaces; admin: namespaces themselves, organisation webhooks, metrics."
+        ),
+    ] = ",".join(SCOPES),
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            help="When the key ends: after a time (90d, 12h, 30m) or at an instant (2027-01-31).",
+            show_default="never",
+        ),
+    ] = None,
 ) -> None:
     """Create a key and print it. It is stored as a hash, so this is the only time it is seen."""
     settings = load_settings()
 
     async def main() -> None:
         wanted = _scopes(scopes)
+        expires_at = (
+            None if expires is None else _checked(lambda text: parse_expiry(text, utc_now()), "--expires", expires)
+        )
         async with Database(settings) as database, database.transaction() as connection:
             reached = [await _namespace_id(connection, item) for item in namespace or ()]
-            stored, secret = await create_key(connection, name, reached or None, wanted)
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[green]created[/] {stored.key_id}; this is the only time the key is shown:"
-        )
-        typer.echo(secret)
+            stored, secret = await create_key(connection, name, reached or None, wanted, expires_at)
+        _show(f"[green]created[/] {stored.key_id}", secret)
 
     run(main(), settings)
 
@@ -51,7 +70,7 @@ def list_all() -> None:
             found = await list_keys(connection)
             names = {item.record.id: item.record.name for item in await list_definitions(connection, "namespace")}
         table = Table(box=None, header_style="bold")
-        for heading in ("key", "name", "namespaces", "scopes", "created", "revoked"):
+        for heading in ("key", "name", "namespaces", "scopes", "created", "last used", "state"):
             table.add_column(heading)
         for key in found:
             table.add_row(
@@ -62,9 +81,31 @@ def list_all() -> None:
                 else ", ".join(names.get(id_) or id_ for id_ in key.namespace_ids),
                 ",".join(key.scopes),
                 format_instant(key.created_at),
-                "" if key.revoked_at is None else f"[red]{format_instant(key.revoked_at)}[/]",
+                "never" if key.last_used_at is None else format_instant(key.last_used_at),
+                _state(key, utc_now()),
             )
         Console().print(table)
+
+    run(main(), settings)
+
+
+@keys.command()
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `tidewatch keys list` shows it.")],
+    grace: Annotated[
+        str, typer.Option(help="How long the old secret is still accepted (7d, 12h, 30m); 0s for not at all.")
+    ] = "24h",
+) -> None:
+    """Give a key a new secret and print it; the old one works for a while longer."""
+    settings = load_settings()
+
+    async def main() -> None:
+        lasts = _checked(parse_duration, "--grace", grace)
+        async with Database(settings) as database, database.connection() as connection:
+            secret = await rotate_key(connection, key_id, lasts)
+        if secret is None:
+            raise CommandError(f"there is no key {key_id} that could be rotated")
+        _show(f"[green]rotated[/] {escape(key_id)}; the old secret is accepted for {escape(grace)}", secret)
 
     run(main(), settings)
 
@@ -73,7 +114,7 @@ def list_all() -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `tidewatch keys list` shows it.")],
 ) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key from now on; browser sessions opened with it end too."""
     settings = load_settings()
 
     async def main() -> None:
@@ -83,6 +124,29 @@ def revoke(
         Console(highlight=False, soft_wrap=True).print(f"[green]revoked[/] {escape(key_id)}")
 
     run(main(), settings)
+
+
+def _show(what: str, secret: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{what}; this is the only time the key is shown:")
+    typer.echo(secret)
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at is not None:
+        return f"[red]revoked {format_instant(key.revoked_at)}[/]"
+    if key.expires_at is not None and key.expires_at <= now:
+        return f"[red]expired {format_instant(key.expires_at)}[/]"
+    words = [] if key.expires_at is None else [f"until {format_instant(key.expires_at)}"]
+    if key.previous_expires_at is not None and key.previous_expires_at > now:
+        words.append(f"[yellow]old secret until {format_instant(key.previous_expires_at)}[/]")
+    return "; ".join(words) or "valid"
+
+
+def _checked(parse: Callable[[str], _T], option: str, text: str) -> _T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from error
 
 
 def _scopes(text: str) -> list[str]:

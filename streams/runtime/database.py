@@ -26,7 +26,14 @@ _MIGRATION_LOCK = 7_431_001
 class Database:
     """A pool of connections to the one database. ``async with Database(settings) as database``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, statement_seconds: float | None = None) -> None:
+        """With ``statement_seconds`` the server gives up every statement that takes longer."""
+
+        async def configure(connection: Connection) -> None:
+            await _configure(connection)
+            if statement_seconds is not None:
+                await connection.execute(f"SET statement_timeout = {int(statement_seconds * 1000)}".encode())
+
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             settings.database,
             min_size=1,
@@ -34,7 +41,7 @@ class Database:
             open=False,
             # A caller that cannot have a connection soon is told so; stations then back off, the API says 503.
             timeout=5.0,
-            configure=_configure,
+            configure=configure,
             check=AsyncConnectionPool.check_connection,
             kwargs={"autocommit": True},
         )
@@ -123,37 +130,47 @@ async def advance_positions(connection: Connection, station: str, moves: Iterabl
     has taken the partition over, and when a move does not go forward: its records were done before. The
     caller's transaction then rolls back with all its rows.
     """
-    for move in sorted(moves, key=lambda m: (m.partition.topic, m.partition.partition)):
+    # In one order, so that two workers never wait for each other's rows.
+    waiting = {move.partition: move for move in sorted(moves, key=lambda m: m.partition)}
+    for move in waiting.values():
         if move.next_offset <= move.expected:
             raise PositionLostError(
                 f"{station}: {move.partition} is at {move.expected}, which a move to {move.next_offset} would undo"
             )
-        parameters = {
-            "station": station,
-            "topic": move.partition.topic,
-            "partition": move.partition.partition,
-            "expected": move.expected,
-            "next": move.next_offset,
-            "timestamp": move.last_timestamp,
-            "key": move.last_key,
-        }
-        updated = await connection.execute(
-            "UPDATE positions SET next_offset = %(next)s, last_timestamp = %(timestamp)s, last_key = %(key)s,"
-            " updated_at = now() WHERE station = %(station)s AND topic = %(topic)s"
-            " AND partition = %(partition)s AND next_offset = %(expected)s",
-            parameters,
-        )
-        if updated.rowcount == 1:
-            continue
-        # No row yet: this is the first batch of the partition.
-        inserted = await connection.execute(
-            "INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)"
-            " VALUES (%(station)s, %(topic)s, %(partition)s, %(next)s, %(timestamp)s, %(key)s)"
-            " ON CONFLICT DO NOTHING",
-            parameters,
-        )
-        if inserted.rowcount != 1:
-            raise PositionLostError(f"{station}: {move.partition} is no longer at {move.expected}")
+    # There is no row before the first batch of a partition.
+    for statement in (_MOVE, _FIRST_MOVE):
+        if waiting:
+            values = columns(
+                (
+                    (*partition, move.expected, move.next_offset, move.last_timestamp, move.last_key)
+                    for partition, move in waiting.items()
+                ),
+                6,
+            )
+            cursor = await connection.execute(statement.encode(), (station, *values))
+            for topic, partition in await cursor.fetchall():
+                del waiting[TopicPartition(topic, partition)]
+    for move in waiting.values():
+        raise PositionLostError(f"{station}: {move.partition} is no longer at {move.expected}")
+
+
+_MOVES = """
+WITH moves (station, topic, partition, expected, next_offset, last_timestamp, last_key) AS (
+    SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[])
+)
+"""
+_MOVE = f"""{_MOVES}
+UPDATE positions p SET next_offset = m.next_offset, last_timestamp = m.last_timestamp, last_key = m.last_key,
+    updated_at = now()
+FROM moves m WHERE p.station = m.station AND p.topic = m.topic AND p.partition = m.partition
+    AND p.next_offset = m.expected
+RETURNING p.topic, p.partition
+"""
+_FIRST_MOVE = f"""{_MOVES}
+INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)
+SELECT station, topic, partition, next_offset, last_timestamp, last_key FROM moves
+ON CONFLICT DO NOTHING RETURNING topic, partition
+"""
 
 
 async def note_positions(

@@ -23,3 +23,4 @@ TRIGGER_FIRES = Counter("tidewatch_trigger_fires_total", "Fires published", ["tr
 JOBS = Counter("tidewatch_jobs_total", "Actions that ended", ["action_type", "status"])
 DELIVERIES = Counter("tidewatch_deliveries_total", "Delivery attempts", ["channel", "status"])
 OUTBOX = Counter("tidewatch_outbox_published_total", "Outbox rows published", ["topic"])
+HTTP_REFUSED = Counter("tidewatch_http_refused_total", "Requests refused for a limit", ["limit"])

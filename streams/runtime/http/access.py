@@ -1,23 +1,30 @@
 """Who asks, and in which namespace (contract 1.2).
 
-Routes take ``access: Access`` (a FastAPI dependency): a valid key, and the namespace the request works in.
+Routes take ``access: Access`` (a FastAPI dependency): a valid key, and the namespace the request works in. The key
+is that of the header ``Authorization``, or of a browser's session cookie (:mod:`streams.runtime.http.session`).
 """
 
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition
+from streams.runtime.http.cookies import check_same_origin, session_token
 from streams.runtime.http.errors import ApiError, not_found
-from streams.runtime.keys import SCOPES, digest, find_key
+from streams.runtime.keys import SCOPES, KnownKeys, digest
 
 MAX_IDENTIFIER_LENGTH: Final = 1_024
 """Nothing has a longer id or name."""
 _RESOURCE: Final = re.compile("_(id|identifier)$")
+_ASKING: Final = ("/list", "/history", "/explain", "/batch-get", "/aggregate", "/distinct", "/typeahead")
+_EXECUTING: Final = ("/execute", "/execute/batch")
+_CALLER: Final = "tidewatch_caller"
+_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,26 @@ class Caller:
     key_id: str
     namespace_ids: tuple[str, ...] | None
     scopes: frozenset[str]
+    secret_digest: bytes = b""
+    """Of the secret that was sent, or that a session was opened with."""
+    expires_at: datetime | None = None
+    """When the key ends, or the session."""
 
     def may_enter(self, namespace_id: str) -> bool:
         """Whether the key reaches a namespace."""
         return self.namespace_ids is None or namespace_id in self.namespace_ids
+
+    def require(self, scope: str) -> None:
+        """Raises 403 where the key has not the scope."""
+        if scope not in self.scopes:
+            raise ApiError(403, f"This key has no '{scope}' scope")
+
+    def require_server(self) -> None:
+        """Raises 403 where the key may not work on the server itself: what belongs to no single namespace takes
+        the scope ``admin`` and a key that is not restricted to namespaces."""
+        self.require("admin")
+        if self.namespace_ids is not None:
+            raise ApiError(403, "This key is restricted to its namespaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +72,98 @@ def context(request: Request) -> Context:
     return found
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+def known_keys(request: Request) -> KnownKeys:
+    """The keys this application has seen; it remembers them as long as it lives."""
+    state = request.app.state
+    if not hasattr(state, "known_keys"):
+        state.known_keys = KnownKeys(context(request).database)
+    found = state.known_keys
+    assert isinstance(found, KnownKeys)
+    return found
+
+
+def bearer(request: Request) -> str | None:
+    """The key in ``Authorization``; ``None`` without that header. Raises 401 for another scheme."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise ApiError(
-            401, "Send your API key as 'Authorization: Bearer sk_…'", headers={"WWW-Authenticate": "Bearer"}
-        )
+        raise _unauthorized()
     return token.strip()
 
 
+def _unauthorized() -> ApiError:
+    return ApiError(401, "Send your API key as 'Authorization: Bearer sk_…'", headers=_CHALLENGE)
+
+
 async def authenticate(request: Request) -> Caller:
-    """The caller of a request. Raises 401."""
-    token = _bearer(request)
-    here = context(request)
-    configured = here.settings.api_key
+    """The caller of a request, found once. Raises 401."""
+    state = request.scope.setdefault("state", {})
+    if _CALLER not in state:
+        state[_CALLER] = await _authenticated(request)
+    caller = state[_CALLER]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+async def _authenticated(request: Request) -> Caller:
+    token = bearer(request)
+    if token is not None:
+        caller = await caller_of(request, digest(token))
+        if caller is None:
+            raise ApiError(401, "Unknown or revoked API key", headers=_CHALLENGE)
+        return caller
+    cookie = session_token(request)
+    if cookie is None:
+        raise _unauthorized()
+    session = await known_keys(request).session(cookie)
+    caller = None if session is None else await caller_of(request, session.secret_digest, session.expires_at)
+    if caller is None:
+        raise ApiError(401, "The session has ended; log in again", headers=_CHALLENGE)
+    # A browser sends its cookie whoever made it send the request.
+    check_same_origin(request)
+    return caller
+
+
+async def caller_of(request: Request, secret_digest: bytes, session_ends: datetime | None = None) -> Caller | None:
+    """Whose secret has this digest, if it is valid."""
+    configured = context(request).settings.api_key
     # compare_digest on hashes: constant time whatever the lengths.
-    if configured is not None and hmac.compare_digest(digest(token), digest(configured.get_secret_value())):
-        return Caller("configured", None, frozenset(SCOPES))
-    async with here.database.connection() as connection:
-        key = await find_key(connection, token)
+    if configured is not None and hmac.compare_digest(secret_digest, digest(configured.get_secret_value())):
+        return Caller("configured", None, frozenset(SCOPES), secret_digest, session_ends)
+    key = await known_keys(request).key(secret_digest)
     if key is None:
-        raise ApiError(401, "Unknown or revoked API key", headers={"WWW-Authenticate": "Bearer"})
+        return None
     namespaces = None if key.namespace_ids is None else tuple(key.namespace_ids)
-    return Caller(key.key_id, namespaces, frozenset(key.scopes))
+    ends = min((end for end in (key.expires_at, session_ends) if end is not None), default=None)
+    return Caller(key.key_id, namespaces, frozenset(key.scopes), secret_digest, ends)
 
 
 async def authorize(request: Request) -> Caller:
     """The caller, who must have the scope the method needs. Raises 401 or 403."""
     caller = await authenticate(request)
     _check_text(request)
-    reading = request.method in ("GET", "HEAD") or (request.method == "POST" and _only_reads(request.url.path))
-    needed = "read" if reading else "write"
-    if needed not in caller.scopes:
-        raise ApiError(403, f"This key has no '{needed}' scope")
+    route = request.scope.get("route")
+    # The route's own words: a document may be called "list".
+    path = getattr(route, "path", request.url.path)
+    caller.require("read" if only_reads(request.method, path) else "write")
     return caller
 
 
-def _only_reads(path: str) -> bool:
-    """Whether a POST changes nothing: it asks with a body."""
-    return path.endswith(("/list", "/history", "/explain")) or (
-        path.startswith("/v1/retrievers/") and path.endswith(("/execute", "/execute/batch"))
-    )
+async def administer(request: Request) -> Caller:
+    """The caller, who must be one for the server itself (:meth:`Caller.require_server`), besides having the scope
+    the method needs. Raises 401 or 403."""
+    caller = await authorize(request)
+    caller.require_server()
+    return caller
+
+
+def only_reads(method: str, path: str) -> bool:
+    """Whether a request to a route changes nothing: a GET, or a POST that asks with a body."""
+    if method != "POST":
+        return method in ("GET", "HEAD")
+    return path.endswith(_ASKING) or (path.startswith("/v1/retrievers/") and path.endswith(_EXECUTING))
 
 
 def _check_text(request: Request) -> None:
@@ -118,5 +192,6 @@ async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(au
 
 
 CallerDep = Annotated[Caller, Depends(authorize)]
+ServerDep = Annotated[Caller, Depends(administer)]
 AccessDep = Annotated[Access, Depends(enter_namespace)]
 ContextDep = Annotated[Context, Depends(context)]

@@ -15,6 +15,7 @@ from starlette.responses import Response
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER_SECONDS = 2
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 _TYPES: Mapping[int, str] = {
     400: "BadRequestError",
@@ -22,6 +23,7 @@ _TYPES: Mapping[int, str] = {
     403: "ForbiddenError",
     404: "NotFoundError",
     405: "BadRequestError",
+    408: "TimeoutError",
     409: "AlreadyExistsError",
     413: "BadRequestError",
     422: "ValidationError",
@@ -86,6 +88,33 @@ def validation_envelope(errors: Sequence[Mapping[str, Any]]) -> Response:
     return envelope(ApiError(422, f"{where}: {what}", details={"validation_errors": problems}))
 
 
+def error_response(path: str, error: Exception) -> Response:
+    """What is answered where a request failed in a way that no route foresaw; logged, but for what was meant for
+    the caller."""
+    if isinstance(error, ApiError):
+        return envelope(error)
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        log.warning("query_timed_out", path=path)
+        return envelope(timed_out("A query of the request took too long and was given up; ask for less"))
+    if isinstance(error, _AWAY):
+        log.warning("database_away", path=path, error=repr(error))
+        return envelope(come_again("The database does not answer; try again", _RETRY_AFTER_SECONDS))
+    log.error("request_failed", path=path, error=repr(error), exc_info=error)
+    return envelope(ApiError(500, "Internal error; the server's log has the details"))
+
+
+def come_again(message: str, seconds: int) -> ApiError:
+    """503 that a client tries again after ``seconds``."""
+    details = {"retryable": True, "retry_after_seconds": seconds}
+    headers = {"Retry-After": str(seconds)}
+    return ApiError(503, message, details=details, type="ServiceUnavailableError", headers=headers)
+
+
+def timed_out(message: str) -> ApiError:
+    """504 that a client does not try again: the same would take as long."""
+    return ApiError(504, message, details={"retryable": False}, type="TimeoutError")
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Give every error of ``app`` the envelope."""
 
@@ -101,26 +130,12 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return envelope(ApiError(error.status_code, str(error.detail), headers=error.headers))
 
-    async def on_crash(request: Request, error: Exception) -> Response:
-        log.error("request_failed", path=request.url.path, error=repr(error), exc_info=error)
-        return envelope(ApiError(500, "Internal error; the server's log has the details"))
+    async def on_other(request: Request, error: Exception) -> Response:
+        return error_response(request.url.path, error)
 
-    async def on_away(request: Request, error: Exception) -> Response:
-        log.warning("database_away", path=request.url.path, error=repr(error))
-        details = {"retryable": True, "retry_after_seconds": _RETRY_AFTER_SECONDS}
-        return envelope(
-            ApiError(
-                503,
-                "The database does not answer; try again",
-                details=details,
-                type="ServiceUnavailableError",
-                headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
-            )
-        )
-
-    for away in (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout):
-        app.add_exception_handler(away, on_away)
+    for away in _AWAY:
+        app.add_exception_handler(away, on_other)
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_crash)
+    app.add_exception_handler(Exception, on_other)

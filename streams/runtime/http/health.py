@@ -1,7 +1,7 @@
 """Health of the query service (contract 2.10) and its metrics."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from schemas.api.health import DeepHealthResponse, HealthResponse
 from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
-from streams.runtime.http.access import ContextDep, authenticate
+from streams.runtime.http.access import Caller, ContextDep, authenticate
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,7 @@ router = APIRouter()
 
 @router.get("/v1/health", response_model=HealthResponse)
 @router.get("/v1/health/liveness", response_model=HealthResponse)
+@router.get("/v1/health/beat", response_model=HealthResponse)
 async def liveness() -> dict[str, str]:
     """The process answers."""
     return {"status": "OK"}
@@ -56,8 +57,9 @@ async def deep(context: ContextDep) -> Response:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
-    """The process's metrics in Prometheus' text format."""
+async def metrics(caller: Annotated[Caller, Depends(authenticate)]) -> Response:
+    """The process's metrics in Prometheus' text format, for keys of the server itself."""
+    caller.require_server()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

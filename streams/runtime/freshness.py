@@ -1,0 +1,227 @@
+"""How far what stations make of a write has come: collected, and in the view of results.
+
+A document is collected when collect's position is behind it. Its results are in the view when two things are true,
+in this order: the view holds match's progress behind the document (match tells it after the broker has the
+results), and the view has been filled to the end that the result topics had at that moment or later.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.times import EPOCH, from_millis
+from schemas.topics import (
+    ALERT_RESULTS,
+    DOCUMENTS,
+    MATCH_PROGRESS,
+    NOTIFICATIONS,
+    RETRIEVER_EXECUTIONS,
+    TRIGGER_RESULTS,
+)
+from schemas.write_token import MinPosition
+from streams.runtime.agent import Context
+from streams.runtime.broker import IdleConsumer, partitions_of
+from streams.runtime.database import Connection, StoredPosition, stored_positions
+from streams.runtime.write_tokens import Place, published_places
+
+VIEWED: Final = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
+"""What the view is made from."""
+_OF_MATCH: Final = (ALERT_RESULTS, RETRIEVER_EXECUTIONS)
+log = structlog.get_logger(__name__)
+
+_COLLECT: Final = "collect"
+_QUERY: Final = "query"
+_FIRST_PAUSE: Final = 0.004
+_LONGEST_PAUSE: Final = 0.1
+_REFRESH_SECONDS: Final = 0.25
+_STALE_SECONDS: Final = 1.0
+_BROKER_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Everything recorded before ``through`` is in the view; found out at ``at`` of the monotonic clock."""
+
+    through: datetime
+    at: float
+
+
+class Freshness:
+    """Answers for one process; asks the broker only where topics end."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._consumer = IdleConsumer(context.broker)
+        self._opening = asyncio.Lock()
+        self._measuring: asyncio.Task[None] | None = None
+        self._known: _Known | None = None
+
+    async def close(self) -> None:
+        """Give the connection to the broker back."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            await asyncio.gather(self._measuring, return_exceptions=True)
+        await self._consumer.close()
+
+    async def collected(self, wanted: MinPosition, seconds: float) -> bool:
+        """Wait until what was written is stored; false when that took longer than ``seconds``."""
+        return await self._within(seconds, self._await_collected, wanted)
+
+    async def viewed(self, wanted: MinPosition, seconds: float) -> bool:
+        """Wait until the results of what was written are in the view; false when that took longer."""
+        return await self._within(seconds, self._await_viewed, wanted)
+
+    async def applied_through(self) -> datetime:
+        """Every result that was recorded before this instant is in the view of whoever reads after this call.
+        Where the view has all there is, that is now or a moment ago."""
+        age = math.inf if self._known is None else time.monotonic() - self._known.at
+        if age > _REFRESH_SECONDS and (self._measuring is None or self._measuring.done()):
+            self._measuring = asyncio.create_task(self._measure(), name="freshness")
+        # An earlier answer stays true, for the view only grows: who asks again soon does not wait for the broker.
+        if (self._known is None or age > _STALE_SECONDS) and self._measuring is not None:
+            await asyncio.shield(self._measuring)
+        assert self._known is not None
+        return self._known.through
+
+    async def _measure(self) -> None:
+        at = time.monotonic()
+        through = await self._measured()
+        self._known = _Known(through if self._known is None else max(through, self._known.through), at)
+
+    async def _measured(self) -> datetime:
+        now = self._context.clock()
+        try:
+            async with asyncio.timeout(_BROKER_SECONDS):
+                ends: dict[str, dict[int, int]] | None = await self._ends([topic.name for topic in VIEWED])
+        except (KafkaError, TimeoutError) as error:
+            log.warning("broker_away", error=repr(error))
+            ends = None
+        async with self._context.database.connection() as connection:
+            stands = {topic.name: await self._stands(connection, _QUERY, topic.name) for topic in VIEWED}
+        return behind(now, ends, stands)
+
+    async def _within(
+        self, seconds: float, wait: Callable[[MinPosition], Awaitable[None]], wanted: MinPosition
+    ) -> bool:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await wait(wanted)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return False
+        return True
+
+    async def _await_collected(self, wanted: MinPosition) -> None:
+        places = await self._places(wanted)
+        await self._reached(_COLLECT, [place for place in places if place.topic == DOCUMENTS.name])
+
+    async def _await_viewed(self, wanted: MinPosition) -> None:
+        places = await self._places(wanted)
+        documents = [place for place in places if place.topic == DOCUMENTS.name]
+        direct = [place for place in places if place.topic != DOCUMENTS.name]
+        if documents:
+            await self._until(lambda connection: _checked(connection, documents))
+            for topic, ends in (await self._ends([topic.name for topic in _OF_MATCH])).items():
+                direct += [Place(topic, partition, end) for partition, end in ends.items() if end > 0]
+        await self._reached(_QUERY, direct)
+
+    async def _places(self, wanted: MinPosition) -> list[Place]:
+        places = [Place(DOCUMENTS.name, one.partition, one.offset + 1) for one in wanted.documents]
+        if wanted.transactions:
+            found: list[Place] = []
+
+            async def published(connection: Connection) -> bool:
+                nonlocal found
+                now = await published_places(connection, wanted.transactions)
+                found = now or []
+                return now is not None
+
+            await self._until(published)
+            places += found
+        return places
+
+    async def _reached(self, station: str, places: Sequence[Place]) -> None:
+        async def reached(connection: Connection) -> bool:
+            stands = {name: await self._stands(connection, station, name) for name in {p.topic for p in places}}
+            return all(
+                (at := stands[place.topic].get(place.partition)) is not None
+                and at.next_offset >= place.next_offset
+                for place in places
+            )
+
+        if places:
+            await self._until(reached)
+
+    async def _until(self, true: Callable[[Connection], Awaitable[bool]]) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            async with self._context.database.connection() as connection:
+                if await true(connection):
+                    return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _stands(self, connection: Connection, station: str, topic: str) -> Mapping[int, StoredPosition]:
+        return await stored_positions(connection, station, f"{self._context.settings.topic_prefix}{topic}")
+
+    async def _ends(self, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+        """Where topics end, in one question to the broker."""
+        prefix = self._context.settings.topic_prefix
+        async with self._opening:
+            consumer = await self._consumer.get()
+        wanted = [
+            TopicPartition(f"{prefix}{topic}", partition)
+            for topic in topics
+            for partition in await partitions_of(consumer, f"{prefix}{topic}")
+        ]
+        found: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+        for tp, offset in (await consumer.end_offsets(wanted)).items():
+            found[tp.topic.removeprefix(prefix)][tp.partition] = offset
+        return found
+
+
+async def _checked(connection: Connection, documents: Sequence[Place]) -> bool:
+    """Whether the view holds match's progress behind these."""
+    wanted = {place.partition: 0 for place in documents}
+    for place in documents:
+        wanted[place.partition] = max(wanted[place.partition], place.next_offset)
+    cursor = await connection.execute(
+        "SELECT bool_and(EXISTS (SELECT FROM match_progress p WHERE p.partition = w.partition"
+        " AND p.next_offset >= w.next_offset)) FROM unnest(%s::int[], %s::bigint[]) AS w (partition, next_offset)",
+        (list(wanted), list(wanted.values())),
+    )
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def behind(
+    now: datetime,
+    ends: Mapping[str, Mapping[int, int]] | None,
+    stands: Mapping[str, Mapping[int, StoredPosition]],
+) -> datetime:
+    """The instant before which everything recorded in some topics has been read: ``now`` where every position is
+    at the end that its partition had then, else the time of the last record read of those that are not. Pure.
+
+    Without ``ends``, when nobody can say where topics end, every partition may be behind.
+    """
+    instants = [now]
+    for topic, positions in stands.items():
+        expected = None if ends is None else ends.get(topic, {})
+        partitions = set(positions) | set(expected or ())
+        for partition in partitions:
+            at = positions.get(partition)
+            end = None if expected is None else expected.get(partition, 0)
+            if end is not None and end <= (0 if at is None else at.next_offset):
+                continue
+            read = None if at is None else at.last_timestamp
+            instants.append(EPOCH if read is None else from_millis(read))
+    return min(instants)
