@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
-from schemas.headers import CauseDepthError, SourcePosition, with_cause
+from schemas.events.document_patch import DocumentPatch
+from schemas.headers import PATCH, CauseDepthError, SourcePosition, with_cause
 from schemas.ids import derived_id
 from streams.act.actions.action import Finish, finished
 from streams.act.actions.resources import written_to
@@ -35,6 +36,8 @@ class Made:
     """The version it was made from, where it replaces that very document."""
     changed: tuple[str, ...] = ()
     """Root fields that differ from that version."""
+    patch: DocumentPatch | None = None
+    """What it changes whatever the document stands at by then; instead of ``made_from``."""
     matched: bool = True
     problem: str | None = None
 
@@ -141,7 +144,9 @@ def _counted(done: Done, found: Sequence[Found], made: Sequence[Made], job_id: s
         if problem is None and what.event is not None:
             event_id = derived_id("evt_", job_id, one.event.collection_id, one.event.document_id)
             try:
-                writes.append(write_of(replace(what.event, event_id=event_id), what.made_from, what.changed))
+                headers = {} if what.patch is None else {PATCH: what.patch.encode()}
+                event = replace(what.event, event_id=event_id)
+                writes.append(write_of(event, what.made_from, what.changed, headers))
             except DocumentTooLargeError as error:
                 problem = str(error)
         if problem is not None:

@@ -12,9 +12,10 @@ TASK_TYPES: Final[dict[str, TaskType]] = {
     "collection_trigger": "api_collections_trigger",
     "retriever_execution": "api_retrievers_execute",
     "alert_evaluation": "api_retrievers_execute",
+    "document_changes": "api_buckets_batches_process",
     "namespace_delete": "api_namespaces_delete",
 }
-_STATUSES: Final[dict[str, TaskStatus]] = {
+STATUSES: Final[dict[str, TaskStatus]] = {
     "pending": "PENDING",
     "processing": "PROCESSING",
     "completed": "COMPLETED",
@@ -36,7 +37,7 @@ def task_response(
     return TaskResponse(
         task_id=job_id,
         task_type=TASK_TYPES[action_type],
-        status=_STATUSES.get(status, "UNKNOWN"),
+        status=STATUSES.get(status, "UNKNOWN"),
         outputs=None if outcome is None else [outcome],
         additional_data=additional,
         error=error,

@@ -9,6 +9,7 @@ from streams.act.actions import (
     batch_rerun,
     cluster,
     collection_trigger,
+    document_changes,
     retriever_execution,
     taxonomy_enrichment,
 )
@@ -19,6 +20,7 @@ _FIRST: Final[Mapping[str, Action]] = {
     "alert_evaluation": alert_evaluation.run,
     "cluster": cluster.run,
     "collection_trigger": collection_trigger.run,
+    "document_changes": document_changes.run,
     "retriever_execution": retriever_execution.run,
     "taxonomy_enrichment": taxonomy_enrichment.run,
 }

@@ -1,0 +1,323 @@
+"""Lists of documents and figures over them (contract 2.9): in a collection, and across those of a namespace."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+
+from schemas.api.base import JsonObject, first_problem
+from schemas.api.document import (
+    AggregateRequest,
+    AggregateResponse,
+    BatchGetRequest,
+    BatchGetResponse,
+    BatchListDocumentsRequest,
+    BatchListDocumentsResponse,
+    BatchListResult,
+    DistinctRequest,
+    DistinctResponse,
+    DocumentGroup,
+    DocumentListStats,
+    ListDocumentsRequest,
+    ListDocumentsResponse,
+    NamespaceListDocumentsRequest,
+)
+from schemas.api.pages import Pagination, Sort
+from schemas.strict_json import problem_in
+from streams.api.counts import document_counts
+from streams.api.document_figures import aggregated, distinct
+from streams.api.document_lists import Source, count_documents, grouped, list_documents
+from streams.api.document_query import Wanted, bad_cursor, plan_of, wanted
+from streams.api.documents import Shown, document_response
+from streams.api.expand import expanded
+from streams.api.listing import page_of
+from streams.api.routes.documents import shown
+from streams.api.store import require
+from streams.api.stored import named_documents, pending_counts, with_vectors
+from streams.engines.retrieval.filters.paths import parse_path
+from streams.runtime.agent import Context
+from streams.runtime.database import Connection
+from streams.runtime.definitions import list_definitions
+from streams.runtime.http.access import Access, AccessDep, ContextDep
+from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.json_route import JsonRoute
+from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
+
+router = APIRouter(tags=["documents"], route_class=JsonRoute)
+
+_COLLECTION = "/v1/collections/{collection_identifier}/documents"
+DEFAULT_LIMIT = 10
+JsonText = Annotated[str | None, Query(max_length=100_000)]
+
+
+def _read_json(text: str, name: str) -> Any:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"{name} must be JSON: {error}", "query", name) from error
+    if (problem := problem_in(value)) is not None:
+        raise invalid(f"{name} cannot be read: {problem}", "query", name)
+    return value
+
+
+def _sort(text: str) -> JsonObject:
+    """``{"field": …}`` as JSON, or ``field`` and ``field:direction``."""
+    if text.lstrip().startswith("{"):
+        value: JsonObject = _read_json(text, "sort")
+        return value
+    field, colon, direction = text.rpartition(":")
+    return {"field": field, "direction": direction} if colon else {"field": text}
+
+
+def _asked(
+    body: ListDocumentsRequest, filters: str | None, search: str | None, sort: str | None, return_vectors: bool
+) -> ListDocumentsRequest:
+    """A list body with what the query says where it says nothing. Raises 422."""
+    given: JsonObject = {}
+    if filters and body.filters is None:
+        given["filters"] = _read_json(filters, "filters")
+        if not isinstance(given["filters"], dict):
+            raise invalid("filters must be a JSON object", "query", "filters")
+    if sort and body.sort is None:
+        try:
+            given["sort"] = Sort.model_validate(_sort(sort))
+        except ValidationError as error:
+            raise invalid(f"sort: {first_problem(error)[1]}", "query", "sort") from error
+    if search and body.search is None:
+        given["search"] = search
+    if return_vectors:
+        given["return_vectors"] = True
+    return body.model_copy(update=given)
+
+
+def _page(request: Request, page: PageRequest, body: ListDocumentsRequest) -> PageRequest:
+    """The page asked for; of documents ten where nothing is said."""
+    said = {"limit", "page_size"} & set(request.query_params) or body.limit or body.page_size
+    return page_of(request, page, body if said else body.model_copy(update={"limit": DEFAULT_LIMIT}))
+
+
+async def _answer(
+    connection: Connection,
+    access: Access,
+    collection_ids: Sequence[str],
+    body: ListDocumentsRequest,
+    page: PageRequest,
+) -> ListDocumentsResponse:
+    source = Source(connection, access.namespace_id, collection_ids)
+    which = wanted(body.filters, body.search, case_sensitive=body.case_sensitive, partition=body.partition)
+    names = shown(body.return_vectors, body.return_vector_names)
+    more = Shown(names.vectors, names.vector_names, body.select)
+    total = await _total(source, which) if page.include_total else None
+    if body.group_by_field is not None:
+        return await _groups(source, which, body.group_by_field, page, total, access, more)
+    sorts = [*([body.sort] if body.sort else []), *(body.sorts or [])]
+    listed = await list_documents(source, which, plan_of(sorts), page)
+    documents = listed.documents
+    if more.reads_vectors:
+        documents = await with_vectors(connection, documents)
+    results = [document_response(document, access.internal_id, more) for document in documents]
+    if body.expand:
+        await expanded(connection, access, collection_ids, documents, results, body.expand)
+    return ListDocumentsResponse(
+        results=results,
+        pagination=Pagination(**page_envelope(page, total or 0, listed.next_cursor)),
+        total_documents=total,
+        stats=DocumentListStats(total_documents=total),
+        warnings=listed.warnings or None,
+    )
+
+
+async def _total(source: Source, which: Wanted) -> int:
+    if not which.everything:
+        return await count_documents(source, which)
+    counts = await document_counts(source.connection, source.namespace_id, source.collection_ids)
+    coming = await pending_counts(source.connection, source.namespace_id, source.collection_ids)
+    return max(0, sum(counts.values()) + sum(coming.values()))
+
+
+async def _groups(
+    source: Source, which: Wanted, field: str, page: PageRequest, total: int | None, access: Access, more: Shown
+) -> ListDocumentsResponse:
+    offset = page.offset
+    if page.cursor is not None:
+        match page.cursor:
+            case ("group_by", str(name), int(at)) if name == field and 0 <= at < 1 << 31:
+                offset = at
+            case _:
+                raise bad_cursor()
+    try:
+        path = parse_path(field)
+    except ValueError as error:
+        raise invalid(str(error), "body", "group_by") from error
+    found, count = await grouped(source, which, path, page.limit, offset)
+    groups: list[DocumentGroup] = []
+    for group in found:
+        documents = group.documents
+        if more.reads_vectors:
+            documents = await with_vectors(source.connection, documents)
+        shown_ = [document_response(document, access.internal_id, more) for document in documents]
+        groups.append(DocumentGroup(group_key=group.key, documents=shown_, count=group.count))
+    end = offset + len(groups)
+    following = ("group_by", field, end) if end < count else None
+    documents_in = sum(group.count for group in groups)
+    return ListDocumentsResponse(
+        results=None,
+        groups=groups,
+        pagination=Pagination(**page_envelope(page, count, following)),
+        total_documents=total,
+        stats=DocumentListStats(
+            total_documents=total,
+            total_groups=count,
+            avg_documents_per_group=documents_in / len(groups) if groups else None,
+        ),
+        warnings=None,
+        group_by_field=field,
+    )
+
+
+async def _list(
+    request: Request,
+    collection_identifier: str,
+    access: Access,
+    context: Context,
+    page: PageRequest,
+    body: ListDocumentsRequest,
+) -> ListDocumentsResponse:
+    async with context.database.transaction(snapshot=True) as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        return await _answer(connection, access, [collection.record.id], body, _page(request, page, body))
+
+
+@router.post(f"{_COLLECTION}/list")
+async def list_collection_documents(
+    request: Request,
+    collection_identifier: str,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListDocumentsRequest | None = None,
+    filters: JsonText = None,
+    search: Annotated[str | None, Query(max_length=1_000)] = None,
+    sort: JsonText = None,
+    return_vectors: bool = False,
+    return_presigned_urls: bool = False,
+) -> ListDocumentsResponse:
+    """Documents of a collection, newest first unless sorted otherwise; ``filters`` and ``sort`` of the query are
+    JSON and give way to those of the body."""
+    asked = _asked(body or ListDocumentsRequest(), filters, search, sort, return_vectors)
+    return await _list(request, collection_identifier, access, context, page, asked)
+
+
+@router.get(_COLLECTION)
+async def get_collection_documents(
+    request: Request,
+    collection_identifier: str,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    filters: JsonText = None,
+    search: Annotated[str | None, Query(max_length=1_000)] = None,
+    sort: JsonText = None,
+    return_vectors: bool = False,
+    return_presigned_urls: bool = False,
+) -> ListDocumentsResponse:
+    """Documents of a collection, newest first unless sorted otherwise; ``filters`` and ``sort`` are JSON."""
+    asked = _asked(ListDocumentsRequest(), filters, search, sort, return_vectors)
+    return await _list(request, collection_identifier, access, context, page, asked)
+
+
+@router.post(f"{_COLLECTION}/distinct")
+async def distinct_document_values(
+    collection_identifier: str, body: DistinctRequest, access: AccessDep, context: ContextDep
+) -> DistinctResponse:
+    """The values of a field, the most frequent first; documents without it count for nothing."""
+    async with context.database.transaction(snapshot=True) as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        return await distinct(Source(connection, access.namespace_id, [collection.record.id]), body)
+
+
+@router.post(f"{_COLLECTION}/aggregate")
+async def aggregate_documents(
+    collection_identifier: str, body: AggregateRequest, access: AccessDep, context: ContextDep
+) -> AggregateResponse:
+    """Figures over the documents of a collection, per group."""
+    async with context.database.transaction(snapshot=True) as connection:
+        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
+        return await aggregated(Source(connection, access.namespace_id, [collection.record.id]), body)
+
+
+async def _collections(connection: Connection, namespace_id: str) -> list[str]:
+    return [stored.record.id for stored in await list_definitions(connection, "collection", namespace_id)]
+
+
+async def _across(
+    request: Request,
+    connection: Connection,
+    access: Access,
+    page: PageRequest,
+    body: NamespaceListDocumentsRequest,
+) -> ListDocumentsResponse:
+    stored = await list_definitions(connection, "collection", access.namespace_id)
+    if body.named is None:
+        ids, unknown = [one.record.id for one in stored], []
+    else:
+        known = {name: one.record.id for one in stored for name in (one.record.name, one.record.id)}
+        ids = sorted({known[name] for name in body.named if name in known})
+        unknown = [name for name in body.named if name not in known]
+        if unknown and not ids:
+            raise ApiError(
+                404,
+                f"Collections not found: {', '.join(name[:200] for name in unknown[:10])}",
+                details={"resource": "collection", "id": unknown[0][:200]},
+            )
+    answer = await _answer(connection, access, ids, body, _page(request, page, body))
+    return answer.model_copy(update={"unknown_collection_ids": unknown or None})
+
+
+@router.post("/v1/documents/list")
+async def list_namespace_documents(
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: NamespaceListDocumentsRequest | None = None,
+) -> ListDocumentsResponse:
+    """Documents of all collections of the namespace, or of those named."""
+    async with context.database.transaction(snapshot=True) as connection:
+        return await _across(request, connection, access, page, body or NamespaceListDocumentsRequest())
+
+
+@router.post("/v1/documents/list/batch")
+async def list_documents_batch(
+    request: Request, body: BatchListDocumentsRequest, access: AccessDep, context: ContextDep, page: PageDep
+) -> BatchListDocumentsResponse:
+    """Several lists at once, of one state of the database; an error of one is told in its place."""
+    results: list[BatchListResult] = []
+    async with context.database.transaction(snapshot=True) as connection:
+        for query in body.queries:
+            answer, error = None, None
+            try:
+                answer = await _across(request, connection, access, page, query.request)
+            except ApiError as problem:
+                error = problem.message
+            results.append(BatchListResult(key=query.key, response=answer, error=error))
+    return BatchListDocumentsResponse(results=results)
+
+
+@router.post("/v1/documents/batch-get")
+async def batch_get(body: BatchGetRequest, access: AccessDep, context: ContextDep) -> BatchGetResponse:
+    """Documents by id, whichever collections of the namespace they are in."""
+    async with context.database.transaction(snapshot=True) as connection:
+        collections = await _collections(connection, access.namespace_id)
+        ids = list(dict.fromkeys(body.document_ids))
+        if any("\x00" in one for one in ids):
+            raise invalid("Text must not contain a NUL character", "body", "document_ids")
+        names = [(collection_id, one) for one in ids for collection_id in collections]
+        found = await named_documents(connection, access.namespace_id, names)
+    there = {name[1] for name in found}
+    return BatchGetResponse(
+        documents=[document_response(found[name], access.internal_id) for name in names if name in found],
+        not_found=[one for one in ids if one not in there],
+    )
