@@ -31,8 +31,11 @@ demo: install ## Four years of health news through the whole system (ARGS="--onc
 dev: install ## An empty system for development (ARGS="--broker kafka --port 8090 …")
 	$(BIN)/tidewatch dev $(ARGS)
 
+# Two processes, each with servers of its own: much of the suite waits for them.
+TEST_PROCESSES ?= 2
+
 test: install-dev ## The whole test suite (ARGS="-k name" for some of it)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 check: install-dev ## Formatting, lint, types, layering
 	$(BIN)/ruff format --check .

@@ -25,6 +25,7 @@ _numbers = itertools.count()
 # The machine may be busy with servers; an example that takes long once is no fault of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+TEMPLATE = f"tidewatch_template_{os.getpid()}"
 SECRET_KEY = "dGlkZXdhdGNoLXRlc3RzLXVzZS10aGlzLWtleS1vayE="  # 32 bytes, of no use elsewhere
 
 
@@ -46,14 +47,14 @@ def broker_server(servers: BackgroundLoop, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def database_server(servers: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the PostgreSQL of the run, with a migrated database called ``tidewatch_template``."""
+    """Address of the PostgreSQL of the run, with a migrated database that is copied for each test."""
     manager = chosen_database(tmp_path_factory.mktemp("database"))
     dsn = servers.enter(manager)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS tidewatch_template")
-        connection.execute("CREATE DATABASE tidewatch_template")
-    servers.run(migrate(_named(dsn, "tidewatch_template")))
-    yield dsn
+        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+        servers.run(migrate(_named(dsn, TEMPLATE)))
+        yield dsn
+        connection.execute(f"DROP DATABASE {TEMPLATE} WITH (FORCE)".encode())
     servers.leave(manager)
 
 
@@ -66,7 +67,7 @@ def database_url(database_server: str) -> Iterator[str]:
     """A fresh migrated database."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(database_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE tidewatch_template".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
         dsn = _named(database_server, name)
         with psycopg.connect(dsn, autocommit=True) as fresh:
             # The template's identity was copied with it: a stream of its own for each test.

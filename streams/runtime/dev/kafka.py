@@ -1,6 +1,7 @@
 """Real Apache Kafka without Docker: Maven fetches the jars once, Java runs one KRaft node."""
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
@@ -57,12 +58,20 @@ def _jars_ready() -> bool:
 
 
 async def fetch_jars() -> Path:
-    """The folder with Kafka's jars; fetched by Maven when it is not there yet. Safe for several processes at
-    once: the folder appears whole or not at all."""
+    """The folder with Kafka's jars; fetched by Maven when it is not there yet. Of several processes one fetches:
+    Maven's own repository is not made for more."""
     target = cache_folder()
     if _jars_ready():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / "lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not _jars_ready():
+            await _fetch_jars(target)
+    return target
+
+
+async def _fetch_jars(target: Path) -> None:
     work = Path(tempfile.mkdtemp(dir=target.parent))
     try:
         (work / "pom.xml").write_text(_POM)
@@ -81,14 +90,9 @@ async def fetch_jars() -> Path:
         if process.returncode != 0:
             raise ChildFailedError(f"Maven could not fetch Kafka {KAFKA_VERSION}:\n{output.decode()[-2000:]}")
         (work / "complete").touch()
-        try:
-            work.rename(target)
-        except OSError:
-            # Another process was faster.
-            if not _jars_ready():
-                shutil.rmtree(target, ignore_errors=True)
-                work.rename(target)
-        return target
+        # What a process left that was killed at this is not whole.
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
