@@ -6,16 +6,18 @@ from heapq import nsmallest
 from typing import Any, Final
 
 from schemas.events.document import DocumentEvent, Vector
+from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.execution.budget import Check
 from streams.engines.retrieval.execution.corpus import EVERYTHING, Nearest, Scope
 from streams.engines.retrieval.execution.documents import field_keys
 from streams.engines.retrieval.execution.rows import row_of
-from streams.engines.retrieval.filters.parse import Filter, matches
+from streams.engines.retrieval.filters.parse import Filter, parse_filter
 from streams.engines.retrieval.filters.values import fold
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.stage import Vector as RowVector
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.retrieval.vectors.features import resolve_feature
+from streams.retrieval.fitting import Fitting
 from streams.retrieval.lexical import ranked
 from streams.retrieval.nearest import nearest
 from streams.retrieval.reading import PAGE, Stored
@@ -40,6 +42,7 @@ class PostgresCorpus:
         self._check = check
         self._collections: tuple[str, ...] | None = None
         self._counts: dict[tuple[str, Filter], int] = {}
+        self._fittings: dict[Filter, Fitting] = {}
         self._features: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
         self.limits: list[dict[str, Any]] = []
@@ -59,7 +62,11 @@ class PostgresCorpus:
             (negative, collection_id, document_id)
             for collection_id in await self._within(scope)
             for negative, document_id in await nearest(
-                self._stored, collection_id, asked, scope.where, self._check
+                self._stored,
+                collection_id,
+                asked,
+                None if scope.where.trivial else self._fitting(scope.where),
+                self._check,
             )
         ]
         rows = await self._scored(nsmallest(asked.k, found))
@@ -76,8 +83,15 @@ class PostgresCorpus:
         for start in range(0, len(hits), PAGE):
             self._check()
             page = hits[start : start + PAGE]
-            events = await self._events({hit[1:] for hit in page})
-            kept += [hit for hit in page if matches(scope.where, events[hit[1:]].root())]
+            by_collection: dict[str, list[str]] = {}
+            for _, collection_id, document_id in page:
+                by_collection.setdefault(collection_id, []).append(document_id)
+            fitting = {
+                (collection_id, document_id)
+                for collection_id, ids in by_collection.items()
+                for document_id in await self._fitting(scope.where).among(collection_id, ids)
+            }
+            kept += [hit for hit in page if hit[1:] in fitting]
             if len(kept) >= k:
                 break
         return await self._scored(kept[:k])
@@ -116,9 +130,8 @@ class PostgresCorpus:
         wanted = [None if value is None else fold(value, case_sensitive=True) for value in values]
         asked = {key for key in wanted if key is not None}
         having: dict[Any, dict[str, DocumentEvent]] = {}
-        async with aclosing(self._stored.every(collection_id)) as pages:
+        async with aclosing(self._fitting(_having(field, values)).every(collection_id)) as pages:
             async for page in pages:
-                self._check()
                 for event in page:
                     for key in field_keys(event, field) & asked:
                         having.setdefault(key, {})[event.document_id] = event
@@ -176,18 +189,14 @@ class PostgresCorpus:
             if (collection_id, EVERYTHING) not in self._counts:
                 self._counts[collection_id, EVERYTHING] = await self._stored.count([collection_id])
             return await self._stored.first(collection_id, limit) if limit else []
-        kept: list[DocumentEvent] = []
-        count = 0
-        async with aclosing(self._stored.every(collection_id)) as pages:
-            async for page in pages:
-                self._check()
-                fitting = [event for event in page if matches(where, event.root())]
-                count += len(fitting)
-                kept += fitting if limit else ()
-                if len(kept) > 2 * limit + PAGE:
-                    kept = nsmallest(limit, kept, key=_document_id)
+        found, count = await self._fitting(where).first(collection_id, limit)
         self._counts[collection_id, where] = count
-        return nsmallest(limit, kept, key=_document_id)
+        return found
+
+    def _fitting(self, where: Filter) -> Fitting:
+        if where not in self._fittings:
+            self._fittings[where] = Fitting(self._stored, where, self._check)
+        return self._fittings[where]
 
     async def _feature_names(self, collection_id: str) -> list[str]:
         if collection_id not in self._names:
@@ -230,5 +239,10 @@ class PostgresCorpus:
         return rows
 
 
-def _document_id(event: DocumentEvent) -> str:
-    return event.document_id
+def _having(field: str, values: Sequence[Any]) -> Filter:
+    """The filter that the documents fit which one of some values is looked up in; of objects all do."""
+    wanted = [value for value in values if value is not None]
+    try:
+        return parse_filter({"field": field, "operator": "in", "value": wanted, "case_sensitive": True})
+    except FilterError:
+        return EVERYTHING

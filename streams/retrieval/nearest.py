@@ -13,10 +13,10 @@ import numpy as np
 from schemas.events.document import DocumentEvent, Vector
 from streams.engines.retrieval.execution.budget import Check
 from streams.engines.retrieval.execution.corpus import Nearest
-from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.engines.retrieval.vectors.cosine import ROUNDING, best_cosines, margin
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
 from streams.engines.retrieval.vectors.features import resolve_feature
+from streams.retrieval.fitting import Fitting
 from streams.retrieval.reading import Stored
 
 Scored = tuple[float, str]
@@ -42,7 +42,9 @@ SELECT document_id, feature_uri, estimate FROM (
 """
 
 
-async def nearest(stored: Stored, collection_id: str, asked: Nearest, where: Filter, check: Check) -> list[Scored]:
+async def nearest(
+    stored: Stored, collection_id: str, asked: Nearest, where: Fitting | None, check: Check
+) -> list[Scored]:
     """At most ``k`` documents of a collection that fit, best first, equal scores by id."""
     names = await stored.feature_names(collection_id)
     features = [name for name in names if resolve_feature(asked.feature_uri, (name,)) is not None]
@@ -52,7 +54,7 @@ async def nearest(stored: Stored, collection_id: str, asked: Nearest, where: Fil
 
 
 async def _by_vector(
-    stored: Stored, collection_id: str, asked: Nearest, where: Filter, features: list[str], check: Check
+    stored: Stored, collection_id: str, asked: Nearest, where: Fitting | None, features: list[str], check: Check
 ) -> list[Scored]:
     dimensions = asked.queries.shape[1]
     off = margin(dimensions) + ROUNDING
@@ -71,7 +73,8 @@ async def _by_vector(
             check()
             if len(best) == asked.k and page[0][2] + off < -best[-1][0]:
                 break
-            fitting = await _fitting(stored, collection_id, {row[0] for row in page}, where)
+            ids = {row[0] for row in page}
+            fitting = ids if where is None else await where.among(collection_id, ids)
             vectors = await stored.vectors(collection_id, fitting, features)
             kept: list[tuple[str, Vector]] = []
             for document_id, feature, _ in page:
@@ -83,23 +86,15 @@ async def _by_vector(
     return best
 
 
-async def _fitting(stored: Stored, collection_id: str, ids: set[str], where: Filter) -> set[str]:
-    if where.trivial:
-        return ids
-    events = await stored.named(collection_id, ids)
-    return {document_id for document_id, event in events.items() if matches(where, event.root())}
-
-
 async def _by_text(
-    stored: Stored, collection_id: str, asked: Nearest, where: Filter, features: list[str], check: Check
+    stored: Stored, collection_id: str, asked: Nearest, where: Fitting | None, features: list[str], check: Check
 ) -> list[Scored]:
     """By the built-in embedding, which is not stored: every text is embedded, page by page."""
     embedder = HashingEmbedder()
     best: list[Scored] = []
-    async with aclosing(stored.every(collection_id)) as pages:
-        async for page in pages:
+    async with aclosing(stored.every(collection_id) if where is None else where.every(collection_id)) as pages:
+        async for fitting in pages:
             check()
-            fitting = page if where.trivial else [event for event in page if matches(where, event.root())]
             vectors = await stored.vectors(collection_id, [event.document_id for event in fitting], features)
             kept: list[tuple[str, Vector]] = []
             unembedded: list[DocumentEvent] = []

@@ -10,8 +10,10 @@ from streams.runtime.database import Connection
 
 PAGE: Final = 500
 """Documents at a time: what is in memory of a collection that is read through."""
-_COLUMNS: Final = "document_id, payload, text, asset_id, occurred_at"
-_OF: Final = "namespace_id = %(namespace)s AND collection_id = %(collection)s"
+COLUMNS: Final = "document_id, payload, text, asset_id, occurred_at"
+"""What :meth:`Stored.event` reads."""
+OF: Final = "namespace_id = %(namespace)s AND collection_id = %(collection)s"
+"""A condition with the values of :meth:`Stored.parameters`."""
 
 # One index probe per name: the key leads with it, and DISTINCT would read every row.
 _NAMES = """
@@ -26,7 +28,7 @@ SELECT name FROM names WHERE name IS NOT NULL
 _COLLECTIONS: Final = _NAMES.format(
     name="collection_id", table="documents", within="namespace_id = %(namespace)s"
 ).encode()
-_FEATURES: Final = _NAMES.format(name="feature_uri", table="document_vectors", within=_OF).encode()
+_FEATURES: Final = _NAMES.format(name="feature_uri", table="document_vectors", within=OF).encode()
 
 
 class Stored:
@@ -50,7 +52,7 @@ class Stored:
     async def dimensions(self, collection_id: str, feature: str) -> list[tuple[int, int]]:
         """How many vectors of a feature there are of each length: ``(documents, dimensions)``."""
         cursor = await self.connection.execute(
-            f"SELECT count(*), vector_dims(embedding) FROM document_vectors WHERE {_OF}"
+            f"SELECT count(*), vector_dims(embedding) FROM document_vectors WHERE {OF}"
             " AND feature_uri = %(feature)s GROUP BY 2".encode(),
             {**self.parameters(collection_id), "feature": feature},
         )
@@ -68,22 +70,22 @@ class Stored:
     async def first(self, collection_id: str, limit: int) -> list[DocumentEvent]:
         """The first documents by id (by code point, whatever the database's language)."""
         cursor = await self.connection.execute(
-            f'SELECT {_COLUMNS} FROM documents WHERE {_OF} ORDER BY document_id COLLATE "C"'
+            f'SELECT {COLUMNS} FROM documents WHERE {OF} ORDER BY document_id COLLATE "C"'
             " LIMIT %(limit)s".encode(),
             {**self.parameters(collection_id), "limit": limit},
         )
-        return [self._event(collection_id, row) for row in await cursor.fetchall()]
+        return [self.event(collection_id, row) for row in await cursor.fetchall()]
 
     async def every(self, collection_id: str) -> AsyncGenerator[list[DocumentEvent], None]:
         """All documents of a collection in no order, a page at a time."""
-        statement = f"SELECT {_COLUMNS} FROM documents WHERE {_OF}"
+        statement = f"SELECT {COLUMNS} FROM documents WHERE {OF}"
         async with aclosing(self.pages(statement, self.parameters(collection_id), PAGE)) as pages:
             async for page in pages:
-                yield [self._event(collection_id, row) for row in page]
+                yield [self.event(collection_id, row) for row in page]
 
     async def texts(self, collection_id: str) -> AsyncGenerator[list[tuple[str, str | None, Any]], None]:
         """Id, ``text`` and the payload's ``text`` of all documents, in no order, a page at a time."""
-        statement = f"SELECT document_id, text, payload -> 'text' FROM documents WHERE {_OF}"
+        statement = f"SELECT document_id, text, payload -> 'text' FROM documents WHERE {OF}"
         async with aclosing(self.pages(statement, self.parameters(collection_id), PAGE)) as pages:
             async for page in pages:
                 yield [(row[0], row[1], row[2]) for row in page]
@@ -91,10 +93,10 @@ class Stored:
     async def named(self, collection_id: str, document_ids: Collection[str]) -> dict[str, DocumentEvent]:
         """Those of the named documents that exist."""
         cursor = await self.connection.execute(
-            f"SELECT {_COLUMNS} FROM documents WHERE {_OF} AND document_id = ANY(%(ids)s)".encode(),
+            f"SELECT {COLUMNS} FROM documents WHERE {OF} AND document_id = ANY(%(ids)s)".encode(),
             {**self.parameters(collection_id), "ids": list(document_ids)},
         )
-        return {row[0]: self._event(collection_id, row) for row in await cursor.fetchall()}
+        return {row[0]: self.event(collection_id, row) for row in await cursor.fetchall()}
 
     async def whole(self, collection_id: str, document_ids: Collection[str]) -> dict[str, DocumentEvent]:
         """Those of the named documents that exist, with the vectors that came with them."""
@@ -112,7 +114,7 @@ class Stored:
         if not features or not document_ids:
             return found
         cursor = await self.connection.execute(
-            f"SELECT document_id, feature_uri, embedding FROM document_vectors WHERE {_OF}"
+            f"SELECT document_id, feature_uri, embedding FROM document_vectors WHERE {OF}"
             " AND feature_uri = ANY(%(features)s) AND document_id = ANY(%(ids)s)".encode(),
             {**self.parameters(collection_id), "features": list(features), "ids": list(document_ids)},
             binary=True,
@@ -144,7 +146,8 @@ class Stored:
         """Values for the conditions here."""
         return {"namespace": self.namespace_id, "collection": collection_id}
 
-    def _event(self, collection_id: str, row: Sequence[Any]) -> DocumentEvent:
+    def event(self, collection_id: str, row: Sequence[Any]) -> DocumentEvent:
+        """A document from a row of :data:`COLUMNS`, without its vectors."""
         document_id, payload, text, asset_id, occurred_at = row
         return DocumentEvent(
             UPSERTED,

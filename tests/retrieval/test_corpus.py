@@ -231,7 +231,7 @@ async def test_long_readings_stop_when_they_are_told_to(context: Context) -> Non
             ours.lexical("flu", 1, Scope()),
             ours.scan(Scope(None, some), 1),
             ours.count(Scope(None, some)),
-            ours.lookup("col_a", "a", [1]),
+            ours.lookup("col_a", "text", ["flu"]),
         ):
             with pytest.raises(BudgetError, match="enough"):
                 await question

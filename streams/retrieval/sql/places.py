@@ -114,11 +114,14 @@ def _one(node: str, segments: list[str], parameters: Parameters) -> str:
 
 
 def _chain(node: str, segments: list[str], parameters: Parameters) -> str:
-    # A text is a key of an object, a number an index into a list; of anything else they find nothing.
+    # A text is a key of objects only; an index would find a scalar, too, as its own first element.
     chain = f"{node} -> {parameters.text(segments[0])}"
     for segment in segments[1:]:
-        by_key = f"({chain}) -> {parameters.text(segment)}"
-        chain = f"COALESCE({by_key}, ({chain}) -> {int(segment)})" if _digits(segment) else by_key
+        step = f"({chain}) -> {parameters.text(segment)}"
+        if _digits(segment):
+            indexed = f"CASE jsonb_typeof({chain}) WHEN 'array' THEN ({chain}) -> {int(segment)} END"
+            step = f"COALESCE({step}, {indexed})"
+        chain = step
     return chain
 
 
