@@ -1,7 +1,7 @@
 """What every model of the HTTP API shares: how requests are read and how instants are written.
 
-Requests refuse undeclared keys and name the accepted ones, read ``null`` of an optional field as absent, and
-refuse what JSON cannot hold (contract 1.4, 1.5). Responses carry every declared key.
+Requests refuse undeclared keys and name the accepted ones, read ``null`` of an optional field as absent, take no
+type for another, and refuse what JSON cannot hold (contract 1.4, 1.5). Responses carry every declared key.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,19 @@ from functools import cache
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from schemas.times import format_instant
 
@@ -27,6 +31,23 @@ JsonObject = dict[str, Any]
 
 Instant = Annotated[datetime, PlainSerializer(format_instant, return_type=str)]
 """An instant in UTC, written as ISO 8601 with ``Z``."""
+
+
+
+def _written(value: Any) -> Any:
+    """Refuse a number: of JSON only text is an instant."""
+    if isinstance(value, str | datetime):
+        return value
+    raise PydanticCustomError("datetime_type", "Input should be a valid date and time, as text")
+
+
+GivenInstant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written),
+    Field(strict=False),
+    PlainSerializer(format_instant, return_type=str),
+]
+"""An instant in a request: ISO 8601 with its time zone."""
 
 Cooldown = Annotated[int, Field(ge=0, le=2_592_000)]
 """Seconds, up to 30 days."""
@@ -56,6 +77,18 @@ def problem(message: str, *location: str | int, kind: str = "value_error") -> Va
     return ValidationError.from_exception_data("request", [details])
 
 
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """A schema that allows ``null`` beside what it describes."""
+    if not {"type", "$ref", "anyOf", "oneOf", "enum", "const"} & schema.keys():
+        return schema
+    described = {key: value for key, value in schema.items() if key in ("title", "description", "default")}
+    inner = {key: value for key, value in schema.items() if key not in described}
+    if inner.keys() == {"anyOf"}:
+        either = inner["anyOf"]
+        return schema if {"type": "null"} in either else {"anyOf": [*either, {"type": "null"}], **described}
+    return {"anyOf": [inner, {"type": "null"}], **described}
+
+
 @cache
 def _declared(model: type[BaseModel]) -> frozenset[str]:
     """The wire names of a model's fields."""
@@ -65,7 +98,18 @@ def _declared(model: type[BaseModel]) -> frozenset[str]:
 class ApiRequest(BaseModel):
     """A request body or a part of one."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema says what :meth:`_read` does: ``null`` of an optional field is its absence."""
+        schema = handler(core)
+        described = handler.resolve_ref_schema(schema)
+        required = described.get("required", ())
+        for name, field in described.get("properties", {}).items():
+            if name not in required:
+                described["properties"][name] = _or_null(field)
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod

@@ -6,9 +6,9 @@ Instants are UTC, durations seconds.
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, read_part
+from schemas.api.base import ApiRequest, ApiResponse, GivenInstant, Instant, JsonObject, problem, read_part
 from schemas.features import FIELD_METRICS, HASHING
 from schemas.times import TimeDomain
 
@@ -71,15 +71,15 @@ class EventSchedule(ApiRequest):
 class Period(ApiRequest):
     """The time a baseline is taken from: from ``from`` on, before ``until``; at least one of them."""
 
-    from_: Instant | None = Field(None, alias="from")
-    until: Instant | None = None
+    from_: GivenInstant | None = Field(None, alias="from")
+    until: GivenInstant | None = None
 
     @model_validator(mode="after")
     def _some_time(self) -> Self:
         if self.from_ is None and self.until is None:
             raise problem("say `from`, `until` or both", "from")
         for name, moment in (("from", self.from_), ("until", self.until)):
-            if moment is not None and (moment.tzinfo is None or moment.microsecond):
+            if moment is not None and moment.microsecond:
                 raise problem("a whole second, with its time zone", name)
         if self.from_ is not None and self.until is not None and self.from_ >= self.until:
             raise problem("after `from`", "until")
@@ -146,8 +146,8 @@ def read_schedule(trigger_type: TriggerType, raw: JsonObject) -> JsonObject:
 class BackfillRequest(ApiRequest):
     """Run the nominal times of a schedule from ``start_at`` to ``end_at``, both included, once more."""
 
-    start_at: AwareDatetime
-    end_at: AwareDatetime
+    start_at: GivenInstant
+    end_at: GivenInstant
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict
 
 from schemas.api.trigger import (
     CreateTriggerRequest,
@@ -70,7 +71,9 @@ async def list_triggers(
 
 
 class _ListQuery(ListTriggersRequest):
-    """The same keys as query parameters, beside the namespace."""
+    """The same keys as query parameters, where everything is text, beside the namespace."""
+
+    model_config = ConfigDict(strict=False)
 
     namespace: str | None = None
 
