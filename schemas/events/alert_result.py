@@ -8,7 +8,6 @@ the trigger station. What a window or a sweep decides comes as a record of its o
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -276,23 +275,21 @@ def _json(text: str) -> str:
 
 def decode_alert_result(value: bytes | None) -> AlertResultRecord:
     """One record of ``alert-results``. Raises :class:`DecodeError`."""
-    with _telling():
+    try:
         raw, base = _opened(value)
         return _record(raw, base, [decode_hit(base, hit) for hit in raw["executions"]])
+    except DecodeError:
+        raise
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise DecodeError(f"not an alert result: {error!r}") from error
 
 
 def open_alert_result(value: bytes | None) -> tuple[AlertResultRecord, list[Any]]:
     """One record without its hits, and what :func:`decode_hit` takes, one for each: for a reader that has a shorter
     way for hits that are alike. Raises :class:`DecodeError`."""
-    with _telling():
+    try:
         raw, base = _opened(value)
         return _record(raw, base, ()), _checked(raw["executions"], list)
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    try:
-        yield
     except DecodeError:
         raise
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:

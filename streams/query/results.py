@@ -26,8 +26,10 @@ EXECUTION_COLUMNS: Final = (
     "day, base, appended_at, result_partition, result_offset, alert_number, namespace_id, alert_id, alert_version,"
     " retriever_id, score, reason, matched_features, match_count, matches, reference_position, triggered"
 )
+COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions"
 _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
+_COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))
 _PLAIN_KEYS: Final = 7
 _PLAIN: Final = 4 * copy.NULL + copy.TRUE
 """The end of an execution that says nothing but its score and its reason."""
@@ -50,11 +52,10 @@ class Place:
 class Alert:
     """What is written of one version of an alert. Compared by identity, which is what counting them takes."""
 
-    number: int
-    namespace_id: str
-    alert_id: str
     suffix: str
     """How its execution ids end."""
+    named: bytes
+    """Number, namespace and id."""
     fields: bytes
 
 
@@ -82,6 +83,11 @@ class Result:
 
     def _head(self, place: Place) -> bytes:
         return b"".join((_day(place.day), copy.data(self.base), _instant(place.appended_at), self.brought))
+
+
+def count_row(alert: Alert, executions: int) -> bytes:
+    """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`."""
+    return b"".join((_COUNT, alert.named, copy.int8(executions)))
 
 
 class ResultReader:
@@ -172,14 +178,10 @@ def _document(record: AlertResultRecord) -> bytes:
 
 
 def _alert(namespace_id: str, hit: AlertHit) -> Alert:
-    fields = (
-        copy.int8(count(hit.alert_number, 63)),
-        _text(text(namespace_id)),
-        copy.text(text(hit.alert_id)),
-        copy.int8(count(hit.alert_version, 63)),
-        copy.text(text(hit.retriever_id)),
-    )
-    return Alert(hit.alert_number, namespace_id, hit.alert_id, f"{hit.alert_number:x}", b"".join(fields))
+    number = copy.int8(count(hit.alert_number, 63))
+    named = number + _text(text(namespace_id)) + copy.text(text(hit.alert_id))
+    rest = copy.int8(count(hit.alert_version, 63)) + copy.text(text(hit.retriever_id))
+    return Alert(f"{hit.alert_number:x}", named, named + rest)
 
 
 def _end(hit: AlertHit) -> bytes:

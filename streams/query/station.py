@@ -34,8 +34,8 @@ NAME = "query"
 TOPICS = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
 BATCHES: Final = 4
 """The station takes so many times the records of others in a batch: it does not hold one transaction over all."""
-PART_BYTES: Final = 4 * 1024 * 1024
-PART_RECORDS: Final = 1_000
+PART_BYTES: Final = 16 * 1024 * 1024
+PART_RECORDS: Final = 2_000
 """What one transaction takes of a batch, at most."""
 TURN_SECONDS: Final = 0.003
 """How long records are decoded before the connection of the transaction under way has its turn: about what the

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from psycopg.errors import UniqueViolation
 
 from streams.query.partitions import ensure_days
-from streams.query.results import DOCUMENT_COLUMNS, EXECUTION_COLUMNS, Place, Result
+from streams.query.results import COUNT_COLUMNS, DOCUMENT_COLUMNS, EXECUTION_COLUMNS, Place, Result, count_row
 from streams.query.rows import Row, Rows
 from streams.runtime.binary_copy import copy_rows
-from streams.runtime.database import Connection, columns
+from streams.runtime.database import Connection
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
 # really inserted; in order, so that two workers cannot lock two counters crosswise.
@@ -20,7 +19,11 @@ INSERT INTO alert_execution_counts AS c (alert_number, namespace_id, alert_id, e
 {counted}
 ON CONFLICT (alert_number) DO UPDATE SET executions = c.executions + EXCLUDED.executions
 """
-_COUNT_COPIED = _COUNT.format(counted="SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])")
+# An alert is there several times where its definition changed.
+_COPIED = (
+    "SELECT alert_number, min(namespace_id), min(alert_id), sum(executions) FROM incoming_alert_execution_counts"
+    " GROUP BY 1 ORDER BY 1"
+)
 _ADDED = "SELECT alert_number, namespace_id, alert_id, count(*) FROM added GROUP BY 1, 2, 3 ORDER BY 1"
 _MERGE_DOCUMENTS = f"""
 INSERT INTO result_documents ({DOCUMENT_COLUMNS}) SELECT {DOCUMENT_COLUMNS} FROM incoming_result_documents
@@ -123,10 +126,7 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
         await _count(connection, fresh)
     if again:
         for table in ("result_documents", "alert_executions"):
-            # Made once per connection; after that a look-up in the catalog.
-            await connection.execute(
-                f"CREATE TEMP TABLE IF NOT EXISTS incoming_{table} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
-            )
+            await _stage(connection, table)
         await _copy(connection, "incoming_", again)
         await connection.execute(_MERGE_DOCUMENTS.encode())
         await connection.execute(_MERGE_EXECUTIONS.encode())
@@ -142,12 +142,17 @@ async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Resu
 
 async def _count(connection: Connection, placed: Sequence[tuple[Result, Place]]) -> None:
     counted = Counter(chain.from_iterable(result.alerts for result, _ in placed))
-    counts: dict[int, list[Any]] = {}
-    for alert, more in counted.items():
-        # Several, where its definition changed.
-        counts.setdefault(alert.number, [alert.number, alert.namespace_id, alert.alert_id, 0])[-1] += more
-    values = columns((counts[number] for number in sorted(counts)), 4)
-    await connection.execute(_COUNT_COPIED.encode(), values)
+    await _stage(connection, "alert_execution_counts")
+    rows = [count_row(alert, more) for alert, more in counted.items()]
+    await copy_rows(connection, "incoming_alert_execution_counts", COUNT_COLUMNS, rows)
+    await connection.execute(_COUNT.format(counted=_COPIED).encode())
+
+
+async def _stage(connection: Connection, table: str) -> None:
+    """Have a staging table: made once per connection, after that a look-up in the catalog."""
+    await connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS incoming_{table} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
+    )
 
 
 async def _claim(connection: Connection, keyed: Sequence[Result]) -> Mapping[bytes, Place]:
