@@ -1,5 +1,6 @@
 """What a trigger runs: the shapes of ``action_config``, one per ``action_type`` (contract 4.8)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -121,7 +122,7 @@ class AlertAction(ApiRequest):
     alert_id: Identifier
 
 
-_SHAPES: Final[dict[ActionType, type[ApiRequest]]] = {
+SHAPES: Final[Mapping[ActionType, type[ApiRequest]]] = {
     "cluster": ClusterAction,
     "taxonomy_enrichment": TaxonomyAction,
     "batch_rerun": BatchAction,
@@ -134,4 +135,4 @@ _SHAPES: Final[dict[ActionType, type[ApiRequest]]] = {
 def read_action(action_type: ActionType, raw: JsonObject) -> JsonObject:
     """An ``action_config`` checked and with its defaults. Raises ``ValidationError`` placed at
     ``action_config``."""
-    return read_part(_SHAPES[action_type], raw, "action_config").filled()
+    return read_part(SHAPES[action_type], raw, "action_config").filled()

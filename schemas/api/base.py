@@ -4,7 +4,7 @@ Requests refuse undeclared keys and name the accepted ones, read ``null`` of an 
 type for another, and refuse what JSON cannot hold (contract 1.4, 1.5). Responses carry every declared key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Self, TypeVar
@@ -31,7 +31,6 @@ JsonObject = dict[str, Any]
 
 Instant = Annotated[datetime, PlainSerializer(format_instant, return_type=str)]
 """An instant in UTC, written as ISO 8601 with ``Z``."""
-
 
 
 def _written(value: Any) -> Any:
@@ -139,6 +138,27 @@ class ApiResponse(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def shape_by(
+    schema: JsonSchemaValue,
+    handler: GetJsonSchemaHandler,
+    tag: str,
+    part: str,
+    shapes: Mapping[Any, type[ApiRequest]],
+) -> None:
+    """Say in a schema what :func:`read_part` does: which shape ``part`` has, by the value of ``tag``."""
+    either = [
+        {
+            "properties": {
+                tag: {"const": value},
+                # The handler is this model's: the shape's own changes to its schema are asked for by name.
+                part: shape.__get_pydantic_json_schema__(shape.__pydantic_core_schema__, handler),
+            }
+        }
+        for value, shape in shapes.items()
+    ]
+    handler.resolve_ref_schema(schema).setdefault("allOf", []).append({"anyOf": either})
 
 
 def read_part(model: type[M], raw: Any, *location: str | int) -> M:

@@ -2,14 +2,17 @@
 
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, shape_by
 from schemas.api.clustering import Features, check_parameters
 from schemas.api.pages import WindowedListRequest
-from schemas.api.schedule import TriggerType, read_schedule
+from schemas.api.schedule import SHAPES, TriggerType, read_schedule
 from schemas.api.trigger import Status
 
+_ACTIONS = ("cluster_id", "execution_config")
 _METHODS = {"hierarchical": "agglomerative"}
 _BESIDE = ("algorithm", "feature_uri", "feature_uris", "sample_size", "normalize_features")
 
@@ -51,6 +54,14 @@ class CreateClusterTriggerRequest(ApiRequest):
     execution_config: ExecutionConfig | None = None
     description: str | None = Field(None, max_length=1_000)
     status: Literal["active", "paused"] = "active"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        shape_by(schema, handler, "trigger_type", "schedule_config", SHAPES)
+        given = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in _ACTIONS]
+        handler.resolve_ref_schema(schema)["oneOf"] = given
+        return schema
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:

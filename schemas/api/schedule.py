@@ -3,6 +3,7 @@
 Instants are UTC, durations seconds.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -129,7 +130,7 @@ class ConditionalSchedule(ApiRequest):
         return self
 
 
-_SHAPES: Final[dict[str, type[ApiRequest]]] = {
+SHAPES: Final[Mapping[str, type[ApiRequest]]] = {
     "cron": CronSchedule,
     "interval": IntervalSchedule,
     "event": EventSchedule,
@@ -140,7 +141,7 @@ _SHAPES: Final[dict[str, type[ApiRequest]]] = {
 def read_schedule(trigger_type: TriggerType, raw: JsonObject) -> JsonObject:
     """A ``schedule_config`` checked and with its defaults. Raises ``ValidationError`` placed at
     ``schedule_config``."""
-    return read_part(_SHAPES[trigger_type], raw, "schedule_config").filled()
+    return read_part(SHAPES[trigger_type], raw, "schedule_config").filled()
 
 
 class BackfillRequest(ApiRequest):

@@ -2,10 +2,13 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from schemas.api import actions, schedule
 from schemas.api.actions import ActionType, read_action
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, shape_by
 from schemas.api.pages import WindowedListRequest
 from schemas.api.schedule import TriggerType, read_schedule
 
@@ -22,6 +25,13 @@ class CreateTriggerRequest(ApiRequest):
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=1_000)
     status: Literal["active", "paused"] = "active"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        shape_by(schema, handler, "action_type", "action_config", actions.SHAPES)
+        shape_by(schema, handler, "trigger_type", "schedule_config", schedule.SHAPES)
+        return schema
 
     @model_validator(mode="after")
     def _configs(self) -> Self:

@@ -12,6 +12,8 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from streams.runtime.http.methods import allowed_methods
+
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER_SECONDS = 2
@@ -126,9 +128,12 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return validation_envelope(error.errors())
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return envelope(ApiError(error.status_code, str(error.detail), headers=error.headers))
+        headers = error.headers
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(allowed_methods(app, request.url.path))}
+        return envelope(ApiError(error.status_code, str(error.detail), headers=headers))
 
     async def on_other(request: Request, error: Exception) -> Response:
         return error_response(request.url.path, error)

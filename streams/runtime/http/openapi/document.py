@@ -14,12 +14,14 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from schemas.api.error import ErrorDetail, ErrorResponse
+from streams.runtime.http.cookies import PLAIN
 from streams.runtime.http.openapi import errors
 from streams.runtime.http.openapi.examples import add_examples, read_examples
 from streams.runtime.http.openapi.operations import Operation, key, operations
 
 PATH: Final = "/openapi.json"
 SECURITY: Final = "ApiKey"
+SESSION: Final = "Session"
 _TEXT: Final = r"^[^\x00]*$"
 """PostgreSQL has no NUL in any text."""
 _FASTAPIS_OWN: Final = ("HTTPValidationError", "ValidationError")
@@ -35,8 +37,22 @@ _HEADERS: Final[Mapping[str, Any]] = {
         "schema": {"type": "string"},
         "example": "1d6f9e0e-2f4b-4a52-9a3f-0b8a3c9a7f11:42",
     },
+    "X-Write-Token": {
+        "description": "Names what was written: send it as `X-Min-Position` to read it back.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "How much the key may ask: `q` requests in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"key";q=200;w=2',
+    },
+    "RateLimit": {
+        "description": "How much the key has left: `r` requests, all back after `t` seconds.",
+        "schema": {"type": "string"},
+        "example": '"key";r=199;t=1',
+    },
     "X-Applied-At": {
-        "description": "When the view of results was last moved.",
+        "description": "Every result recorded before this instant was in the view that was read.",
         "schema": {"type": "string", "format": "date-time"},
         "example": "2026-03-02T12:30:00Z",
     },
@@ -52,14 +68,14 @@ _NAMESPACE: Final[tuple[Mapping[str, Any], ...]] = (
         "in": "header",
         "required": False,
         "description": "Name or id of the namespace to work in; the server's default namespace without it.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 1024},
+        "schema": {"type": "string", "maxLength": 1024},
     },
     {
         "name": "namespace",
         "in": "query",
         "required": False,
         "description": "The same, where a header cannot be sent; the header wins.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": _TEXT},
+        "schema": {"type": "string", "pattern": _TEXT},
     },
 )
 
@@ -104,7 +120,13 @@ def document(app: FastAPI) -> dict[str, Any]:
             "type": "http",
             "scheme": "bearer",
             "description": "A key of this server (`tidewatch keys create`): `Authorization: Bearer sk_…`.",
-        }
+        },
+        SESSION: {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": PLAIN,
+            "description": "A browser's session (`POST /v1/session`).",
+        },
     }
     every = operations(app)
     by_key = {
@@ -153,7 +175,7 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     described["operationId"] = operation.name
     described["tags"] = [operation.tag]
     described["summary"] = described.get("description", "").partition(".")[0].replace("\n", " ")
-    described["security"] = [{SECURITY: []}] if operation.needs_key else []
+    described["security"] = [{SECURITY: []}, {SESSION: []}] if operation.needs_key else []
     parameters = described.setdefault("parameters", [])
     declared = {(parameter["in"], parameter["name"].lower()) for parameter in parameters}
     if operation.in_namespace:
@@ -164,8 +186,10 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     if not parameters:
         del described["parameters"]
     shown = ["X-Request-ID"]
+    if operation.needs_key:
+        shown += ["RateLimit-Policy", "RateLimit"]
     if operation.changes_definitions:
-        shown.append("X-Definitions-Version")
+        shown += ["X-Definitions-Version", "X-Write-Token"]
     if operation.reads_results:
         shown.append("X-Applied-At")
     answers = {status: answer for status, answer in described["responses"].items() if status.startswith("2")}
@@ -189,7 +213,7 @@ def statuses(operation: Operation, has_parameters: bool) -> list[int]:
     """The errors that an operation may answer with."""
     found = {500}
     if operation.needs_key:
-        found |= {400, 401, 403, 429, 503}
+        found |= {400, 401, 403, 408, 429, 503, 504}
     if operation.in_namespace or "{" in operation.path:
         found.add(404)
     if has_parameters or operation.has_body:

@@ -44,6 +44,12 @@ _ERRORS: Final[Mapping[int, _Error]] = {
         "Alert not found: alt_unknown",
         {"resource": "alert", "id": "alt_unknown"},
     ),
+    408: _Error(
+        "RequestTimeout",
+        "The request did not arrive in the time that the server waits.",
+        "TimeoutError",
+        "The request did not arrive within 30 seconds",
+    ),
     409: _Error(
         "Conflict",
         "The name is in use.",
@@ -82,6 +88,13 @@ _ERRORS: Final[Mapping[int, _Error]] = {
         "ServiceUnavailableError",
         "The database does not answer; try again",
         {"retryable": True, "retry_after_seconds": 2},
+    ),
+    504: _Error(
+        "Timeout",
+        "The request took longer than the server allows, and was given up.",
+        "TimeoutError",
+        "The request took longer than 30 seconds and was given up; ask for less",
+        {"retryable": False},
     ),
 }
 SCHEMA: Final = ErrorResponse.__name__

@@ -10,6 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from streams.runtime.http.access import authenticate, authorize, enter_namespace
+from streams.runtime.http.freshness import fresh_results
 from streams.runtime.http.openapi.sdk_names import CLASSES
 
 _IDENTIFIER: Final = re.compile(r"\{[^}]*\}")
@@ -17,7 +18,6 @@ _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     route: (tag, name) for tag, routes in CLASSES.items() for route, name in routes.items()
 }
 """By method and path the tag and the ``operationId``."""
-_READS: Final = "streams.query."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         in_namespace=enter_namespace in called,
         has_body=route.body_field is not None,
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
-        reads_results=str(getattr(route.endpoint, "__module__", "")).startswith(_READS),
+        reads_results=fresh_results in called,
         creates=method in ("PATCH", "PUT") or name.startswith(("create_", "clone_", "upsert_")),
     )
 
