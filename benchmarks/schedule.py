@@ -31,7 +31,7 @@ from streams.runtime.broker import Broker
 from streams.runtime.database import Database, migrate
 from streams.runtime.dev.database import PostgresServer
 from streams.settings import Settings
-from streams.trigger.schedules import CLAIM
+from streams.trigger.schedules.firing import CLAIM
 from streams.trigger.station import TriggerStation
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Tokyo")

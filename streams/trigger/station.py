@@ -18,13 +18,14 @@ from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.failure import Disposition, classify
 from streams.runtime.statistics import Statistics
 from streams.runtime.together import together
-from streams.trigger import store
-from streams.trigger.alert_results import AlertResults
-from streams.trigger.alert_windows import AlertWindows
-from streams.trigger.conditions import check_due, parse_condition
+from streams.trigger.alert_results.reading import AlertResults
+from streams.trigger.alert_windows.deciding import AlertWindows
+from streams.trigger.conditions.due import check_due, parse_condition
+from streams.trigger.conditions.store import conditional_triggers
 from streams.trigger.pruning import Pruning
-from streams.trigger.schedules import CLAIM, fire_due, turn_back
+from streams.trigger.schedules.firing import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
+from streams.trigger.triggers import Trigger
 from streams.trigger.watermarks import Watermarks
 
 log = structlog.get_logger(__name__)
@@ -112,8 +113,8 @@ class TriggerStation:
 
     async def _conditions(self, now: datetime) -> None:
         async with self._context.database.connection() as connection:
-            triggers = await store.conditional_triggers(connection, now)
-        on_event_time: list[tuple[store.Trigger, datetime | None, int]] = []
+            triggers = await conditional_triggers(connection, now)
+        on_event_time: list[tuple[Trigger, datetime | None, int]] = []
         for trigger, last_check_at in triggers:
             condition = parse_condition(trigger)
             if condition is not None and condition.time_domain == "event_time":
@@ -123,7 +124,7 @@ class TriggerStation:
         if on_event_time:
             await self._event_time(on_event_time, now)
 
-    async def _event_time(self, triggers: list[tuple[store.Trigger, datetime | None, int]], now: datetime) -> None:
+    async def _event_time(self, triggers: list[tuple[Trigger, datetime | None, int]], now: datetime) -> None:
         collected = await self._watermarks.collected(
             {key for trigger, *_ in triggers for key in trigger.collections}
         )
@@ -141,7 +142,7 @@ class TriggerStation:
             if until is not None:
                 await self._check(trigger, until, now)
 
-    async def _check(self, trigger: store.Trigger, until: datetime, now: datetime) -> None:
+    async def _check(self, trigger: Trigger, until: datetime, now: datetime) -> None:
         while not self._stopping.is_set():
             if not await check_due(self._context.database, trigger.trigger_id, until, now):
                 return

@@ -39,7 +39,7 @@ from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.events import EventState
 from streams.engines.rules.measured import DOCUMENTS, Measured
 from streams.engines.rules.rollup import WIDTHS, widths
-from streams.trigger.series import Series
+from streams.trigger.conditions.series import Series
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -17,10 +17,10 @@ from streams.engines.rules.due import Policy, due_at
 from streams.engines.rules.schedule import parse
 from streams.runtime.agent import Context
 from streams.runtime.definitions import StoredDefinition, find_definition
-from streams.trigger.alert_events import AlertEvents
+from streams.trigger.alert_results.counting import AlertEvents
 from streams.trigger.station import TriggerStation
+from tests.trigger.alert_results.test_counting import count, result
 from tests.trigger.support import NAMESPACE, at, create_trigger, rows
-from tests.trigger.test_alert_events import count, result
 
 START: Final = at("2024-03-29")  # Berlin's clocks go forward on the 31st
 END: Final = at("2024-04-05")

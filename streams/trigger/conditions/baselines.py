@@ -21,7 +21,7 @@ from streams.engines.drift.buckets import bucket_width
 from streams.engines.drift.calibration import FEWEST_BLOCKS, MOST_BLOCKS, Calibration, calibrate
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span
-from streams.trigger.windows import Rows, window_start
+from streams.trigger.conditions.windows import Rows, window_start
 
 CALIBRATED: Final[tuple[str, ...]] = ("threshold", "samples", "false_alarm_rate", "reason")
 """Keys of a baseline snapshot that say where a calibrated threshold is from."""

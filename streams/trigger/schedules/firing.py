@@ -16,9 +16,9 @@ from streams.runtime import metrics
 from streams.runtime.database import Database
 from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_jobs, record_skips
-from streams.trigger import store
-from streams.trigger.claims import Claimed, Move, anything_due, claim_ahead, claim_due, write_moves
-from streams.trigger.skipping import Entry, entries
+from streams.trigger.schedules.claims import Claimed, Move, anything_due, claim_ahead, claim_due, write_moves
+from streams.trigger.schedules.skipping import Entry, entries
+from streams.trigger.triggers import Trigger, set_failed
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ async def fire_due(database: Database, now: datetime) -> bool:
                 move, orders, skipped = _decided(one, now)
             except ScheduleError as error:
                 log.warning("trigger_failed", trigger_id=one.trigger.trigger_id, error=str(error))
-                await store.set_failed(connection, one.trigger.trigger_id, str(error))
+                await set_failed(connection, one.trigger.trigger_id, str(error))
                 continue
             more = more or len(orders) >= AT_ONCE
             moves.append(move)
@@ -86,7 +86,7 @@ def _decided(one: Claimed, now: datetime) -> tuple[Move, list[TriggerCommand], l
     return move, _commands(trigger, decision, now), skipped
 
 
-def _commands(trigger: store.Trigger, decision: Decision, now: datetime) -> list[TriggerCommand]:
+def _commands(trigger: Trigger, decision: Decision, now: datetime) -> list[TriggerCommand]:
     return [
         command(
             trigger.trigger_id,
@@ -116,7 +116,7 @@ async def turn_back(database: Database, now: datetime) -> int:
                 nominal = min(trigger.next_scheduled_at, plan.following(trigger.next_scheduled_at, now))
                 due = due_at(trigger.trigger_id, plan, policy, nominal)
             except ScheduleError as error:
-                await store.set_failed(connection, trigger.trigger_id, str(error))
+                await set_failed(connection, trigger.trigger_id, str(error))
                 continue
             moves.append(Move(trigger.trigger_id, nominal, due))
         await write_moves(connection, moves, now)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from schemas.events.alert_result import AlertResultRecord
 from streams.engines.rules.totals import Totals
-from streams.trigger.window_folding import Folded, Source, events, fold, unread
-from tests.trigger.test_alert_windows import adding
+from streams.trigger.alert_windows.folding import Folded, Source, events, fold, unread
+from tests.trigger.alert_windows.test_deciding import adding
 
 START = datetime(2024, 3, 25, 12, tzinfo=UTC)
 logs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50), st.none() | st.integers(0, 5)), max_size=20)

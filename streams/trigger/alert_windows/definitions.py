@@ -10,8 +10,8 @@ from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.execution.windowed import read_window
 from streams.engines.rules.window import WindowRule
 from streams.runtime.database import Connection
-from streams.trigger import window_store
-from streams.trigger.window_folding import Series
+from streams.trigger.alert_windows import store as window_store
+from streams.trigger.alert_windows.folding import Series
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from streams.engines.rules.totals import Reference, Totals
 from streams.engines.rules.window import Cell, WindowState
 from streams.runtime.database import Connection, columns
-from streams.trigger.window_folding import Bucket, Folded, Series, Source
+from streams.trigger.alert_windows.folding import Bucket, Folded, Series, Source
 
 _SERIES = "namespace_id, alert_id, collection_id, series"
 _TOTALS = "documents, number_count, total, least, greatest, newest, causes"

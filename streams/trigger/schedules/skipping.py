@@ -13,7 +13,7 @@ from schemas.ids import derived_id
 from schemas.times import format_instant, parse_instant
 from streams.engines.rules.commands import command
 from streams.engines.rules.due import COUNTED, Decision, Skipped
-from streams.trigger.store import Trigger
+from streams.trigger.triggers import Trigger
 
 Stretch = Mapping[str, Any]
 """What is kept of the last one: ``first_at``, ``triggered_at``, ``count``, ``exact``, ``revision``, ``why``."""

@@ -1,6 +1,6 @@
 """Alerts with a window: decides windows whose time has come (design section 4).
 
-What match tells is added up by :mod:`~streams.trigger.alert_results`. Here each alert on each collection is
+What match tells is added up by :mod:`streams.trigger.alert_results`. Here each alert on each collection is
 decided in one transaction, its row locked, the executions in the outbox. So several stations may run, and a
 window is decided once however they are killed.
 """
@@ -17,11 +17,11 @@ from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
 from streams.runtime.faults import fault
 from streams.runtime.outbox import Outgoing, enqueue_all
-from streams.trigger import window_store
-from streams.trigger.window_cut import Cut, Cuts
-from streams.trigger.window_definitions import WindowedAlert, windowed_alerts
-from streams.trigger.window_fires import records
-from streams.trigger.window_store import Standing
+from streams.trigger.alert_windows import store as window_store
+from streams.trigger.alert_windows.cut import Cut, Cuts
+from streams.trigger.alert_windows.definitions import WindowedAlert, windowed_alerts
+from streams.trigger.alert_windows.fires import records
+from streams.trigger.alert_windows.store import Standing
 
 CELLS = 5_000
 """Buckets looked at in one transaction, besides those of one window."""

@@ -11,7 +11,7 @@ from schemas.ids import decided_base
 from schemas.times import format_instant, from_seconds
 from streams.engines.rules.totals import Reference
 from streams.engines.rules.window import Fire
-from streams.trigger.window_definitions import WindowedAlert
+from streams.trigger.alert_windows.definitions import WindowedAlert
 
 
 def records(

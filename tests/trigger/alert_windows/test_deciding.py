@@ -14,9 +14,9 @@ from streams.engines.retrieval.execution.windowed import read_window
 from streams.runtime.agent import Context
 from streams.runtime.database import fetch_value
 from streams.runtime.definitions import delete_definition, put_definition
-from streams.trigger.alert_results import AlertResults
-from streams.trigger.alert_windows import AlertWindows
-from streams.trigger.window_definitions import windowed_alerts
+from streams.trigger.alert_results.reading import AlertResults
+from streams.trigger.alert_windows.deciding import AlertWindows
+from streams.trigger.alert_windows.definitions import windowed_alerts
 from tests.support import eventually
 from tests.trigger.support import NAMESPACE, at
 

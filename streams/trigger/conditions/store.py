@@ -1,52 +1,20 @@
-"""The trigger station's statements: which triggers there are, and what a decision writes."""
+"""What the station writes and reads of conditional triggers. Every function works in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
-from schemas.events.trigger import TriggerFamily
 from schemas.times import parse_instant
 from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.rules.condition import CheckState
 from streams.runtime.database import Connection
-from streams.trigger.checks import Baseline, Check
-from streams.trigger.windows import Held, Window
+from streams.trigger.conditions.checks import Baseline, Check
+from streams.trigger.conditions.windows import Held, Window
+from streams.trigger.triggers import ACTIVE, CLOCKS_DIFFER, Trigger
 
-CLOCKS_DIFFER: Final = timedelta(seconds=30)
-"""How far the clocks of stations may differ before one is taken to have gone back."""
-
-# A definition and its state, for triggers that may act.
-_TRIGGERS = (
-    " FROM trigger_state AS s JOIN definitions AS d ON d.kind = s.family AND d.namespace_id = s.namespace_id"
-    " AND d.id = s.trigger_id AND d.deleted_at IS NULL WHERE s.status = 'active'"
-)
-_CONDITIONAL = _TRIGGERS + " AND s.trigger_type = 'conditional' AND s.pending_job_id IS NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """A trigger as its definition says it."""
-
-    trigger_id: str
-    namespace_id: str
-    family: TriggerFamily
-    trigger_type: str
-    body: Mapping[str, Any]
-    next_scheduled_at: datetime | None
-
-    @property
-    def schedule_config(self) -> Mapping[str, Any]:
-        """Empty when the definition has none, which every rule refuses in words."""
-        config = self.body.get("schedule_config")
-        return config if isinstance(config, dict) else {}
-
-    @property
-    def collections(self) -> list[tuple[str, str]]:
-        """The (namespace_id, collection_id) it watches."""
-        return [(self.namespace_id, collection) for collection in self.body.get("watched_collection_ids") or ()]
+_CONDITIONAL = ACTIVE + " AND s.trigger_type = 'conditional' AND s.pending_job_id IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +176,4 @@ async def set_pending(connection: Connection, trigger_id: str, job_id: str) -> N
     """No further check before this job has ended."""
     await connection.execute(
         "UPDATE trigger_state SET pending_job_id = %s WHERE trigger_id = %s", (job_id, trigger_id)
-    )
-
-
-async def set_failed(connection: Connection, trigger_id: str, error: str) -> None:
-    """Take a trigger whose definition cannot work out of service, with the reason a user reads."""
-    await connection.execute(
-        "UPDATE trigger_state SET status = 'failed', last_execution_error = %s, updated_at = now()"
-        " WHERE trigger_id = %s AND status = 'active'",
-        (error, trigger_id),
     )

@@ -18,9 +18,9 @@ from streams.runtime.database import Connection
 from streams.runtime.faults import fault
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
-from streams.trigger import window_store
-from streams.trigger.alert_events import AlertEvents
-from streams.trigger.window_folding import contributing, events, fold, sources, unread
+from streams.trigger.alert_results.counting import AlertEvents
+from streams.trigger.alert_windows import store as window_store
+from streams.trigger.alert_windows.folding import contributing, events, fold, sources, unread
 
 _FORGET_EVERY: Final = timedelta(minutes=10)
 _LOG_KEPT: Final = ALERT_RESULTS.retention or timedelta(0)

@@ -15,11 +15,11 @@ from streams.runtime import metrics
 from streams.runtime.database import Connection, Database
 from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
-from streams.trigger import series, store
-from streams.trigger.checks import Check, Checker, Memory, reads
-from streams.trigger.series import Series
-from streams.trigger.store import CLOCKS_DIFFER
-from streams.trigger.windows import Held, window_start
+from streams.trigger.conditions import series, store
+from streams.trigger.conditions.checks import Check, Checker, Memory, reads
+from streams.trigger.conditions.series import Series
+from streams.trigger.conditions.windows import Held, window_start
+from streams.trigger.triggers import CLOCKS_DIFFER, Trigger, set_failed
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ async def check_due(database: Database, trigger_id: str, until: datetime, now: d
         # Of the definition (ScheduleError, an unknown metric) or of the sketches (dimensions differ).
         log.warning("trigger_failed", trigger_id=trigger_id, error=str(error))
         async with database.connection() as connection:
-            await store.set_failed(connection, trigger_id, str(error))
+            await set_failed(connection, trigger_id, str(error))
         return False
     for check in checks:
         metrics.TRIGGER_CHECKS.labels(str(check.decision.fire).lower()).inc()
@@ -231,7 +231,7 @@ async def _fire(
         await store.set_pending(connection, trigger.trigger_id, order.job_id)
 
 
-def parse_condition(trigger: store.Trigger) -> Condition | None:
+def parse_condition(trigger: Trigger) -> Condition | None:
     """The condition of a trigger, ``None`` when its definition cannot work (the check itself says why)."""
     try:
         return Condition.parse(trigger.schedule_config)

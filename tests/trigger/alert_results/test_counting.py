@@ -10,7 +10,7 @@ import pytest
 from schemas.events.alert_result import AlertHit, AlertResultRecord
 from schemas.topics import TRIGGER_COMMANDS
 from streams.runtime.agent import Context
-from streams.trigger.alert_events import AlertEvents
+from streams.trigger.alert_results.counting import AlertEvents
 from tests.trigger.support import COLLECTION, NAMESPACE, at, create_trigger, rows, state
 
 START = at("2024-05-01")

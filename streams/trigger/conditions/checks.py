@@ -12,8 +12,8 @@ from streams.engines.rules import drift, volume
 from streams.engines.rules.condition import CheckState, Condition
 from streams.engines.rules.decision import Decision
 from streams.engines.rules.rollup import Span, cover
-from streams.trigger.baselines import CALIBRATED, calibrated, candidate, told
-from streams.trigger.windows import Held, Rows, Window, window_start
+from streams.trigger.conditions.baselines import CALIBRATED, calibrated, candidate, told
+from streams.trigger.conditions.windows import Held, Rows, Window, window_start
 
 
 @dataclass(frozen=True, slots=True)

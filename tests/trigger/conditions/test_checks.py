@@ -18,8 +18,8 @@ from streams.engines.drift.metrics import measure
 from streams.engines.drift.sketch import Sketch
 from streams.engines.rules.condition import CheckState, Condition
 from streams.engines.rules.rollup import Span, widths
-from streams.trigger.checks import Baseline, Check, Checker, Memory, reads
-from streams.trigger.windows import Held, Row, Rows, Window, window_start
+from streams.trigger.conditions.checks import Baseline, Check, Checker, Memory, reads
+from streams.trigger.conditions.windows import Held, Row, Rows, Window, window_start
 
 START = datetime(2014, 10, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)

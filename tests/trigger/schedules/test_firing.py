@@ -13,7 +13,7 @@ from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.engines.rules import schedule
 from streams.engines.rules.due import Policy, due_at
 from streams.runtime.agent import Context
-from streams.trigger import schedules
+from streams.trigger.schedules import firing
 from streams.trigger.station import TriggerStation, build
 from tests.support import eventually
 from tests.trigger.support import at, create_trigger, end_job, fires, rows, set_body, state
@@ -230,7 +230,7 @@ async def test_stations_side_by_side_fire_each_nominal_time_once(
     start = at("2024-03-25")
     for number in range(120):
         await create_trigger(context, f"trig_{number}", "cron", EVERY_MINUTE, now=start)
-    monkeypatch.setattr(schedules, "CLAIM", 50)
+    monkeypatch.setattr(firing, "CLAIM", 50)
     for minute in range(1, 4):
         await asyncio.gather(*(station.tick(start + timedelta(minutes=minute)) for station in stations))
     assert await rows(context, "SELECT nominal_at, count(*) FROM jobs GROUP BY 1 ORDER BY 1") == [

@@ -8,7 +8,7 @@ from typing import Any
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span, union, widths
 from streams.runtime.database import Connection, fetch_value
-from streams.trigger.windows import Row, Rows
+from streams.trigger.conditions.windows import Row, Rows
 
 _SERIES = (
     " s.namespace_id = c.namespace_id AND s.collection_id = c.collection_id AND s.feature = %(feature)s"
