@@ -32,9 +32,9 @@ from streams.retrieval.sql.bounds import (
     negated,
     some,
 )
-from streams.retrieval.sql.operators import not_null, test
+from streams.retrieval.sql.operators import compared_column, not_null, test
 from streams.retrieval.sql.parameters import Parameters
-from streams.retrieval.sql.places import SOURCE, any_value
+from streams.retrieval.sql.places import OCCURRED_AT, SOURCE, any_value
 
 MAX_CONDITIONS: Final = 200
 """Conditions beyond which a filter is decided in memory: planning its SQL would take longer than it saves."""
@@ -81,7 +81,10 @@ def _bounds(node: Node, table: str, parameters: Parameters) -> Bounds:
     if isinstance(node, Condition):
         if node.operator == "is_null":
             return negated(any_value(node.path, not_null, table, parameters))
-        return any_value(node.path, test(node, parameters), table, parameters)
+        column = None
+        if node.path.text == OCCURRED_AT:
+            column = compared_column(node, f"{table}.{OCCURRED_AT}", parameters)
+        return any_value(node.path, test(node, parameters), table, parameters, column)
     if isinstance(node, Not):
         return negated(_bounds(node.part, table, parameters))
     parts = [_bounds(part, table, parameters) for part in node.parts]

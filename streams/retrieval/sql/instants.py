@@ -11,7 +11,7 @@ from schemas.times import EPOCH
 from streams.retrieval.sql.bounds import UNKNOWN, Bounds
 from streams.retrieval.sql.parameters import Parameters
 
-_DAY: Final = timedelta(days=1)
+_DAY: Final = 86_400_000_000
 # Days that every year has; the 29th of February is left to be looked at.
 _DATE: Final = (
     "(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
@@ -23,11 +23,10 @@ _COMMON: Final = f"^{_DATE}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][
 def compared(operator: str, text: str, bound: int, parameters: Parameters) -> Bounds:
     """Whether the instant in ``text`` (SQL, a string) is ``gt``, ``gte``, ``lt`` or ``lte`` the bound,
     microseconds since 1970."""
-    moment = EPOCH + timedelta(microseconds=bound)
+    moment = moment_of(bound)
     later = operator in ("gt", "gte")
-    try:
-        edge = moment - _DAY if later else moment + _DAY
-    except OverflowError:
+    edge = moment_of(bound - _DAY if later else bound + _DAY)
+    if moment is None or edge is None:
         return UNKNOWN
     sign = ">" if later else "<"
     plain = f'{text} COLLATE "C"'
@@ -41,6 +40,14 @@ def compared(operator: str, text: str, bound: int, parameters: Parameters) -> Bo
         f" ELSE left({plain}, 8) {sign}= {compact} END"
     )
     return Bounds(f"{common} AND {decided}", possible)
+
+
+def moment_of(microseconds: int) -> datetime | None:
+    """An instant; ``None`` outside the calendar."""
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def _written(moment: datetime, rest: str, parameters: Parameters, dash: str = "-") -> str:

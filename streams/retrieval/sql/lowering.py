@@ -1,8 +1,8 @@
 """Lower case as the engine has it, in SQL: PostgreSQL's own ``lower`` follows another table of characters, and on
 every server another language.
 
-``translate`` maps the code points it is told, whatever the server's language. It is told those whose lower case is
-in the text that is looked for: any other character differs from all of it before and after.
+In the language "C" it changes ASCII letters and nothing else. ``translate`` maps the other code points that it is
+told: those whose lower case is in the text that is looked for; any other differs from all of it before and after.
 """
 
 from functools import cache
@@ -28,22 +28,22 @@ def capitals() -> dict[str, str]:
 
 def lowered(text: str, wanted: str, parameters: Parameters) -> str:
     """``text`` (SQL) made to equal or contain ``wanted``, which is lower case, where its lower case does."""
-    table = capitals()
-    small = sorted(character for character in set(wanted) if character in table)
-    return _translated(text, small, parameters)
+    return _translated(text, sorted(set(wanted)), parameters)
 
 
 def lowered_all(text: str, parameters: Parameters) -> str:
-    """``text`` (SQL) in lower case, which takes a thousand comparisons for each character that is not ASCII."""
-    ascii_only = _translated(text, [chr(code) for code in range(ord("a"), ord("z") + 1)], parameters)
-    whole = _translated(text, sorted(capitals()), parameters)
-    return f"CASE WHEN octet_length({text}) = char_length({text}) THEN {ascii_only} ELSE {whole} END"
+    """``text`` (SQL) in lower case, which takes a thousand comparisons for each character unless all are ASCII."""
+    return _translated(text, sorted(capitals()), parameters)
 
 
 def _translated(text: str, small: list[str], parameters: Parameters) -> str:
-    if not small:
+    pairs = [(capital, one) for one in small for capital in capitals().get(one, "")]
+    if not pairs:
         return text
-    table = capitals()
-    capital = "".join(table[character] for character in small)
-    targets = "".join(character * len(table[character]) for character in small)
-    return f"translate({text}, {parameters.text(capital)}, {parameters.text(targets)})"
+    ascii_only = f'lower({text} COLLATE "C")'
+    rest = [pair for pair in pairs if not pair[0].isascii()]
+    if not rest:
+        return ascii_only
+    capital, targets = parameters.text("".join(pair[0] for pair in rest)), "".join(pair[1] for pair in rest)
+    whole = f"translate({ascii_only}, {capital}, {parameters.text(targets)})"
+    return f"CASE WHEN octet_length({text}) = char_length({text}) THEN {ascii_only} ELSE {whole} END"

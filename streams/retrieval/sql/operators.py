@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from streams.engines.retrieval.filters.nodes import Condition
 from streams.retrieval.sql.bounds import FALSE, NEVER, TRUE, Bounds, both, exactly, some
-from streams.retrieval.sql.instants import compared
+from streams.retrieval.sql.instants import compared, moment_of
 from streams.retrieval.sql.lowering import capitals, lowered, lowered_all
 from streams.retrieval.sql.numbers import comparable
 from streams.retrieval.sql.parameters import Parameters, storable
@@ -130,6 +130,16 @@ def _compare(asked: Condition, parameters: Parameters) -> Callable[[str], Bounds
         return exactly(f"{head if asked.case_sensitive else lowered_all(head, parameters)} {sign} {wanted}")
 
     return lambda value: _any_string(value, ordered)
+
+
+def compared_column(asked: Condition, column: str, parameters: Parameters) -> str | None:
+    """A comparison of a column of instants; ``None`` for any other condition."""
+    sign = _SIGNS.get(asked.operator)
+    operand: Any = asked.operand
+    if sign is None or operand[0] != "instant":
+        return None
+    moment = moment_of(operand[1])
+    return None if moment is None else f"{column} {sign} {parameters.text(moment.isoformat())}::timestamptz"
 
 
 def _contains(asked: Condition, parameters: Parameters) -> Callable[[str], Bounds]:

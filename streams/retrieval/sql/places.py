@@ -21,6 +21,7 @@ SOURCE: Final = "(SELECT {table}.payload #> '{{}}' AS root OFFSET 0) AS q"
 """The payload read once for every use: a large one would be unpacked for each."""
 _MAX_SEGMENTS: Final = 6
 _MAX_INDEX: Final = 2**31
+OCCURRED_AT: Final = "occurred_at"
 _OCCURRED: Final = "({table}.occurred_at AT TIME ZONE 'UTC')"
 _COLUMNS: Final = {
     "document_id": "to_jsonb({table}.document_id)",
@@ -28,7 +29,7 @@ _COLUMNS: Final = {
     "text": "to_jsonb({table}.text)",
     "asset_id": "to_jsonb({table}.asset_id)",
     # As ``format_instant`` writes it.
-    "occurred_at": (
+    OCCURRED_AT: (
         f"to_jsonb(to_char({_OCCURRED}, CASE WHEN mod(extract(microseconds FROM {_OCCURRED}), 1000) = 0"
         """ THEN 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"' ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END))"""
     ),
@@ -36,16 +37,22 @@ _COLUMNS: Final = {
 """Fields that the event has beside its payload; one of the payload with that name comes first."""
 
 
-def any_value(path: Path, test: Test, table: str, parameters: Parameters) -> Bounds:
-    """Whether any value that the path leads to fits."""
+def any_value(path: Path, test: Test, table: str, parameters: Parameters, column: str | None = None) -> Bounds:
+    """Whether any value that the path leads to fits; ``column`` is whether the column of that name does, where it
+    is cheaper to ask than its text."""
     segments = path.text.split(".")
     if not storable(path.text):
         return NEVER
     if len(segments) > _MAX_SEGMENTS or not all(map(_indexable, segments)):
         return UNKNOWN
-    if len(segments) == 1:
+    if len(segments) > 1:
+        return _walked(segments, test, parameters)
+    if column is None:
         return _holds(test(_single(path.text, table, parameters)))
-    return _walked(segments, test, parameters)
+    field = f"{ROOT} -> {parameters.text(path.text)}"
+    return _holds(
+        both(test(f"({field})"), lambda fits: f"CASE WHEN {field} IS NULL THEN {column} ELSE {fits} END")
+    )
 
 
 def _indexable(segment: str) -> bool:
@@ -78,33 +85,36 @@ def _nested(parameters: Parameters) -> str:
 
 def _walked(segments: list[str], test: Test, parameters: Parameters) -> Bounds:
     nested = _nested(parameters)
-    ours, theirs = _one(ROOT, segments, parameters), _one(nested, segments, parameters)
-    many, many_there = _many(ROOT, segments, parameters), _many(nested, segments, parameters)
-    path = "$" + "".join(f".{quoted(segment)}" for segment in segments)
-    spread = f"jsonb_path_query({ROOT}, {parameters.jsonpath(path)})"
+    ours, theirs = (_one(node, segments, parameters) for node in (ROOT, nested))
+    many, many_there = (_many(node, segments, parameters) for node in (ROOT, nested))
+    spread, spread_there = (_spread(node, segments, parameters) for node in (ROOT, nested))
     indexed = any(map(_digits, segments[1:]))
     first, last = test(ours), test(theirs)
-    fanned = (
-        UNKNOWN
-        if indexed
-        else both(test("v.value"), lambda c: f"EXISTS (SELECT FROM {spread} AS v (value) WHERE {c})")
-    )
+    fanned = fanned_there = UNKNOWN
+    if not indexed:
+        fanned = both(test("v.value"), lambda fits: f"EXISTS (SELECT FROM {spread} WHERE {fits})")
+        fanned_there = both(test("v.value"), lambda fits: f"EXISTS (SELECT FROM {spread_there} WHERE {fits})")
     there = TRUE if indexed else f"EXISTS (SELECT FROM {spread})"
 
-    def case(one: str, out: str, other: str, open_: str) -> str:
+    def case(one: str, out: str, other: str, out_there: str) -> str:
         return (
             f"CASE WHEN {ours} IS NOT NULL THEN {one} WHEN {many} AND {there} THEN {out}"
-            f" WHEN {theirs} IS NULL AND {many_there} THEN {open_} ELSE {other} END"
+            f" WHEN {theirs} IS NULL AND {many_there} THEN {out_there} ELSE {other} END"
         )
 
     found = _holds(
         Bounds(
-            case(first.sure, fanned.sure, last.sure, FALSE),
-            case(first.possible, fanned.possible, last.possible, TRUE),
+            case(first.sure, fanned.sure, last.sure, fanned_there.sure),
+            case(first.possible, fanned.possible, last.possible, fanned_there.possible),
         )
     )
     open_rows = _open(segments, parameters)
     return Bounds(f"NOT {open_rows} AND {found.sure}", f"{open_rows} OR {found.possible}") if open_rows else found
+
+
+def _spread(node: str, segments: list[str], parameters: Parameters) -> str:
+    path = "$" + "".join(f".{quoted(segment)}" for segment in segments)
+    return f"jsonb_path_query({node}, {parameters.jsonpath(path)}) AS v (value)"
 
 
 def _one(node: str, segments: list[str], parameters: Parameters) -> str:

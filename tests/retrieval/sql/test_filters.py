@@ -20,7 +20,7 @@ from streams.collect.copying import DOCUMENT_COLUMNS, document_rows
 from streams.collect.fold import Version
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import matches, parse_filter
-from streams.retrieval.sql.filters import SqlFilter, compile_filter
+from streams.retrieval.sql.filters import MAX_CONDITIONS, SqlFilter, compile_filter
 from streams.retrieval.sql.parameters import storable
 from tests.retrieval.storing import AT, NS
 
@@ -271,3 +271,96 @@ def test_nothing_that_a_caller_writes_is_sql(connection: Connection) -> None:
             condition = check(connection, stored, raw)
             assert condition is None or parts(condition) <= ours, raw
     assert connection.execute("SELECT count(*) FROM documents").fetchone() == (len(stored),)
+
+
+CORNERS: Final[tuple[Any, ...]] = (
+    *({"a.0": {"contains": ""}}, {"a.0": 5}, {"a.b": 1}, {"a.b": {"is_null": True}}, {"a.b.c": {"exists": False}}),
+    *({"payload.a": 1}, {"payload": [1]}, {"payload.0": 1}, {"a": [[1]]}, {"a": {"in": [[1], "X", 5, True]}}),
+    *({"text": {"text": "kelvin"}}, {"text": {"starts_with": "İ"}}, {"a": {"gt": "k"}}, {"a": {"lte": "ÉZ"}}),
+    *({"occurred_at": {"gte": "2024-05-01T12:00:00.5Z"}}, {"occurred_at": "2024-05-01T12:00:00.500Z"}),
+    *({"NOT": [{"a": {"regex": "x"}}]}, {"NOT": [{"a": {"phrase": "quick brown"}}]}, {"a": {"gt": "2024-05-01"}}),
+    *({"a": {"gt": 2**53}}, {"a": 2**63 - 1}, {"a": 1.2345678901234567e18}, {"a": {"lt": 2**64}}, {"a": 1e300}),
+)
+
+
+def test_corners(connection: Connection) -> None:
+    payloads: list[Any] = [
+        *({"a": ""}, {"a": 5}, {"a": [5]}, {"a": [[5]]}, {"a": {"0": 5}}, {"a": [{"0": 5}]}, {"a.0": 5}, [5], "5"),
+        *({"a": {"b": 1}}, {"a": [{"b": 1}, 3, [{"b": 2}]]}, {"a.b": 1, "a": {"b": 2}}, {"a": [{"b": None}]}),
+        *({"a.b": {"c": 1}}, {"a": {"b.c": 1}}, {"a": [{"b": {"c": 1}}]}, {"payload": {"a": 1}}, {"payload": [1]}),
+        *(
+            {"payload": {"a": [{"b": 1}], "a.b": 2}},
+            {"payload": {"a": [{"b": 1}]}},
+            [{"a": 1}],
+            {"a": [[1]]},
+            {"a": [1]},
+        ),
+        *({"text": "\u212aelvin"}, {"text": "KELVIN"}, {"text": "i̇x"}, {"a": "K"}, {"a": "\u212b"}, {"a": "éza"}),
+        *(
+            {"occurred_at": "2024-05-02"},
+            {"occurred_at": None},
+            {"a": "2024-05-01T00:00:00+14:00"},
+            {"a": "20240502"},
+        ),
+        *(
+            {"a": "20240502T0000"},
+            {"a": "2024-02-29"},
+            {"a": "the quick brown"},
+            {"a": "brown quick"},
+            {"a": "2024-13-01"},
+        ),
+        *(
+            {"a": 2**53 + 1},
+            {"a": float(2**53)},
+            {"a": 2**63 - 1},
+            {"a": 2**64 - 1},
+            {"a": 1.2345678901234567e18},
+            {"a": 1e300},
+        ),
+    ]
+    at = datetime(2024, 5, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+    stored = put(
+        connection,
+        [
+            DocumentEvent(UPSERTED, NS, COLLECTION, f"d{number}", at, payload=payload)
+            for number, payload in enumerate(payloads)
+        ],
+    )
+    for raw in CORNERS:
+        for case_sensitive in (False, True):
+            assert check(connection, stored, {**raw, "case_sensitive": case_sensitive}) is not None
+            assert check(connection, stored, {"NOT": [raw], "case_sensitive": case_sensitive}) is not None
+
+
+EXACT: Final[tuple[Any, ...]] = (
+    *(
+        {"a": 5},
+        {"a": "x"},
+        {"a.b": {"in": ["x", 1, None]}},
+        {"a": {"ne": True}},
+        {"a": {"nin": ["é"]}},
+        {"a": [1, "5"]},
+    ),
+    *(
+        {"a": {"gt": 1.5}},
+        {"a": {"lte": "é"}},
+        {"a.b.c": {"exists": True}},
+        {"a": {"is_null": False}},
+        {"a": None},
+    ),
+    *({"a": {"contains": "X"}}, {"a": {"starts_with": "x"}}, {"a": {"ends_with": "x"}}, {"a": {"text": "x"}}),
+    {"occurred_at": {"gte": "2024-05-01"}},
+)
+
+
+@pytest.mark.parametrize("raw", EXACT, ids=str)
+def test_what_sql_can_say_exactly_is_not_looked_at_again(raw: Any) -> None:
+    condition = compile_filter(parse_filter(raw))
+    assert condition.exact or raw.keys() & {"a.b.c", "occurred_at"}, condition
+    assert compile_filter(parse_filter({"NOT": [raw]})).exact == condition.exact
+
+
+def test_a_filter_of_hundreds_of_conditions_is_left_to_memory() -> None:
+    condition = compile_filter(parse_filter({"OR": [{"a": number} for number in range(MAX_CONDITIONS + 1)]}))
+    assert not condition.helps
+    assert condition.possible == "TRUE"
