@@ -285,8 +285,8 @@ def decode_alert_result(value: bytes | None) -> AlertResultRecord:
 
 
 def open_alert_result(value: bytes | None) -> tuple[AlertResultRecord, list[Any]]:
-    """One record without its hits, and what :func:`decode_hit` takes, one for each: for a reader that has a shorter
-    way for hits that are alike. Raises :class:`DecodeError`."""
+    """One record without its hits, and what :func:`decode_hit` takes, one for each: for a reader that has a
+    shorter way for hits that are alike. Raises :class:`DecodeError`."""
     try:
         raw, base = _opened(value)
         return _record(raw, base, ()), _checked(raw["executions"], list)
