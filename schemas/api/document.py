@@ -43,7 +43,7 @@ class DocumentCreateRequest(ApiRequest):
 
     def fields(self) -> JsonObject:
         """The document's own fields: everything sent but ids and vectors."""
-        skipped = {"document_id", "collection_id", "vectors", "features", "_internal"}
+        skipped = {"document_id", "collection_id", "vectors", "features", "_internal", "_vectors"}
         return {name: value for name, value in self.given().items() if name not in skipped}
 
 

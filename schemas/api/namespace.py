@@ -68,6 +68,32 @@ class PatchNamespaceRequest(ApiRequest):
     payload_indexes: list[PayloadIndex] | None = None
 
 
+class CreateStandaloneRequest(ApiRequest):
+    """``CreateStandaloneNamespaceRequestModel``; the high-level client leaves the id out and gives a name.
+    Settings of the vendor's own infrastructure are accepted and ignored."""
+
+    namespace_id: str | None = Field(None, pattern=NAMESPACE_ID)
+    namespace_name: NamespaceName | None = None
+    description: str | None = Field(None, max_length=1_000)
+    vector_configs: list[VectorConfig] | None = None
+    payload_indexes: list[PayloadIndex] | None = None
+    storage: Any = None
+    config: Any = None
+    auto_create_indexes: Any = None
+
+
+class StandaloneResponse(ApiResponse):
+    """``StandaloneNamespaceResponseModel``."""
+
+    namespace_id: str
+    namespace_name: str
+    mode: Literal["standalone"] = "standalone"
+    status: Literal["active"] = "active"
+    vector_configs: list[JsonObject] | None
+    tiering: Literal["auto"] = "auto"
+    document_count: int = 0
+
+
 class NamespaceResponse(ApiResponse):
     """``NamespaceModel``."""
 

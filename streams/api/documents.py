@@ -1,6 +1,6 @@
 """Documents of the HTTP API: a request as an event, a stored row as an answer (contract 4.4). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -22,9 +22,12 @@ from streams.runtime.http.errors import invalid
 
 _SCHEME: Final = "mixpeek://"
 _VECTORS: Final = ("vectors", "features")
+OTHER_VECTORS: Final = "_vectors"
+"""Where a document keeps vectors that are read back and not searched: of several rows, or sparse."""
 _NOT_FIELDS: Final = frozenset(
-    ("document_id", "collection_id", "_internal", "searchable_at", "_vectors", *_VECTORS)
+    ("document_id", "collection_id", "_internal", "searchable_at", OTHER_VECTORS, *_VECTORS)
 )
+_HIDDEN: Final = ("internal", "_internal", OTHER_VECTORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,20 @@ def event_of(
     fields = request.fields()
     for feature in request.features or ():
         fields.update(feature.payload or {})
+    vectors = _vectors(request, vector_indexes(collection))
+    return event_from(fields, vectors, namespace_id, collection["collection_id"], document_id, now)
+
+
+def event_from(
+    fields: JsonObject,
+    features: Mapping[str, Vector],
+    namespace_id: str,
+    collection_id: str,
+    document_id: str,
+    now: datetime,
+) -> DocumentEvent:
+    """The event of a document with these root fields, of which some are the event's own. Raises 422."""
+    fields = dict(fields)
     occurred_at = now
     if isinstance(occurred := fields.get("occurred_at"), str):
         occurred_at = _occurred(occurred, "body")
@@ -111,13 +128,13 @@ def event_of(
     return DocumentEvent(
         type=UPSERTED,
         namespace_id=namespace_id,
-        collection_id=collection["collection_id"],
+        collection_id=collection_id,
         document_id=document_id,
         occurred_at=occurred_at,
         payload=fields,
         text=own.get("text"),
         asset_id=own.get("asset_id"),
-        features=_vectors(request, vector_indexes(collection)),
+        features=features,
     )
 
 
@@ -157,7 +174,8 @@ def document_response(document: StoredDocument, internal_id: str, shown: Shown =
     """A document as it is shown: its fields at the root, what the server knows under ``_internal``."""
     event = document.event
     # The root fields of a document may be called like keyword arguments; the model takes them as one mapping.
-    fields = {key: value for key, value in event.root().items() if key not in ("internal", "_internal")}
+    fields = {key: value for key, value in event.root().items() if key not in _HIDDEN}
+    others = others_of(event)
     if shown.select is not None:
         fields = selected(fields, shown.select)
     updated_at = format_instant(document.updated_at)
@@ -173,15 +191,23 @@ def document_response(document: StoredDocument, internal_id: str, shown: Shown =
     # The payload may hold fields of these names; a document is what its path says.
     fields["document_id"], fields["collection_id"] = event.document_id, event.collection_id
     if shown.vectors:
-        fields["vectors"] = {name: as_list(vector) for name, vector in event.features.items()}
+        fields["vectors"] = {name: as_list(vector) for name, vector in event.features.items()} | others
     if shown.vector_names is True:
-        fields["_vectors"] = sorted(event.features)
+        fields["_vectors"] = sorted((*event.features, *others))
     elif shown.vector_names:
         for name in shown.vector_names:
             found = resolve_feature(name, event.features)
             if found is not None:
                 fields[name] = as_list(event.features[found])
+            elif name in others:
+                fields[name] = others[name]
     return DocumentResponse.model_validate(fields)
+
+
+def others_of(event: DocumentEvent) -> JsonObject:
+    """A document's vectors that are not searched."""
+    kept = event.payload.get(OTHER_VECTORS) if isinstance(event.payload, dict) else None
+    return kept if isinstance(kept, dict) else {}
 
 
 def as_list(vector: Vector) -> list[float]:

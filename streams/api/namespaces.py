@@ -9,11 +9,10 @@ from streams.runtime.definitions import StoredDefinition, find_definition, put_d
 _KEPT = ("namespace_type", "description", "mode", "feature_extractors", "vector_configs", "payload_indexes")
 
 
-def new_body(request: CreateNamespaceRequest, namespace_id: str) -> JsonObject:
-    """The body of a new namespace."""
+def new_body(request: CreateNamespaceRequest) -> JsonObject:
+    """The body of a new namespace, without its id and name."""
     filled = request.filled()
-    kept = {name: filled[name] for name in _KEPT if name in filled}
-    return {"namespace_id": namespace_id, "namespace_name": request.namespace_name, **kept}
+    return {name: filled[name] for name in _KEPT if name in filled}
 
 
 def patched_body(body: JsonObject, request: PatchNamespaceRequest) -> JsonObject:

@@ -137,10 +137,10 @@ async def test_delete_cascades_and_is_a_task(api: httpx.AsyncClient, here: Conte
     refused(await api.delete("/v1/namespaces/default"), 400, "BadRequestError")
     task = (await api.delete("/v1/namespaces/other", params={"force": True})).json()
     assert TaskResponse.from_dict(task) is not None
-    assert (await api.get(f"/v1/tasks/{task['task_id']}")).json()["status"] == "COMPLETED"
+    # What it held goes by an action of act (tests/act/test_document_actions.py).
+    assert (await api.get(f"/v1/tasks/{task['task_id']}")).json()["status"] == "PENDING"
     assert (await api.get(f"/v1/tasks/{run['task_id']}")).json()["status"] == "CANCELED"
     refused(await api.get("/v1/namespaces/other"), 404, "NotFoundError")
     async with here.database.connection() as connection:
-        assert await (await connection.execute("SELECT count(*) FROM cluster_runs")).fetchone() == (0,)
         for kind in ("collection", "cluster"):
             assert await list_definitions(connection, kind, other["namespace_id"]) == []

@@ -10,6 +10,7 @@ from streams.act.actions import (
     cluster,
     collection_trigger,
     document_changes,
+    namespace_delete,
     retriever_execution,
     taxonomy_enrichment,
 )
@@ -21,6 +22,7 @@ _FIRST: Final[Mapping[str, Action]] = {
     "cluster": cluster.run,
     "collection_trigger": collection_trigger.run,
     "document_changes": document_changes.run,
+    "namespace_delete": namespace_delete.run,
     "retriever_execution": retriever_execution.run,
     "taxonomy_enrichment": taxonomy_enrichment.run,
 }

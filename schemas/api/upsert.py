@@ -1,0 +1,85 @@
+"""Documents with vectors of the caller's own, many at once (contract 2.7)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
+from schemas.api.document import MAX_BATCH, DocumentId
+
+Numbers = Annotated[list[float], Field(min_length=1)]
+
+
+class SparseVector(ApiRequest):
+    """Some dimensions of a vector; the others are zero."""
+
+    indices: list[Annotated[int, Field(ge=0, lt=1 << 32)]] = Field(max_length=16_000)
+    values: list[float] = Field(max_length=16_000)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "SparseVector":
+        if len(self.indices) != len(self.values):
+            raise problem("there are as many indices as values", "values")
+        if len(set(self.indices)) < len(self.indices):
+            raise problem("no index is there twice", "indices")
+        return self
+
+
+class UpsertDocument(ApiRequest):
+    """``BYODocument``."""
+
+    document_id: DocumentId
+    vectors: dict[Annotated[str, Field(min_length=1, max_length=255)], Numbers | list[Numbers] | SparseVector]
+    payload: JsonObject | None = None
+    metadata: JsonObject | None = None
+    acl: JsonObject | None = None
+    source_type: str | None = None
+    root_object_id: str | None = None
+    root_bucket_id: str | None = None
+    source_object_id: str | None = None
+    source_document_id: str | None = None
+    source_collection_id: str | None = None
+    lineage_path: str | None = None
+    lineage_chain: list[JsonObject] | None = None
+    content_hash: str | None = None
+
+
+class UpsertOptions(ApiRequest):
+    """``UpsertOptions``."""
+
+    write_token: bool = False
+    idempotency_key: str | None = Field(None, min_length=1, max_length=255)
+
+
+class UpsertRequest(ApiRequest):
+    """``BYOUpsertRequest``."""
+
+    collection_id: str | None = Field(None, min_length=1, max_length=100)
+    documents: list[UpsertDocument] = Field(max_length=MAX_BATCH)
+    options: UpsertOptions | None = None
+
+
+class WriteConsistency(ApiResponse):
+    """``WriteConsistency``: when a write is found."""
+
+    retriever_visible: Literal["eventual"] = "eventual"
+    recommended_header: str | None = None
+    write_token_available: bool
+    expected_visible_within_ms: int = 1_000
+
+
+class UpsertResponse(ApiResponse):
+    """``BYOUpsertResponse``."""
+
+    inserted: int
+    document_ids: list[str]
+    write_token: str | None
+    dropped_payload_fields: dict[str, list[str]] = Field(default_factory=dict)
+    unsearchable_document_ids: list[str]
+    consistency: WriteConsistency
+    warnings: list[str] | None
+
+    @classmethod
+    def stored(cls, answer: Any) -> "UpsertResponse":
+        """An answer that was kept."""
+        return cls.model_validate(answer)

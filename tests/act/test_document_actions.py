@@ -1,0 +1,67 @@
+"""Changes of many documents, and the end of a namespace, as actions on a real PostgreSQL."""
+
+from schemas.events.document_patch import DocumentPatch
+from schemas.headers import PATCH
+from streams.act.actions.namespace_delete import TABLES
+from streams.runtime.agent import Context
+from streams.runtime.definitions import delete_definition
+from tests.act.support import NAMESPACE, add_documents
+from tests.act.writing import collections, queued, ran
+
+
+async def news(context: Context) -> None:
+    await collections(context, "col_a")
+    payloads = [{"n": number, "metadata": {"a": 1}} for number in range(4)]
+    await add_documents(context, ["t"] * 4, payloads=payloads)
+
+
+async def test_what_fits_is_changed_and_carries_the_change(context: Context) -> None:
+    await news(context)
+    patch = DocumentPatch({"metadata": {"b": 2}, "n": None})
+    config = {"collection_id": "col_a", "filters": {"n": {"gte": 2}}, "patch": patch.encode()}
+    job = await ran(context, "document_changes", config)
+    assert (job["status"], job["outcome"]["documents_written"]) == ("completed", 2)
+    found = await queued(context)
+    assert [one.event.payload for one in found] == [{"metadata": {"a": 1, "b": 2}}] * 2
+    assert {one.headers[PATCH] for one in found} == {patch.encode()}
+    assert len({one.event.event_id for one in found}) == 2
+
+
+async def test_what_fits_is_deleted(context: Context) -> None:
+    await news(context)
+    await ran(context, "document_changes", {"collection_id": "col_a", "filters": {"n": 1}})
+    (one,) = await queued(context)
+    assert (one.event.type, one.event.document_id) == ("document.deleted", "d000001")
+
+
+async def test_nothing_is_written_into_a_collection_that_is_gone(context: Context) -> None:
+    await news(context)
+    async with context.database.transaction() as connection:
+        await delete_definition(connection, "collection", NAMESPACE, "col_a")
+    job = await ran(context, "document_changes", {"collection_id": "col_a", "patch": '{"fields":{"n":1}}'})
+    assert job["status"] == "failed"
+    assert await queued(context) == []
+
+
+async def test_the_rows_of_a_namespace_go_and_those_of_others_stay(context: Context) -> None:
+    await news(context)
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO documents (namespace_id, collection_id, document_id, occurred_at, appended_at,"
+            " partition, record_offset, created_at) VALUES ('ns_other', 'c', 'd', now(), now(), 0, 0, now())"
+        )
+    job = await ran(context, "namespace_delete", {"namespace_id": NAMESPACE})
+    assert job["status"] == "completed", job["error"]
+    assert job["outcome"]["deleted"]["documents"] == 4
+    async with context.database.connection() as connection:
+        cursor = await connection.execute("SELECT namespace_id FROM documents")
+        assert await cursor.fetchall() == [("ns_other",)]
+        cursor = await connection.execute(
+            "SELECT table_name FROM information_schema.columns JOIN information_schema.tables t"
+            " USING (table_schema, table_name) WHERE column_name = 'namespace_id' AND table_schema = 'public'"
+            " AND t.table_type = 'BASE TABLE'"
+        )
+        owned = {row[0] for row in await cursor.fetchall()}
+    # Whoever adds a table of a namespace's rows decides whether they go with it.
+    kept = {"definitions", "jobs", "reference_feeds", "trigger_state", "webhook_events"}
+    assert owned - set(TABLES) == kept
