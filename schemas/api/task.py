@@ -3,8 +3,28 @@
 from typing import Any, Literal
 
 from schemas.api.base import ApiResponse, JsonObject
+from schemas.api.pages import ListRequest, Pagination
 
 TaskStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELED", "SKIPPED", "UNKNOWN"]
+AnyTaskStatus = Literal[
+    "PENDING",
+    "QUEUED",
+    "IN_PROGRESS",
+    "PROCESSING",
+    "COMPLETED",
+    "COMPLETED_WITH_ERRORS",
+    "FAILED",
+    "CANCELED",
+    "INTERRUPTED",
+    "UNKNOWN",
+    "SKIPPED",
+    "DRAFT",
+    "ACTIVE",
+    "ARCHIVED",
+    "SUSPENDED",
+    "DEACTIVATED",
+]
+"""Every word of the contract; a :data:`TaskStatus` is one that tasks here have."""
 TaskType = Literal[
     "engine_cluster_build",
     "api_taxonomies_materialize",
@@ -25,3 +45,18 @@ class TaskResponse(ApiResponse):
     outputs: list[Any] | None = None
     additional_data: JsonObject | None = None
     error: str | None = None
+
+
+class ListTasksRequest(ListRequest):
+    """List style A, and two filters."""
+
+    status: AnyTaskStatus | None = None
+    task_type: str | None = None
+
+
+class ListTasksResponse(ApiResponse):
+    """``ListTasksResponse``."""
+
+    results: list[TaskResponse]
+    pagination: Pagination
+    total_count: int

@@ -9,7 +9,8 @@ from fastapi import Request
 
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
-from streams.api.sifting import Sifted, check_sorts, read_filter
+from streams.api.listed import check_sorts, item
+from streams.api.sifting import Sifted, read_filter
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import ApiError, invalid
@@ -89,7 +90,9 @@ async def list_page(
     if body.filters or len(sorts) > 1 or sorts[0].field not in _SORTS:
         wanted = read_filter(body.filters, case_sensitive=body.case_sensitive) if body.filters else None
         definitions = await select_definitions(connection, where, values)
-        return _sifted(Sifted(kind, wanted, sorts), definitions, page)
+        items = [item(kind, stored) for stored in definitions]
+        shown, following, fitting = Sifted(wanted, sorts).page(items, page)
+        return Page(shown, fitting, Pagination(**page_envelope(page, fitting, following)))
     field, descending = sorts[0].field, sorts[0].direction == "desc"
     column, direction, sign = _SORTS[field], "DESC" if descending else "ASC", "<" if descending else ">"
     total = await fetch_value(
@@ -115,15 +118,6 @@ async def list_page(
     results = rows[: page.limit]
     more = (field, descending, _key(results[-1], field), results[-1].record.id) if len(rows) > page.limit else None
     return Page(results, int(total), Pagination(**page_envelope(page, int(total), more)))
-
-
-def _sifted(asked: Sifted, definitions: Sequence[StoredDefinition], page: PageRequest) -> Page:
-    rows = asked.rows(definitions)
-    left = rows[page.offset :] if page.cursor is None else asked.after(rows, page.cursor)
-    shown = left[: page.limit]
-    more = asked.cursor(shown[-1]) if len(left) > page.limit else None
-    pagination = Pagination(**page_envelope(page, len(rows), more))
-    return Page([row.stored for row in shown], len(rows), pagination)
 
 
 def _key(stored: StoredDefinition, field: str) -> str:

@@ -1,16 +1,29 @@
 """``/v1/tasks`` (contract 2.10): only the key counts."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from schemas.api.document import DeletedResponse
-from schemas.api.task import TaskResponse
-from streams.api.tasks import task_response
+from schemas.api.task import ListTasksRequest, ListTasksResponse, TaskResponse
+from streams.api.listing import page_of
+from streams.api.task_lists import read_tasks, task_page
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import not_found
+from streams.runtime.http.json_route import JsonRoute
+from streams.runtime.http.pages import PageDep
 from streams.runtime.job_end import cancel_job
 
-router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=JsonRoute)
+
+
+@router.post("/list")
+async def list_tasks(
+    request: Request, caller: CallerDep, context: ContextDep, page: PageDep, body: ListTasksRequest | None = None
+) -> ListTasksResponse:
+    """Tasks of every namespace the key reaches, newest first."""
+    asked = body or ListTasksRequest()
+    async with context.database.transaction(snapshot=True) as connection:
+        return await task_page(connection, caller, page_of(request, page, asked), asked)
 
 
 @router.get("/{task_id}")
@@ -37,17 +50,5 @@ async def cancel_task(task_id: str, caller: CallerDep, context: ContextDep) -> D
 
 
 async def _task(connection: Connection, caller: Caller, task_id: str) -> TaskResponse | None:
-    row = await (
-        await connection.execute(
-            "SELECT namespace_id, trigger_id, action_type, status, error, outcome, command->>'reason', progress,"
-            " progress_message FROM jobs WHERE job_id = %s",
-            (task_id,),
-        )
-    ).fetchone()
-    if row is None or not caller.may_enter(row[0]):
-        return None
-    namespace_id, trigger_id, action_type, status, error, outcome, reason, progress, message = row
-    additional = {"namespace_id": namespace_id, "progress": progress}
-    optional = (("trigger_id", trigger_id), ("reason", reason), ("progress_message", message))
-    additional |= {key: value for key, value in optional if value}
-    return task_response(task_id, action_type, status, error, additional, outcome)
+    rows = await read_tasks(connection, "job_id = %(id)s", {"id": task_id})
+    return next((row.task for row in rows if caller.may_enter(row.namespace_id)), None)

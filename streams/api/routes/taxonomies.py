@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from schemas.api.document import DeletedResponse
 from schemas.api.join import JoinRequest, JoinResponse
 from schemas.api.named import named_by_taxonomy
-from schemas.api.pages import ListRequest
+from schemas.api.pages import ListRequest, Pagination
 from schemas.api.taxonomy import (
     CloneTaxonomyRequest,
     CloneTaxonomyResponse,
@@ -31,7 +31,7 @@ from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
 router = APIRouter(prefix="/v1/taxonomies", tags=["taxonomies"], route_class=JsonRoute)
 
@@ -79,6 +79,17 @@ async def get_taxonomy(
         stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
     _check_version(stored, version)
     return response(stored)
+
+
+@router.get("/{taxonomy_id}/versions")
+async def list_versions(taxonomy_id: str, access: AccessDep, context: ContextDep) -> ListTaxonomiesResponse:
+    """The versions of a taxonomy: as how it matches is fixed, there is the one."""
+    async with context.database.connection() as connection:
+        stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_id)
+    page = PageRequest(limit=1, offset=0, cursor=None, include_total=True)
+    return ListTaxonomiesResponse(
+        results=[response(stored)], pagination=Pagination(**page_envelope(page, 1, None)), total_count=1
+    )
 
 
 @router.patch("/{taxonomy_identifier}")
