@@ -7,6 +7,8 @@ from streams.api.routes import (
     cluster_triggers,
     clusters,
     collections,
+    document_batches,
+    document_lists,
     documents,
     executions,
     explain,
@@ -16,6 +18,7 @@ from streams.api.routes import (
     tasks,
     taxonomies,
     triggers,
+    upserts,
     webhooks,
 )
 
@@ -24,7 +27,10 @@ def routers() -> list[APIRouter]:
     """Every router, literal paths before those with an identifier in their place (contract 1.1)."""
     return [
         namespaces.router,
+        upserts.router,
         collections.router,
+        document_batches.router,
+        document_lists.router,
         documents.router,
         stages.router,
         executions.router,
