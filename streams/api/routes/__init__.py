@@ -13,6 +13,8 @@ from streams.api.routes import (
     executions,
     explain,
     namespaces,
+    plans,
+    refused,
     retrievers,
     stages,
     tasks,
@@ -26,6 +28,7 @@ from streams.api.routes import (
 def routers() -> list[APIRouter]:
     """Every router, literal paths before those with an identifier in their place (contract 1.1)."""
     return [
+        refused.router,
         namespaces.router,
         upserts.router,
         collections.router,
@@ -34,6 +37,7 @@ def routers() -> list[APIRouter]:
         documents.router,
         stages.router,
         executions.router,
+        plans.router,
         retrievers.router,
         alerts.router,
         explain.router,
