@@ -9,18 +9,16 @@ come together are read from memory together, where the arrays are larger than an
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.engines.retrieval.percolate.cell import Cell
 from streams.engines.retrieval.percolate.growing import GrowingArray, Integers
 from streams.engines.retrieval.percolate.postings import Postings
 
-MAX_DOCUMENTS: Final = 128
-"""Of a batch; its arrays then stay in the processor's cache."""
+MAX_DOCUMENTS: Final = 512
+"""Of a batch: fewer cost more for each, in calls on short arrays."""
 _CELLS: Final = 1 << 24
 """The table has at most about this many cells: batches are smaller when very many requirements are looked up."""
 _FEWEST: Final = 16
@@ -94,7 +92,7 @@ class Conjunctions:
 
     def settle(self) -> bool:
         """Number the conjunctions so that those with one witness follow each other, where enough have come for
-        that. ``True`` when they have other numbers now: cells that were prepared are worth nothing then."""
+        that; ``True`` when they have other numbers now."""
         count = len(self)
         if count - self._settled <= max(_UNSETTLED, self._settled // _SHARE):
             return False
@@ -121,50 +119,32 @@ class Conjunctions:
         """How many documents :meth:`holding` takes at most."""
         return max(_FEWEST, min(MAX_DOCUMENTS, _CELLS // self._width))
 
-    def prepare(self, cells: Sequence[Cell]) -> None:
-        """Look up what the requirements of cells lead to: the candidates found through them, and the places to
-        mark in the table."""
-        met = [cell.numbers for cell in cells]
-        ends = np.cumsum(list(map(len, met)))
-        numbers = np.fromiter(chain.from_iterable(met), dtype=np.int32, count=int(ends[-1]))
-        positions, candidates = self._found_by.gather(numbers)
-        places = self._places[np.minimum(numbers, len(self._places) - 1)]
-        marked = np.flatnonzero(places >= 0)
-        places = places[marked]
-        found = [0, *np.searchsorted(positions, ends).tolist()]
-        marks = [0, *np.searchsorted(marked, ends).tolist()]
-        for cell, (first, last), (begin, end) in zip(cells, pairwise(found), pairwise(marks), strict=True):
-            if first < last:
-                cell.candidates = candidates[first:last]
-            if begin < end:
-                cell.places = places[begin:end]
-            cell.prepared = True
-
-    def holding(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[Integers, Integers]:
+    def holding(self, numbers: Integers, whose: Integers, documents: int) -> tuple[Integers, Integers]:
         """Documents and owners of conjunctions that hold for them; a pair may come twice.
 
-        ``cells`` are prepared, ``whose`` the index of each one's document, below ``documents``.
+        ``numbers`` are the requirements met, ``whose`` the index of each one's document, below ``documents``.
         """
-        parts = [cell.candidates for cell in cells]
-        candidates = np.concatenate(parts)
-        where = np.repeat(whose, list(map(len, parts)))
+        positions, candidates = self._found_by.gather(numbers)
+        where = whose[positions]
         if len(self._unwitnessed):
             everywhere = self._unwitnessed.values
             candidates = np.concatenate([candidates, np.tile(everywhere, documents)])
             where = np.concatenate([where, np.repeat(np.arange(documents, dtype=np.int32), len(everywhere))])
         if self._most:
-            table, marked = self._marked(cells, whose, documents)
+            table, marked = self._marked(numbers, whose, documents)
             candidates, where = self._verified(table, candidates, where)
             table[marked] = 0
         return where, self._owners.values[candidates]
 
-    def _marked(self, cells: Sequence[Cell], whose: Integers, documents: int) -> tuple[NDArray[np.int8], Integers]:
+    def _marked(
+        self, numbers: Integers, whose: Integers, documents: int
+    ) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
         """The table with what the documents meet marked, and where, to be cleared again."""
         if len(self._table) < documents * self._width:
             self._table = np.zeros(self.documents_at_once * self._width, dtype=np.int8)
-        parts = [cell.places for cell in cells]
-        marked = np.concatenate(parts)
-        marked += np.repeat(whose * self._width, list(map(len, parts)))
+        places = self._places[np.minimum(numbers, len(self._places) - 1)]
+        looked_up = np.flatnonzero(places >= 0)
+        marked = whose[looked_up].astype(np.intp) * self._width + places[looked_up]
         self._table[marked] = 1
         return self._table, marked
 

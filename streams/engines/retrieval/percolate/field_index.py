@@ -7,10 +7,10 @@ from streams.engines.retrieval.filters.nodes import Condition
 from streams.engines.retrieval.filters.paths import Path
 from streams.engines.retrieval.filters.values import OrderKind, lower, scalars
 from streams.engines.retrieval.percolate.affix_index import AffixIndex
-from streams.engines.retrieval.percolate.cell import EMPTY, Cell
 from streams.engines.retrieval.percolate.composite_index import CompositeIndex
 from streams.engines.retrieval.percolate.equality_index import EqualityIndex
 from streams.engines.retrieval.percolate.interval_index import IntervalIndex
+from streams.engines.retrieval.percolate.met import Met
 from streams.engines.retrieval.percolate.normal import Interval, Present, Requirement, Stem
 from streams.engines.retrieval.percolate.pattern_index import PatternIndex
 from streams.engines.retrieval.percolate.range_index import RangeIndex
@@ -20,25 +20,28 @@ from streams.engines.retrieval.percolate.text_index import TextIndex
 APART: Final = 0
 """The number that is met when stems of several strings were found together."""
 
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 32_768
 _LONGEST: Final = 512
 _SHORT: Final = 8
+_STRING: Final = {str}
+_SCALARS: Final = {int, float, type(None)}
 
 
 class FieldIndex:
-    """The requirements on one field, by number."""
+    """The requirements on one field, by number. What values meet is told as a code of ``met``."""
 
-    def __init__(self, path: Path, number_of: Callable[[Requirement], int]) -> None:
+    def __init__(self, path: Path, number_of: Callable[[Requirement], int], met: Met) -> None:
         self.path = path
+        self._met = met
         self.uses = 0
         """How often conjunctions ask for a requirement."""
-        self.strings: dict[str, Cell] = {}
-        """What :meth:`one` found for strings lately; always the same dictionary."""
-        self._scalars: dict[int | float | None, Cell] = {}
-        self._lists: dict[tuple[str, ...], Cell] = {}
-        self._several: dict[tuple[str, ...], Cell] = {}
-        self._alike: dict[tuple[int, ...], Cell] = {}
-        """By what is met: values that meet the same share a cell."""
+        self._strings = _Remembered(self._of_string)
+        """What was found for strings lately."""
+        self._scalars = _Remembered(self._of_scalar)
+        self._lists: dict[tuple[str, ...], int] = {}
+        self._several: dict[tuple[str, ...], int] = {}
+        self._alike: dict[tuple[int, ...], int] = {}
+        """By what is met: values that meet the same share a code."""
         self._existing: list[int] = []
         self._present: list[int] = []
         self._finders: list[Callable[[str, list[int]], None]] = []
@@ -62,11 +65,10 @@ class FieldIndex:
         self._composites = CompositeIndex(number_of)
         self._by_string_alone = True
         """Whether what a string meets is known from the finders."""
-        self._remembers = False
-        """Whether anything has been found since :meth:`forget`."""
 
     def add(self, requirement: Requirement, number: int) -> None:
         """Let the values that meet a requirement be found under its number."""
+        self.forget()
         if isinstance(requirement, Condition):
             self._add_condition(requirement, number)
         elif isinstance(requirement, Present):
@@ -82,17 +84,9 @@ class FieldIndex:
             else:
                 self._composites.add(requirement.node, number)
 
-    def ask(self) -> None:
-        """Note that a conjunction asks for a requirement, maybe in a new way."""
-        self.uses += 1
-        self.forget()
-
     def forget(self) -> None:
-        """Find out anew what values meet and lead to."""
-        if not self._remembers:
-            return
-        self._remembers = False
-        for remembered in (self.strings, self._scalars, self._lists, self._several, self._alike):
+        """Find out anew what values meet."""
+        for remembered in (self._strings, self._scalars, self._lists, self._several, self._alike):
             remembered.clear()
 
     def _find_by(self, finder: Callable[[str, list[int]], None], folded: bool = False) -> None:
@@ -151,25 +145,34 @@ class FieldIndex:
         for finder in self._folded_finders:
             finder(folded, found)
 
-    def one(self, value: Any) -> Cell:
+    def codes(self, values: Sequence[Any]) -> list[int]:
+        """What the field meets with each of these, where it has one value."""
+        kinds = set(map(type, values))
+        if kinds == _STRING:
+            if not self._finders and self._by_string_alone:
+                return [self._of_string("")] * len(values)  # all strings are alike
+            return list(map(self._strings.__getitem__, values))
+        if kinds <= _SCALARS:
+            return list(map(self._scalars.__getitem__, values))
+        return list(map(self.one, values))
+
+    def one(self, value: Any) -> int:
         """What a field with one value meets."""
         kind = type(value)
         if kind is str:
-            return self.strings.get(value) or self._of_string(value)
-        if kind is int or kind is float or value is None:
-            known = self._scalars.get(value)
-            if known is None:
-                known = _remember(self._scalars, value, self._find([value]))
-            return known
+            return self._strings[value]
+        if kind in _SCALARS:
+            # Of the kinds that equal a number, bool is another.
+            return self._scalars[value]
         if kind is list:
             return self._known(self._lists, value, [value])
         return self._find([value])
 
-    def several(self, values: Sequence[Any]) -> Cell:
+    def several(self, values: Sequence[Any]) -> int:
         """What a field that leads to several values meets."""
         return self._known(self._several, values, values)
 
-    def _known(self, remembered: dict[tuple[str, ...], Cell], items: Sequence[Any], values: Sequence[Any]) -> Cell:
+    def _known(self, remembered: dict[tuple[str, ...], int], items: Sequence[Any], values: Sequence[Any]) -> int:
         """``values``, remembered by ``items`` where those are few strings."""
         if len(items) > _SHORT:
             return self._find(values)
@@ -184,17 +187,17 @@ class FieldIndex:
                 _remember(remembered, tuple(items), known)
         return known
 
-    def _of_string(self, value: str) -> Cell:
+    def _of_string(self, value: str) -> int:
         found = [*self._existing, *self._present]
-        if not self._finders and self._by_string_alone:
-            # All strings are alike.
-            return self._cell(found)
         for finder in self._finders:
             finder(value, found)
-        cell = self._cell(found) if self._by_string_alone else self._completed(found, [value])
-        return _remember(self.strings, value, cell) if len(value) <= _LONGEST else cell
+        code = self._code(found) if self._by_string_alone else self._completed(found, [value])
+        return _remember(self._strings, value, code) if len(value) <= _LONGEST else code
 
-    def _find(self, values: Sequence[Any]) -> Cell:
+    def _of_scalar(self, value: int | float | None) -> int:
+        return _remember(self._scalars, value, self._find([value]))
+
+    def _find(self, values: Sequence[Any]) -> int:
         found = list(self._existing)
         if any(value is not None for value in values):
             found += self._present
@@ -228,7 +231,7 @@ class FieldIndex:
             self._members.find(item, found)
         return texts
 
-    def _completed(self, found: list[int], values: Sequence[Any]) -> Cell:
+    def _completed(self, found: list[int], values: Sequence[Any]) -> int:
         """With what depends on all the values, or on what else is met."""
         self._ranges.find(scalars(values), found)
         for index in self._intervals.values():
@@ -237,21 +240,33 @@ class FieldIndex:
             if condition.test(values):
                 found.append(number)
         self._composites.find(found)
-        return self._cell(found)
+        return self._code(found)
 
-    def _cell(self, found: list[int]) -> Cell:
-        self._remembers = True
+    def _code(self, found: list[int]) -> int:
         if len(found) > _SHORT:
-            return Cell(found)
+            return self._met.code(found)
         short = tuple(found)
         alike = self._alike.get(short)
         if alike is None:
-            alike = _remember(self._alike, short, Cell(short) if short else EMPTY)
+            alike = _remember(self._alike, short, self._met.code(short))
         return alike
 
 
-def _remember(remembered: dict[Any, Cell], key: object, cell: Cell) -> Cell:
+class _Remembered(dict[Any, int]):
+    """What was found for values; others are found out."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[Any], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, value: Any) -> int:
+        return self._find(value)
+
+
+def _remember(remembered: dict[Any, int], key: object, code: int) -> int:
     if len(remembered) >= _REMEMBERED:
         remembered.clear()
-    remembered[key] = cell
-    return cell
+    remembered[key] = code
+    return code

@@ -11,11 +11,11 @@ import numpy as np
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import Condition, Node
-from streams.engines.retrieval.percolate.cell import EMPTY, NOTHING, Cell
 from streams.engines.retrieval.percolate.conjunctions import Conjunctions
 from streams.engines.retrieval.percolate.field_index import APART, FieldIndex
 from streams.engines.retrieval.percolate.fields import Fields
 from streams.engines.retrieval.percolate.growing import Integers
+from streams.engines.retrieval.percolate.met import Met
 from streams.engines.retrieval.percolate.normal import Interval, Requirement, Stem, normal_form
 
 _GUESSES: Final = {**dict.fromkeys(("gt", "gte", "lt", "lte"), 0.5), "exists": 0.9, "regex": 0.2}
@@ -42,7 +42,8 @@ class PredicateIndex:
 
     def __init__(self) -> None:
         self._numbers: dict[Requirement, int] = {}
-        self._fields = Fields(self._number)
+        self._met = Met()
+        self._fields = Fields(self._number, self._met)
         self._conjunctions = Conjunctions()
         self._uses: list[int] = [0]
         """Per requirement how many conjunctions ask for it; the first stands for ``APART``."""
@@ -61,7 +62,7 @@ class PredicateIndex:
             ranked.sort(key=_RANK)
             for _, _, number in ranked:
                 self._uses[number] += 1
-                self._field(number).ask()
+                self._field(number).uses += 1
             self._conjunctions.add([(number, negated) for negated, _, number in ranked], owner)
         if not form.exact:
             return Exactness.NECESSARY
@@ -117,8 +118,7 @@ class PredicateIndex:
 
     def settle(self) -> None:
         """Do the work that many additions have left."""
-        if self._conjunctions.settle():
-            self._fields.forget()
+        self._conjunctions.settle()
 
     def holding(self, events: Sequence[DocumentEvent]) -> tuple[Integers, Integers, frozenset[int]]:
         """Indices of documents and owners of predicates that hold for them; a pair may come twice. And the
@@ -128,28 +128,18 @@ class PredicateIndex:
         asked = events if len(self._conjunctions) else ()
         found = [self._some(asked, first, first + step) for first in range(0, len(asked), step)]
         if not found:
-            return NOTHING, NOTHING, frozenset()
+            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), frozenset()
         wheres, owners, aparts = zip(*found, strict=True)
         return np.concatenate(wheres), np.concatenate(owners), frozenset().union(*aparts)
 
     def _some(
         self, events: Sequence[DocumentEvent], first: int, last: int
     ) -> tuple[Integers, Integers, AbstractSet[int]]:
-        cells: list[Cell] = []
-        counts = []
-        for event in events[first:last]:
-            before = len(cells)
-            self._fields.met(event, cells)
-            counts.append(len(cells) - before)
-        if not cells:
-            cells, counts[0] = [EMPTY], 1
-        unprepared = {cell for cell in cells if not cell.prepared}
-        if unprepared:
-            self._conjunctions.prepare(list(unprepared))
-        whose = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        where, owners = self._conjunctions.holding(cells, whose, len(counts))
-        apart = self._apart_in(cells, whose + first) if self._apart else frozenset()
+        if self._met.full:
+            self._fields.forget()
+            self._met.clear()
+        some = events[first:last]
+        numbers, whose = self._met.numbers(*self._fields.met(some))
+        where, owners = self._conjunctions.holding(numbers, whose, len(some))
+        apart = set((whose[numbers == APART] + first).tolist()) if self._apart else frozenset()
         return where + first, owners, apart
-
-    def _apart_in(self, cells: Sequence[Cell], whose: Integers) -> AbstractSet[int]:
-        return {document for cell, document in zip(cells, whose.tolist(), strict=True) if APART in cell.numbers}

@@ -4,7 +4,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.engines.retrieval.percolate.cell import Cell
 from streams.engines.retrieval.percolate.conjunctions import Conjunctions
 
 Literal = tuple[int, bool]
@@ -16,9 +15,9 @@ literals = st.lists(
 
 
 def found(index: Conjunctions, documents: list[list[int]]) -> set[tuple[int, int]]:
-    cells = [Cell(met) for met in documents]
-    index.prepare(cells)
-    where, owners = index.holding(cells, np.arange(len(cells), dtype=np.int32), len(cells))
+    numbers = np.array([number for met in documents for number in met], dtype=np.int32)
+    whose = np.repeat(np.arange(len(documents), dtype=np.int32), [len(met) for met in documents])
+    where, owners = index.holding(numbers, whose, len(documents))
     return set(zip(where.tolist(), owners.tolist(), strict=True))
 
 
