@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from streams.api.routes import routers as api_routers
 from streams.query.routes import routers as query_routers
+from streams.query.waking import end_streams
 from streams.runtime.agent import Context
 from streams.runtime.database import Database
 from streams.runtime.http import health, session
@@ -90,6 +91,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Finish the requests in hand and return from :meth:`run`."""
+        end_streams(self._app)
         self._server.should_exit = True
 
     async def run(self) -> None:

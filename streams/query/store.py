@@ -9,8 +9,9 @@ from psycopg.errors import UniqueViolation
 from streams.query.partitions import ensure_days
 from streams.query.results import COUNT_COLUMNS, DOCUMENT_COLUMNS, EXECUTION_COLUMNS, Place, Result, count_row
 from streams.query.rows import Row, Rows
+from streams.query.waking import CHANNEL
 from streams.runtime.binary_copy import copy_rows
-from streams.runtime.database import Connection
+from streams.runtime.database import Connection, notify
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
 # really inserted; in order, so that two workers cannot lock two counters crosswise.
@@ -86,6 +87,7 @@ async def write(connection: Connection, rows: Rows) -> None:
     """Add a batch to the view."""
     if rows.results:
         await _write_results(connection, rows.results)
+        await notify(connection, CHANNEL)
     for statement, values in (
         (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
         (_ADD_TRIGGER, rows.triggers),

@@ -564,19 +564,6 @@ async def test_cluster_runs(context: Context) -> None:
         assert bad.status_code == 400
 
 
-async def test_reads_say_when_the_view_was_last_moved(context: Context) -> None:
-    await define_namespace(context)
-    async with client(context) as http:
-        assert "x-applied-at" not in (await http.get("/v1/alerts/executions")).headers
-        async with context.database.connection() as connection:
-            await connection.execute(
-                "INSERT INTO positions (station, topic, partition, next_offset, updated_at)"
-                " VALUES ('query', 'x', 0, 1, %s), ('collect', 'x', 0, 1, %s)",
-                (NOON, NOON + timedelta(days=1)),
-            )
-        assert (await http.get("/v1/alerts/executions")).headers["x-applied-at"] == "2024-05-01T12:00:00.000Z"
-
-
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

@@ -10,7 +10,7 @@ from schemas.ids import ExecutionRef
 from streams.query.compose.rows import Delivery, Execution
 from streams.query.paging import After, windows
 from streams.query.partitions import stored_days
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection, columns, fetch_value
 
 # An alert deleted meanwhile keeps its rows but is not served. A scalar subquery and not a join: rows are then
 # looked up one by one in index order until the page is full, where a join may read and sort the whole day.
@@ -41,22 +41,22 @@ _COLUMNS = (
 async def newest(
     connection: Connection,
     namespace_id: str,
-    alert_ids: Sequence[str] | None,
+    alerts: Sequence[int] | None,
     limit: int,
     *,
     after: After | None = None,
 ) -> list[Execution]:
-    """The newest executions, of all alerts of the namespace or of some: by append time of the document, then
-    document part, then alert number."""
+    """The newest executions, of all alerts of the namespace or of some by number: by append time of the document,
+    then document part, then alert number."""
     wheres = ["e.namespace_id = %(namespace)s", "e.day = ANY(%(days)s)", _SERVED]
     parameters: dict[str, Any] = {"namespace": namespace_id}
-    if alert_ids is not None and len(alert_ids) == 1:
+    if alerts is not None and len(alerts) == 1:
         # Not = ANY: only equality keeps the index's order.
-        wheres.append("e.alert_id = %(alert)s")
-        parameters["alert"] = alert_ids[0]
-    elif alert_ids is not None:
-        wheres.append("e.alert_id = ANY(%(alerts)s)")
-        parameters["alerts"] = list(alert_ids)
+        wheres.append("e.alert_number = %(alert)s")
+        parameters["alert"] = alerts[0]
+    elif alerts is not None:
+        wheres.append("e.alert_number = ANY(%(alerts)s)")
+        parameters["alerts"] = list(alerts)
     start: date | None = None
     if after is not None:
         assert after.appended_at is not None
@@ -105,15 +105,40 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         return await cursor.fetchone()
 
 
-async def count(connection: Connection, namespace_id: str, alert_ids: Sequence[str] | None) -> int:
-    """How many executions are recorded, exactly."""
+async def by_key(
+    connection: Connection, namespace_id: str, keys: Sequence[tuple[date, bytes, int]]
+) -> list[Execution]:
+    """Executions by day, document part and alert number, in no order."""
+    if not keys:
+        return []
+    days, bases, numbers = columns(keys, 3)
+    page = (
+        f"SELECT {_COLUMNS} FROM unnest(%(key_days)s::date[], %(bases)s::bytea[], %(numbers)s::bigint[])"
+        " AS k (day, base, number) JOIN result_documents d ON d.day = k.day AND d.base = k.base"
+        " JOIN alert_executions e ON e.day = k.day AND e.base = k.base AND e.appended_at = d.appended_at"
+        f" AND e.alert_number = k.number AND e.namespace_id = %(namespace)s WHERE {_SERVED}"
+    )
+    parameters = {
+        "days": sorted(set(days)),
+        "key_days": days,
+        "bases": bases,
+        "numbers": numbers,
+        "namespace": namespace_id,
+    }
+    async with connection.cursor(row_factory=class_row(Execution)) as cursor:
+        await cursor.execute(_SELECT.format(page=page).encode(), parameters)
+        return await cursor.fetchall()
+
+
+async def count(connection: Connection, namespace_id: str, alerts: Sequence[int] | None) -> int:
+    """How many executions are recorded, exactly, of all alerts of the namespace or of some by number."""
     return int(
         await fetch_value(
             connection,
             f"SELECT coalesce(sum(e.executions), 0)::bigint FROM alert_execution_counts e"
             f" WHERE e.namespace_id = %(namespace)s AND {_SERVED}"
-            " AND (%(alerts)s::text[] IS NULL OR e.alert_id = ANY(%(alerts)s::text[]))",
-            {"namespace": namespace_id, "alerts": None if alert_ids is None else list(alert_ids)},
+            + ("" if alerts is None else " AND e.alert_number = ANY(%(alerts)s)"),
+            {"namespace": namespace_id, "alerts": None if alerts is None else list(alerts)},
         )
     )
 

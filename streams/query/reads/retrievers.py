@@ -64,11 +64,11 @@ async def newest(
         return await cursor.fetchall(), int(total)
 
 
-async def alerts_of(connection: Connection, namespace_id: str, retriever_id: str) -> list[str]:
-    """The alerts that run a retriever."""
+async def alerts_of(connection: Connection, namespace_id: str, retriever_id: str) -> list[int]:
+    """The numbers of the alerts that run a retriever."""
     cursor = await connection.execute(
-        "SELECT id FROM definitions WHERE kind = 'alert' AND namespace_id = %s AND deleted_at IS NULL"
-        " AND body ->> 'retriever_id' = %s ORDER BY id",
+        "SELECT number FROM definitions WHERE kind = 'alert' AND namespace_id = %s AND deleted_at IS NULL"
+        " AND body ->> 'retriever_id' = %s ORDER BY number",
         (namespace_id, retriever_id),
     )
     return [row[0] for row in await cursor.fetchall()]

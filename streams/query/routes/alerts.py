@@ -7,13 +7,16 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from schemas.api.alert_execution import AlertExecutionListResponse, AlertExecutionResult, LatestResultResponse
-from schemas.ids import execution_id, parse_execution_id
+from schemas.events.definition import DefinitionRecord
+from schemas.ids import parse_execution_id
 from streams.query.compose import alerts as compose
 from streams.query.compose.rows import Execution, Unfired
 from streams.query.paging import cut, parse_cursor
 from streams.query.reads import executions, progress
 from streams.query.routes.answer import answer, known
 from streams.query.routes.bodies import BodyPageDep
+from streams.query.routes.composing import composed
+from streams.query.routes.stream import stream
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
@@ -24,9 +27,10 @@ from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 async def latest_result(alert_identifier: str, access: AccessDep, context: ContextDep) -> Response:
     """The newest execution of an alert. 404 when it is unknown or was never checked."""
     async with context.database.transaction(snapshot=True) as connection:
-        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record.id
+        record = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
+        alert = record.id
         found: list[Execution | Unfired] = [
-            *await executions.newest(connection, access.namespace_id, [alert], 1)
+            *await executions.newest(connection, access.namespace_id, [record.number], 1)
         ] or [*await progress.unfired(connection, access.namespace_id, alert)]
         if not found:
             raise ApiError(
@@ -34,12 +38,12 @@ async def latest_result(alert_identifier: str, access: AccessDep, context: Conte
                 f"Alert has not been executed yet: {alert}",
                 details={"resource": "alert_execution", "id": alert},
             )
-        (result,) = await _composed(connection, access.namespace_id, found)
+        (result,) = await composed(connection, access.namespace_id, found)
         through = compose.checked_through(
             await progress.checked(connection, access.namespace_id, alert),
             await progress.decided(connection, access.namespace_id, alert),
         )
-        return await answer(connection, {**result, "checked_through": through})
+        return answer({**result, "checked_through": through})
 
 
 async def list_all(
@@ -52,14 +56,14 @@ async def list_all(
         if base_url and following:
             query = urlencode({"limit": page.limit, "cursor": following})
             body["pagination"]["next_page"] = f"{base_url.rstrip('/')}/v1/alerts/executions?{query}"
-        return await answer(connection, body)
+        return answer(body)
 
 
 async def list_of_alert(alert_identifier: str, access: AccessDep, context: ContextDep, page: PageDep) -> Response:
     """Executions of one alert, newest first."""
     async with context.database.transaction(snapshot=True) as connection:
-        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record.id
-        return await answer(connection, await _listed(connection, access.namespace_id, alert, page))
+        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
+        return answer(await _listed(connection, access.namespace_id, alert, page))
 
 
 async def one(execution_id: str, access: AccessDep, context: ContextDep) -> Response:
@@ -76,48 +80,37 @@ async def one(execution_id: str, access: AccessDep, context: ContextDep) -> Resp
             found = [execution]
         if not found:
             raise not_found("execution", execution_id)
-        (result,) = await _composed(connection, access.namespace_id, found)
-        return await answer(connection, result)
+        (result,) = await composed(connection, access.namespace_id, found)
+        return answer(result)
 
 
 async def _listed(
-    connection: Connection, namespace_id: str, alert_id: str | None, request: PageRequest
+    connection: Connection, namespace_id: str, alert: DefinitionRecord | None, request: PageRequest
 ) -> dict[str, Any]:
     after = parse_cursor(request.cursor)
     offset = 0 if after else request.offset
-    alerts = None if alert_id is None else [alert_id]
+    alerts = None if alert is None else [alert.number]
     recorded: list[Execution] = []
     if after is None or after.recorded:
         recorded = await executions.newest(
             connection, namespace_id, alerts, offset + request.limit + 1, after=after
         )
-    unfired = await progress.unfired(connection, namespace_id, alert_id)
+    unfired = await progress.unfired(connection, namespace_id, None if alert is None else alert.id)
     page, following = cut(recorded, unfired, after, offset, request.limit)
     total = await executions.count(connection, namespace_id, alerts) + len(unfired)
     return {
-        "results": await _composed(connection, namespace_id, page),
+        "results": await composed(connection, namespace_id, page),
         "pagination": page_envelope(request, total, None if following is None else following.cursor()),
         "total_count": total,
     }
-
-
-async def _composed(
-    connection: Connection, namespace_id: str, items: list[Execution | Unfired]
-) -> list[dict[str, Any]]:
-    ids = [execution_id(item.base, item.number) for item in items if isinstance(item, Execution)]
-    deliveries = await executions.deliveries(connection, namespace_id, ids) if ids else {}
-    return [
-        compose.derived(item)
-        if isinstance(item, Unfired)
-        else compose.recorded(item, deliveries.get(execution_id(item.base, item.number), []))
-        for item in items
-    ]
 
 
 def router() -> APIRouter:
     """The routes, literal segments first."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
     router.get("/executions", response_model=AlertExecutionListResponse)(list_all)
+    # It never ends: nobody shall try it out from the description of the API.
+    router.get("/executions/stream", include_in_schema=False)(stream)
     router.get("/executions/{execution_id}", response_model=AlertExecutionResult)(one)
     router.get("/{alert_identifier}/results", response_model=LatestResultResponse)(latest_result)
     router.get("/{alert_identifier}/executions", response_model=AlertExecutionListResponse)(list_of_alert)

@@ -1,4 +1,4 @@
-"""What every read route does: look a definition up, answer with JSON and the age of the view."""
+"""What every read route does: look a definition up, answer with JSON."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,9 @@ import orjson
 from starlette.responses import Response
 
 from schemas.events.definition import Kind
-from schemas.times import format_instant
-from streams.query.station import NAME
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition
 from streams.runtime.http.errors import ApiError, not_found
-
-APPLIED_AT = "X-Applied-At"
-"""Header: when the view was last moved."""
 
 
 async def known(connection: Connection, kind: Kind, namespace_id: str, identifier: str) -> StoredDefinition:
@@ -25,11 +20,9 @@ async def known(connection: Connection, kind: Kind, namespace_id: str, identifie
     return found
 
 
-async def answer(connection: Connection, body: Mapping[str, Any]) -> Response:
+def answer(body: Mapping[str, Any]) -> Response:
     """200 with ``body``."""
-    applied = await fetch_value(connection, "SELECT max(updated_at) FROM positions WHERE station = %s", (NAME,))
-    headers = {} if applied is None else {APPLIED_AT: format_instant(applied)}
-    return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+    return Response(orjson.dumps(body), media_type="application/json")
 
 
 def refuse(**unsupported: object) -> None:

@@ -26,7 +26,7 @@ async def latest(
     """The newest run of a cluster. 404 when there is none."""
     async with context.database.transaction(snapshot=True) as connection:
         run = await _newest(connection, access.namespace_id, cluster_identifier)
-        return await answer(connection, compose.result(run, include_vectors=include_vectors))
+        return answer(compose.result(run, include_vectors=include_vectors))
 
 
 async def one(
@@ -42,7 +42,7 @@ async def one(
         run = await clusters.run(connection, access.namespace_id, cluster, run_id)
         if run is None:
             raise not_found("cluster execution", run_id)
-        return await answer(connection, compose.result(run, include_vectors=include_vectors))
+        return answer(compose.result(run, include_vectors=include_vectors))
 
 
 async def list_runs(
@@ -71,8 +71,7 @@ async def list_runs(
         shown = runs[: page.limit]
         last = shown[-1] if len(runs) > page.limit else None
         following = None if last is None else (format_instant(last.created_at), last.run_id)
-        return await answer(
-            connection,
+        return answer(
             {
                 "results": [compose.result(run, include_vectors=include_vectors) for run in shown],
                 "pagination": page_envelope(page, total, following),
@@ -88,7 +87,7 @@ async def groups(cluster_identifier: str, access: AccessDep, context: ContextDep
         run = await clusters.newest_completed(connection, access.namespace_id, cluster)
         if run is None:
             raise _never_run(cluster)
-        return await answer(connection, compose.groups(run))
+        return answer(compose.groups(run))
 
 
 async def _newest(connection: Connection, namespace_id: str, identifier: str) -> ClusterRun:

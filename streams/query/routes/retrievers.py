@@ -28,21 +28,21 @@ from streams.runtime.http.pages import PageDep, PageRequest
 async def detail(retriever_id: str, execution_id: str, access: AccessDep, context: ContextDep) -> Response:
     """One execution of a retriever, with its documents and statistics."""
     async with context.database.transaction(snapshot=True) as connection:
-        return await answer(connection, await _detail(connection, access, retriever_id, execution_id))
+        return answer(await _detail(connection, access, retriever_id, execution_id))
 
 
 async def status(retriever_id: str, execution_id: str, access: AccessDep, context: ContextDep) -> Response:
     """How far an execution of a retriever is; every one that is recorded has ended."""
     async with context.database.transaction(snapshot=True) as connection:
         found = await _detail(connection, access, retriever_id, execution_id)
-        return await answer(connection, compose.status(found))
+        return answer(compose.status(found))
 
 
 async def profile(retriever_id: str, execution_id: str, access: AccessDep, context: ContextDep) -> Response:
     """What an execution of a retriever cost, stage by stage."""
     async with context.database.transaction(snapshot=True) as connection:
         found = await _detail(connection, access, retriever_id, execution_id)
-        return await answer(connection, compose.profile(found))
+        return answer(compose.profile(found))
 
 
 async def _detail(connection: Connection, access: Access, retriever_id: str, execution_id: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def adhoc_detail(execution_id: str, access: AccessDep, context: ContextDep
         run = await retrievers.run(connection, access.namespace_id, retrievers.ADHOC, execution_id)
         if run is None:
             raise not_found("execution", execution_id)
-        return await answer(connection, {**compose.stored_detail(run), **compose.adhoc_summary(run)})
+        return answer({**compose.stored_detail(run), **compose.adhoc_summary(run)})
 
 
 async def list_adhoc(
@@ -85,9 +85,9 @@ async def list_adhoc(
             until=asked.end_time,
         )
         if asked.count_only:
-            return await answer(connection, {"results": [], "total": total, "pagination": None})
+            return answer({"results": [], "total": total, "pagination": None})
         results = [compose.adhoc_summary(run) for run in runs[page.offset :]]
-        return await answer(connection, {**_page(results, total, page), "total": total})
+        return answer({**_page(results, total, page), "total": total})
 
 
 def _page(results: list[dict[str, Any]], total: int, page: PageRequest) -> dict[str, Any]:
@@ -112,13 +112,13 @@ async def list_executions(
         identifier = (await known(connection, "retriever", access.namespace_id, retriever_id)).record.id
         runs, total = await retrievers.newest(connection, access.namespace_id, identifier, asked.status, needed)
         # An alert execution is written when it has completed.
-        alerts = []
+        alerts: list[int] = []
         if asked.status in (None, "completed"):
             alerts = await retrievers.alerts_of(connection, access.namespace_id, identifier)
         hits = await executions.newest(connection, access.namespace_id, alerts, needed) if alerts else []
         total += await executions.count(connection, access.namespace_id, alerts)
         results = compose.newest_first(runs, hits, page.offset, page.limit)
-        return await answer(connection, _page(results, total, page))
+        return answer(_page(results, total, page))
 
 
 def router() -> APIRouter:

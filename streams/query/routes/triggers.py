@@ -30,8 +30,7 @@ async def cluster_history(
             offset=asked.offset,
             limit=asked.limit,
         )
-        return await answer(
-            connection,
+        return answer(
             {
                 "trigger_id": identifier,
                 "executions": [compose.cluster_item(run) for run in runs],
@@ -62,8 +61,7 @@ async def history(
             offset=offset,
             limit=limit,
         )
-        return await answer(
-            connection,
+        return answer(
             {
                 "trigger_id": identifier,
                 "executions": [compose.item(run) for run in runs],

@@ -1,0 +1,143 @@
+"""New executions as server-sent events (docs/alerts.md): an extension of the contract.
+
+Every event is one execution, its id where the stream stands behind it. A stream that begins with the id of the
+last event received (``Last-Event-ID``, which browsers send by themselves) goes on behind it: nothing is lost,
+nothing comes twice. It holds no more than one page in memory: it reads on when its client has taken that.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from schemas.topics import ALERT_RESULTS
+from streams.query.following import Brought, Stands, at_ends, parse_event_id
+from streams.query.reads.brought import brought, ends
+from streams.query.routes.answer import known
+from streams.query.routes.composing import composed
+from streams.query.waking import Waking, waking
+from streams.runtime.agent import Context
+from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
+from streams.runtime.http.errors import ApiError
+
+MEDIA_TYPE: Final = "text/event-stream"
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+PAGE: Final = 200
+HEARTBEAT_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 1.0
+"""How long a stream waits for a notification, which may get lost with the connection that listens."""
+MAX_ALERTS: Final = 100
+_RETRY: Final = b"retry: 1000\n"
+
+AlertIds = Annotated[
+    list[str] | None, Query(max_length=MAX_ALERTS, description="Only executions of these alerts: ids or names")
+]
+LastEventId = Annotated[str | None, Header(max_length=8_192, description="The id of the last event received")]
+
+
+async def stream(
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    alert_id: AlertIds = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """New executions of the namespace as they reach the view, as server-sent events, until the caller goes away.
+    With `Last-Event-ID` the stream goes on behind that event. The response never ends by itself."""
+    alerts: list[str] | None = None
+    async with context.database.connection() as connection:
+        if alert_id:
+            alerts = [(await known(connection, "alert", access.namespace_id, one)).record.id for one in alert_id]
+        if last_event_id is None:
+            now = await ends(connection, context.broker.topic(ALERT_RESULTS))
+            stands = at_ends(now)
+        else:
+            stands = _parsed(last_event_id)
+    follower = _Follower(request, context, access, alerts, stands)
+    return StreamingResponse(
+        follower.events(waking(request.app, context.settings.database)), media_type=MEDIA_TYPE, headers=HEADERS
+    )
+
+
+def _parsed(text: str) -> Stands:
+    try:
+        return parse_event_id(text)
+    except ValueError as error:
+        raise ApiError(400, f"Last-Event-ID is not one this server gave out: {error}") from error
+
+
+class _Follower:
+    """One stream."""
+
+    def __init__(
+        self, request: Request, context: Context, access: Access, alerts: list[str] | None, stands: Stands
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._access = access
+        self._alerts = alerts
+        self._stands = stands
+        self._topic = context.broker.topic(ALERT_RESULTS)
+        self._behind = True
+
+    async def events(self, waking: Waking) -> AsyncIterator[bytes]:
+        """What is sent."""
+        with waking.stream() as wake:
+            yield _RETRY + self._standing()
+            beat = time.monotonic()
+            while not waking.ending:
+                wake.clear()
+                page, more = await self._next()
+                for item, result in page:
+                    self._stands = self._stands.behind(item)
+                    yield _event(self._stands.event_id(), result)
+                self._stands = more
+                if time.monotonic() - beat > HEARTBEAT_SECONDS:
+                    if not await self._still_allowed():
+                        return
+                    # Also says how far the stream has come where nothing was for it.
+                    yield b": alive\n" + self._standing()
+                    beat = time.monotonic()
+                if not self._behind:
+                    await _wait(wake, POLL_SECONDS)
+
+    async def _next(self) -> tuple[list[tuple[Brought, dict[str, Any]]], Stands]:
+        namespace_id = self._access.namespace_id
+        async with self._context.database.transaction(snapshot=True) as connection:
+            held = await ends(connection, self._topic)
+            ahead = self._stands.ahead(held)
+            self._behind = bool(ahead)
+            if not ahead:
+                return [], self._stands
+            page, last = await brought(connection, namespace_id, self._alerts, ahead, PAGE)
+            results = await composed(connection, namespace_id, [execution for _, execution in page])
+        items = [item for item, _ in page]
+        return list(zip(items, results, strict=True)), self._stands.after(ahead, last)
+
+    async def _still_allowed(self) -> bool:
+        caller = self._access.caller
+        now = await caller_of(self._request, caller.secret_digest, caller.expires_at)
+        return (
+            now is not None
+            and now.may_enter(self._access.namespace_id)
+            and "read" in now.scopes
+            and (caller.expires_at is None or caller.expires_at > self._context.clock())
+        )
+
+    def _standing(self) -> bytes:
+        return b"id: %b\n\n" % self._stands.event_id().encode()
+
+
+async def _wait(wake: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+
+
+def _event(event_id: str, result: dict[str, Any]) -> bytes:
+    return b"event: execution\nid: %b\ndata: %b\n\n" % (event_id.encode(), orjson.dumps(result))
