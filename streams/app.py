@@ -15,6 +15,7 @@ from schemas.topics import (
 )
 from streams.act.station import build as act
 from streams.collect.station import build as collect
+from streams.index.station import build as index
 from streams.match.station import build as match
 from streams.notify.station import build as notify
 from streams.query.station import build as query
@@ -39,6 +40,13 @@ STATIONS: tuple[Station, ...] = (
         "stores documents, counts them, merges drift sketches, fires event triggers, feeds references",
         OUTBOX,
         collect,
+    ),
+    Station(
+        "index",
+        POSTGRES,
+        "builds approximate indexes of the vectors of large collections",
+        POSTGRES,
+        index,
     ),
     Station(
         "trigger",

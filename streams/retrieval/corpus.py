@@ -36,7 +36,9 @@ class PostgresCorpus:
     ``BudgetError``.
     """
 
-    def __init__(self, stored: Stored, position: Mapping[str, int], check: Check) -> None:
+    def __init__(
+        self, stored: Stored, position: Mapping[str, int], check: Check, *, approximate: bool = False
+    ) -> None:
         self._stored = stored
         self._position = position
         self._check = check
@@ -45,31 +47,38 @@ class PostgresCorpus:
         self._fittings: dict[Filter, Fitting] = {}
         self._features: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
+        self._approximate = approximate
+        self.approximated: set[str] = set()
+        """Features that were searched by an index, which may have missed documents."""
         self.limits: list[dict[str, Any]] = []
         """What was cut off, as the ``limits`` of an execution tell it."""
 
     @classmethod
     async def open(
-        cls, connection: Connection, namespace_id: str, check: Check = lambda: None
+        cls,
+        connection: Connection,
+        namespace_id: str,
+        check: Check = lambda: None,
+        *,
+        approximate: bool = False,
     ) -> "PostgresCorpus":
-        """The corpus of a namespace; ``connection`` is in a snapshot transaction."""
+        """The corpus of a namespace; ``connection`` is in a snapshot transaction. ``approximate`` allows searches
+        of large collections to use their indexes."""
         stored = Stored(connection, namespace_id)
-        return cls(stored, await stored.position(), check)
+        return cls(stored, await stored.position(), check, approximate=approximate)
 
     async def nearest(self, asked: Nearest, scope: Scope) -> list[Row]:
         """As ``Corpus`` says."""
-        found = [
-            (negative, collection_id, document_id)
-            for collection_id in await self._within(scope)
-            for negative, document_id in await nearest(
-                self._stored,
-                collection_id,
-                asked,
-                None if scope.where.trivial else self._fitting(scope.where),
-                self._check,
+        hits: list[tuple[float, str, str]] = []
+        for collection_id in await self._within(scope):
+            where = None if scope.where.trivial else self._fitting(scope.where)
+            found = await nearest(
+                self._stored, collection_id, asked, where, self._check, approximate=self._approximate
             )
-        ]
-        rows = await self._scored(nsmallest(asked.k, found))
+            hits += [(negative, collection_id, document_id) for negative, document_id in found.best]
+            if found.approximate:
+                self.approximated.add(asked.feature_uri)
+        rows = await self._scored(nsmallest(asked.k, hits))
         for row in rows:
             row.matched = {asked.feature_uri: row.score or 0.0}
         return rows

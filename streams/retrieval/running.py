@@ -40,6 +40,8 @@ class Asked:
     """What the retriever was read from."""
     inputs: Mapping[str, Any]
     filters: Mapping[str, Any] | None
+    approximate: bool = False
+    """Whether searches of large collections may use their indexes; the corpus says which did."""
 
 
 async def run_stored(
@@ -61,7 +63,7 @@ async def run_stored(
     named = await named_definitions(
         connection, asked.namespace_id, asked.body.get("stages"), asked.inputs, asked.filters
     )
-    corpus = await PostgresCorpus.open(connection, asked.namespace_id, deadline)
+    corpus = await PostgresCorpus.open(connection, asked.namespace_id, deadline, approximate=asked.approximate)
 
     async def run(there: Corpus) -> Execution:
         return await execute(
@@ -81,7 +83,11 @@ async def run_stored(
 
 async def limit_statements(connection: Connection, milliseconds: float) -> None:
     """Let no statement of this transaction run longer: a sort in the database cannot be asked to stop."""
-    await connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(milliseconds) + 1),))
+    # Filters look costly to the planner, but compiling one takes longer than it saves.
+    await connection.execute(
+        "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true)",
+        (str(int(milliseconds) + 1),),
+    )
 
 
 async def record_execution(connection: Connection, record: RetrieverExecutionRecord) -> None:
