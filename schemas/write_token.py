@@ -16,6 +16,9 @@ _PREFIX: Final = "wt_"
 _TOKEN: Final = re.compile(r"wt_([0-9a-f]{1,16})")
 _POSITION: Final = re.compile(r"([0-9]{1,10}):([0-9]{1,18})")
 _LARGEST: Final = (1 << 31) - 1
+_PART: Final = "(wt_[0-9a-f]{1,16}|[0-9]{1,9}:[0-9]{1,18})"
+PATTERN: Final = f"^({_PART}(,{_PART}){{0,{MAX_PARTS - 1}}})?$"
+"""A list of tokens and positions; empty it names nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
 from schemas.api.channel import NotificationConfig
 from schemas.api.pages import Pagination
 from schemas.times import TimeDomain
@@ -50,6 +50,15 @@ class SystemCondition(ApiRequest):
 class NamespaceSelector(ApiRequest):
     """Which namespaces an alert covers."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                having("mode", mode={"const": "all"}),
+                having("namespace_ids", namespace_ids={"minItems": 1}),
+            ]
+        }
+    )
+
     mode: Literal["all", "selected"] = "selected"
     namespace_ids: list[str] = Field(default_factory=list)
 
@@ -62,6 +71,15 @@ class NamespaceSelector(ApiRequest):
 
 class CreateAlertRequest(ApiRequest):
     """``CreateAlertRequest``. ``retriever_id`` takes an id or a name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                having("retriever_id", source={"enum": ["retriever", None]}),
+                having("source", "system_condition", source={"const": "system"}),
+            ]
+        }
+    )
 
     name: str = Field(min_length=1, max_length=200)
     notification_config: NotificationConfig

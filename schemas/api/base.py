@@ -140,20 +140,38 @@ class ApiResponse(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
+def _either(*schemas: JsonSchemaValue) -> JsonSchemaValue:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+
+
+def having(*names: str, **more: Any) -> JsonSchemaValue:
+    """The schema of an object that has these fields, not ``null``; ``more`` are schemas of others."""
+    return {"required": list(names), "properties": {name: {"not": {"type": "null"}} for name in names} | more}
+
+
+def lacking(*names: str) -> JsonSchemaValue:
+    """The schema of an object that has none of these fields."""
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
 def shape_by(
     schema: JsonSchemaValue,
     handler: GetJsonSchemaHandler,
     tag: str,
     part: str,
     shapes: Mapping[Any, type[ApiRequest]],
+    *beside: JsonSchemaValue,
 ) -> None:
-    """Say in a schema what :func:`read_part` does: which shape ``part`` has, by the value of ``tag``."""
+    """Say in a schema what :func:`read_part` does: which shape ``part`` has, by the value of ``tag``,
+    and what it may be ``beside`` that."""
     either = [
         {
             "properties": {
                 tag: {"const": value},
                 # The handler is this model's: the shape's own changes to its schema are asked for by name.
-                part: shape.__get_pydantic_json_schema__(shape.__pydantic_core_schema__, handler),
+                part: _either(
+                    shape.__get_pydantic_json_schema__(shape.__pydantic_core_schema__, handler), *beside
+                ),
             }
         }
         for value, shape in shapes.items()

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.api.base import ApiRequest, JsonObject, problem, read_part, shape_by
 
 MASK: Final = "********"
 """What is shown in place of a secret; sent back, it keeps the secret."""
@@ -56,7 +58,7 @@ class BatchConfig(ApiRequest):
     Ids are kept, so ``force`` is ``replace``."""
 
 
-_CONFIGS: dict[str, type[ApiRequest]] = {
+CONFIGS: Final[Mapping[str, type[ApiRequest]]] = {
     "webhook": WebhookConfig,
     "slack": SlackConfig,
     "email": EmailConfig,
@@ -71,10 +73,16 @@ class Channel(ApiRequest):
     channel_id: str | None = None
     config: JsonObject | None = None
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        shape_by(schema, handler, "channel_type", "config", CONFIGS, {"type": "null"}, {"maxProperties": 0})
+        return schema
+
     @model_validator(mode="after")
     def _check_config(self) -> Self:
         if self.config:
-            self.config = read_part(_CONFIGS[self.channel_type], self.config, "config").given()
+            self.config = read_part(CONFIGS[self.channel_type], self.config, "config").given()
             address = {"webhook": "url", "slack": "webhook_url"}.get(self.channel_type)
             if address and self.channel_id is None and address not in self.config:
                 raise problem(f"a {self.channel_type} channel needs {address}", "config", address, kind="missing")

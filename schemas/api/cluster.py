@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, lacking, problem
 from schemas.api.clustering import VectorConfig
 from schemas.api.pages import Pagination
 
@@ -51,6 +51,33 @@ class SourceEnrichmentConfig(ApiRequest):
 
 class CreateClusterRequest(ApiRequest):
     """``CreateClusterRequest``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"anyOf": [having("collection_ids"), having("source_cluster_ids")]},
+                {
+                    "anyOf": [
+                        having("vector_config", cluster_type={"enum": ["vector", None]}),
+                        having("attribute_config", cluster_type={"const": "attribute"}),
+                        having("attribute_config", vector_config={"type": "null"}, cluster_type={"type": "null"}),
+                    ]
+                },
+                {
+                    "anyOf": [
+                        having("auto_execute_on_batch", auto_execute_on_batch={"const": True}),
+                        lacking("auto_execute_min_documents"),
+                    ]
+                },
+                {
+                    "anyOf": [
+                        having("enrich_source_collection", enrich_source_collection={"const": True}),
+                        lacking("source_enrichment_config"),
+                    ]
+                },
+            ]
+        }
+    )
 
     cluster_name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=1_000)

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem, shape_by
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem, shape_by
 from schemas.api.clustering import Features, check_parameters
 from schemas.api.pages import WindowedListRequest
 from schemas.api.schedule import SHAPES, TriggerType, read_schedule
@@ -59,8 +59,7 @@ class CreateClusterTriggerRequest(ApiRequest):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = super().__get_pydantic_json_schema__(core, handler)
         shape_by(schema, handler, "trigger_type", "schedule_config", SHAPES)
-        given = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in _ACTIONS]
-        handler.resolve_ref_schema(schema)["oneOf"] = given
+        handler.resolve_ref_schema(schema)["oneOf"] = [having(name) for name in _ACTIONS]
         return schema
 
     @model_validator(mode="after")

@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, problem
 
 
 class ExplainRequest(ApiRequest):
@@ -12,6 +12,15 @@ class ExplainRequest(ApiRequest):
 
     ``collection_id``, an id or a name, also chooses the attachment whose inputs the alert is asked with.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                having("document", document_id={"type": "null"}),
+                having("collection_id", "document_id", document={"type": "null"}),
+            ]
+        }
+    )
 
     document: JsonObject | None = None
     collection_id: str | None = Field(None, min_length=1)

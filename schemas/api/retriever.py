@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem
 from schemas.api.pages import Pagination
 
 StageType = Literal["filter", "sort", "reduce", "apply", "enrich"]
@@ -32,6 +32,15 @@ FieldType = Literal[
 class Stage(ApiRequest):
     """One stage as it may be sent: ``config`` with ``stage_id``, or the older flat form with ``stage_id`` and
     ``parameters`` at the top. ``parameters`` beside ``config`` is the mirror of a response and is ignored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                having("stage_name", "config", stage_id={"type": "null"}, config={"required": ["stage_id"]}),
+                having("stage_id", config={"type": "null"}),
+            ]
+        }
+    )
 
     stage_name: str | None = Field(None, min_length=1)
     stage_type: str | None = None

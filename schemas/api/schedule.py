@@ -5,9 +5,10 @@ Instants are UTC, durations seconds.
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import JsonSchemaValue
 
 from schemas.api.base import ApiRequest, ApiResponse, GivenInstant, Instant, JsonObject, problem, read_part
 from schemas.features import FIELD_METRICS, HASHING
@@ -17,6 +18,13 @@ TriggerType = Literal["cron", "interval", "event", "conditional"]
 
 _YEAR: Final = 366 * 86_400
 Seconds = Annotated[int, Field(ge=0, le=_YEAR)]
+
+
+def _zones(schema: JsonSchemaValue) -> None:
+    schema["enum"] = sorted(available_timezones())
+
+
+_CRON: Final = r"^\S+ \S+ \S+ \S+ \S+$"
 
 
 class _Kept(ApiRequest):
@@ -31,8 +39,8 @@ class _Kept(ApiRequest):
 class CronSchedule(_Kept):
     """A cron expression of five fields in a time zone."""
 
-    cron_expression: str = Field(min_length=1, max_length=200)
-    timezone: str = "UTC"
+    cron_expression: str = Field(min_length=1, max_length=200, json_schema_extra={"pattern": _CRON})
+    timezone: str = Field("UTC", json_schema_extra=_zones)
 
     @model_validator(mode="after")
     def _known_zone(self) -> Self:

@@ -1,11 +1,13 @@
 """Webhooks of the organisation: who is told of which events, and how (contract 2.10, 7)."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject
-from schemas.api.channel import Channel
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, shape_by
+from schemas.api.channel import CONFIGS, Channel
 from schemas.api.pages import ListRequest, Pagination
 from schemas.events.happening import EventType
 
@@ -20,6 +22,13 @@ class WebhookChannel(ApiRequest):
 
     channel: WebhookChannelType
     configs: JsonObject = Field(min_length=1)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        shapes = {kind: CONFIGS[kind] for kind in get_args(WebhookChannelType)}
+        shape_by(schema, handler, "channel", "configs", shapes)
+        return schema
 
     @model_validator(mode="after")
     def _check_configs(self) -> Self:

@@ -71,11 +71,9 @@ async def list_triggers(
 
 
 class _ListQuery(ListTriggersRequest):
-    """The same keys as query parameters, where everything is text, beside the namespace."""
+    """The same keys as query parameters, where everything is text, beside those of every route."""
 
-    model_config = ConfigDict(strict=False)
-
-    namespace: str | None = None
+    model_config = ConfigDict(strict=False, extra="ignore")
 
 
 @router.get("")

@@ -5,12 +5,12 @@ it is answered once they have been applied, or after a bounded wait 503 with ``R
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, Query, Request
 
 from schemas.times import format_instant
-from schemas.write_token import MinPosition, parse_min_position
+from schemas.write_token import PATTERN, MinPosition, parse_min_position
 from streams.runtime.freshness import Freshness
 from streams.runtime.http.access import authenticate, context
 from streams.runtime.http.errors import ApiError, come_again
@@ -22,8 +22,10 @@ _RETRY_AFTER_SECONDS: Final = 2
 _MAX_LENGTH: Final = 4_096
 
 _NAMED = "Answer once these writes are applied: tokens of `X-Write-Token`, or `partition:offset` in `documents`"
-QueryPosition = Annotated[str | None, Query(alias="min_position", max_length=_MAX_LENGTH, description=_NAMED)]
-HeaderPosition = Annotated[str | None, Header(alias="X-Min-Position", max_length=_MAX_LENGTH, description=_NAMED)]
+# What is no position is a 400: the pattern only describes it.
+_DESCRIBED: Final[dict[str, Any]] = {"json_schema_extra": {"pattern": PATTERN}, "description": _NAMED}
+QueryPosition = Annotated[str | None, Query(alias="min_position", max_length=_MAX_LENGTH, **_DESCRIBED)]
+HeaderPosition = Annotated[str | None, Header(alias="X-Min-Position", max_length=_MAX_LENGTH, **_DESCRIBED)]
 
 
 def freshness(request: Request) -> Freshness:

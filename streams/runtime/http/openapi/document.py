@@ -181,8 +181,7 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     if operation.in_namespace:
         parameters += [dict(one) for one in _NAMESPACE if (one["in"], one["name"].lower()) not in declared]
     for parameter in parameters:
-        if parameter["in"] == "query":
-            _without_nul(parameter["schema"])
+        parameter["schema"] = _written(parameter["schema"])
     if not parameters:
         del described["parameters"]
     shown = ["X-Request-ID"]
@@ -202,11 +201,14 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     }
 
 
-def _without_nul(schema: dict[str, Any]) -> None:
-    """Say of a text in the query string what every one must fulfil."""
-    for one in (schema, *schema.get("anyOf", ())):
-        if one.get("type") == "string" and not {"pattern", "enum", "const", "format"} & one.keys():
-            one["pattern"] = _TEXT
+def _written(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: outside a body nothing is ``null``, and no text holds a NUL."""
+    either = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(either) == 1:
+        schema = {**either[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+    if schema.get("type") == "string" and not {"pattern", "enum", "const", "format"} & schema.keys():
+        schema["pattern"] = _TEXT
+    return schema
 
 
 def statuses(operation: Operation, has_parameters: bool) -> list[int]:
@@ -214,6 +216,8 @@ def statuses(operation: Operation, has_parameters: bool) -> list[int]:
     found = {500}
     if operation.needs_key:
         found |= {400, 401, 403, 408, 429, 503, 504}
+    if operation.waits:
+        found |= {400, 401, 503}
     if operation.in_namespace or "{" in operation.path:
         found.add(404)
     if has_parameters or operation.has_body:

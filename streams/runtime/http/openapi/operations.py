@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from streams.runtime.http.access import authenticate, authorize, enter_namespace
-from streams.runtime.http.freshness import fresh_results
+from streams.runtime.http.freshness import fresh_documents, fresh_results
 from streams.runtime.http.openapi.sdk_names import CLASSES
 
 _IDENTIFIER: Final = re.compile(r"\{[^}]*\}")
@@ -38,6 +38,8 @@ class Operation:
     """It answers with the version of the definitions that it made."""
     reads_results: bool
     """It answers from the view of results, and tells how old that is."""
+    waits: bool
+    """It may be told to wait for a write."""
     creates: bool
     """It may be refused because of a name in use."""
 
@@ -73,6 +75,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         has_body=route.body_field is not None,
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
         reads_results=fresh_results in called,
+        waits=not called.isdisjoint((fresh_documents, fresh_results)),
         creates=method in ("PATCH", "PUT") or name.startswith(("create_", "clone_", "upsert_")),
     )
 
