@@ -51,7 +51,7 @@ class ApiKey:
 
 def digest(secret: str) -> bytes:
     """What is stored of a key. A key is 256 random bits, which no salt would make harder to guess."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def new_secret() -> str:

@@ -42,11 +42,6 @@ async def entered(connection: Connection, caller: Caller, identifier: str) -> St
     return stored
 
 
-def _unrestricted(caller: Caller) -> None:
-    if caller.namespace_ids is not None:
-        raise ApiError(403, "This key is restricted to its namespaces and cannot create or delete any")
-
-
 async def _shown(connection: Connection, found: Sequence[StoredDefinition]) -> list[NamespaceResponse]:
     counts = await namespace_counts(connection, [item.record.id for item in found])
     return [response(item, *counts[item.record.id]) for item in found]
@@ -65,7 +60,7 @@ async def create_namespace(
 async def _create(
     namespace_id: str, name: str, fields: JsonObject, caller: Caller, context: Context, answer: Response
 ) -> StoredDefinition:
-    _unrestricted(caller)
+    caller.require_server()
     async with change(context, answer) as connection:
         await require_name(connection, "namespace", "", name, "namespace_name")
         used = await connection.execute(
@@ -146,7 +141,7 @@ async def delete_namespace(
     """Delete a namespace with everything in it. Without ``force`` one that holds collections is refused, and so
     is always the one of requests that name none. Nobody enters it once this answers; what it held is deleted by
     the task."""
-    _unrestricted(caller)
+    caller.require_server()
     async with change(context, answer) as connection:
         stored = await entered(connection, caller, namespace_identifier)
         namespace_id = stored.record.id
