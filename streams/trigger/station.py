@@ -22,6 +22,7 @@ from streams.trigger.alert_results.reading import AlertResults
 from streams.trigger.alert_windows.deciding import AlertWindows
 from streams.trigger.conditions.due import check_due, parse_condition
 from streams.trigger.conditions.store import conditional_triggers
+from streams.trigger.conditions.unpacked import Unpacked
 from streams.trigger.pruning import Pruning
 from streams.trigger.schedules.firing import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
@@ -49,6 +50,7 @@ class TriggerStation:
         self._statistics = Statistics(context.database)
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
+        self._unpacked = Unpacked()
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
@@ -144,7 +146,7 @@ class TriggerStation:
 
     async def _check(self, trigger: Trigger, until: datetime, now: datetime) -> None:
         while not self._stopping.is_set():
-            if not await check_due(self._context.database, trigger.trigger_id, until, now):
+            if not await check_due(self._context.database, trigger.trigger_id, until, now, self._unpacked):
                 return
 
 

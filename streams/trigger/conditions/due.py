@@ -18,6 +18,7 @@ from streams.runtime.jobs import queue_job
 from streams.trigger.conditions import series, store
 from streams.trigger.conditions.checks import Check, Checker, Memory, reads
 from streams.trigger.conditions.series import Series
+from streams.trigger.conditions.unpacked import Unpacked
 from streams.trigger.conditions.windows import Held, window_start
 from streams.trigger.triggers import CLOCKS_DIFFER, Trigger, set_failed
 
@@ -27,7 +28,9 @@ CHECKS = 100
 """Most checks in one transaction: bounds how long a trigger's row stays locked."""
 
 
-async def check_due(database: Database, trigger_id: str, until: datetime, now: datetime) -> bool:
+async def check_due(
+    database: Database, trigger_id: str, until: datetime, now: datetime, unpacked: Unpacked
+) -> bool:
     """Make the checks of one trigger whose nominal time has come, in order, up to a fire.
 
     ``until``: how far time has come in the trigger's domain (``now``, or the watermark). On processing time
@@ -41,7 +44,7 @@ async def check_due(database: Database, trigger_id: str, until: datetime, now: d
     Returns whether more are due at once. A trigger whose definition cannot work gets status ``failed``.
     """
     try:
-        checks, more = await _check(database, trigger_id, until, now)
+        checks, more = await _check(database, trigger_id, until, now, unpacked)
     except ValueError as error:
         # Of the definition (ScheduleError, an unknown metric) or of the sketches (dimensions differ).
         log.warning("trigger_failed", trigger_id=trigger_id, error=str(error))
@@ -57,7 +60,7 @@ async def check_due(database: Database, trigger_id: str, until: datetime, now: d
 
 
 async def _check(
-    database: Database, trigger_id: str, until: datetime, now: datetime
+    database: Database, trigger_id: str, until: datetime, now: datetime, unpacked: Unpacked
 ) -> tuple[Sequence[Check], bool]:
     """The checks recorded, and whether nominal times are left."""
     async with database.transaction() as connection:
@@ -87,7 +90,7 @@ async def _check(
                 await store.set_next(connection, trigger_id, next_at, now)
         if not moments:
             return (), False
-        checks, held, idle = await _measure(connection, claimed, condition, reading, memory, moments)
+        checks, held, idle = await _measure(connection, claimed, condition, reading, memory, moments, unpacked)
         # One round trip.
         async with connection.pipeline():
             if held is not None or claimed.held is not None:
@@ -179,6 +182,7 @@ async def _measure(
     reading: Series,
     memory: Memory,
     moments: Sequence[datetime],
+    unpacked: Unpacked,
 ) -> tuple[list[Check], Held | None, bool]:
     """The checks at ``moments`` that are worth recording, up to the first that fires, the window that grows after
     them, and whether the last moment was idle."""
@@ -186,7 +190,8 @@ async def _measure(
     event_time = condition.time_domain == "event_time"
     before = claimed.last_check_at if event_time else None
     spans = reads(condition, memory, before, moments)
-    rows = await series.read_rows(connection, reading, spans, sketches=condition.condition_type == "drift")
+    drift = condition.condition_type == "drift"
+    rows = await series.read_rows(connection, reading, spans, sketches=drift, unpacked=unpacked)
     checker = Checker(condition, memory, rows)
     checks: list[Check] = []
     idle = False

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from streams.engines.drift.series import AnySketch
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span, union, widths
 from streams.runtime.database import Connection, fetch_value
-from streams.trigger.conditions.windows import Row, Rows
+from streams.trigger.conditions.unpacked import SeriesKey, Unpacked
+from streams.trigger.conditions.windows import BucketKey, Row, Rows
 
 _SERIES = (
     " s.namespace_id = c.namespace_id AND s.collection_id = c.collection_id AND s.feature = %(feature)s"
@@ -31,6 +33,11 @@ class Series:
     def of(cls, collections: Sequence[tuple[str, str]], condition: Condition) -> "Series":
         """The series of a condition."""
         return cls(collections, condition.measured.key, condition.time_domain, condition.bucket_seconds)
+
+    @property
+    def key(self) -> SeriesKey:
+        """What tells it from others."""
+        return (*self.collections, self.feature, self.time_domain)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -93,17 +100,44 @@ async def _least(connection: Connection, series: Series, where: str, **parameter
     return None if found is None else found.astimezone(UTC)
 
 
-async def read_rows(connection: Connection, series: Series, spans: Iterable[Span], *, sketches: bool) -> Rows:
-    """Every row in ``spans``; without ``sketches`` only the counts."""
-    columns = "extract(epoch FROM s.bucket_start)::bigint, s.documents, " + (
-        "s.sketch" if sketches else "''::bytea"
-    )
+async def read_rows(
+    connection: Connection, series: Series, spans: Iterable[Span], *, sketches: bool, unpacked: Unpacked
+) -> Rows:
+    """Every row in ``spans``; without ``sketches`` only the counts. Sketches are not read again where ``unpacked``
+    holds them as they are."""
+    parameters = {**series.parameters, **_spans(spans)}
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(
-            f"SELECT p.width, {columns}{_IN_SPANS}".encode(),
-            {**series.parameters, **_spans(spans)},
-        )
-        return Rows([Row(*row) async for row in cursor])
+        await cursor.execute(_BUCKETS.encode(), parameters)
+        buckets = [_Bucket(row[0], row[1], row[2], int(row[3])) for row in await cursor.fetchall()]
+        if not sketches:
+            return Rows(Row(one.width, one.start, one.documents, b"") for one in buckets)
+        rows: list[Row] = []
+        merged: dict[BucketKey, AnySketch | None] = {}
+        missing: list[_Bucket] = []
+        for one in buckets:
+            found = unpacked.find(series.key, (one.width, one.start), one.version)
+            if found is None:
+                missing.append(one)
+            else:
+                merged[one.width, one.start] = found.sketch
+                rows.append(Row(one.width, one.start, one.documents, b""))
+        if not missing:
+            return Rows(rows, merged)
+        alone = [Span(one.width, one.start, one.start + one.width) for one in missing]
+        await cursor.execute(_SKETCHES.encode(), {**series.parameters, **_spans(alone)})
+        versions: dict[BucketKey, int] = {}
+        async for width, start, documents, sketch, version in cursor:
+            rows.append(Row(width, start, documents, sketch))
+            versions[width, start] = versions.get((width, start), 0) + version
+    return Rows(rows, merged, lambda key, sketch: unpacked.keep(series.key, key, versions[key], sketch))
+
+
+class _Bucket(NamedTuple):
+    width: int
+    start: int
+    documents: int
+    version: int
+    """Another one whenever any of its rows is written."""
 
 
 async def count(connection: Connection, series: Series, spans: Iterable[Span]) -> int:
@@ -112,13 +146,24 @@ async def count(connection: Connection, series: Series, spans: Iterable[Span]) -
     return int(await fetch_value(connection, query, {**series.parameters, **_spans(spans)}))
 
 
-# One range of the primary key per span and collection. Merging is exact, so the order does not matter.
+# One range of the primary key per span and collection. Merging is exact, so the order does not matter. A row that
+# is written has another place in the table, or another transaction has written it there: so it has a version.
 _IN_SPANS = (
     f" FROM {_COLLECTIONS} CROSS JOIN unnest(%(kinds)s::int[], %(starts)s::bigint[], %(ends)s::bigint[])"
-    " AS p (width, start, stop) CROSS JOIN LATERAL (SELECT s.bucket_start, s.documents, s.sketch"
+    " AS p (width, start, stop) CROSS JOIN LATERAL (SELECT s.bucket_start, s.documents, s.sketch,"
+    " hashtextextended(s.ctid::text || ' ' || s.xmin::text, 0) AS version"
     f" FROM drift_sketches AS s WHERE{_SERIES} AND s.width_seconds = p.width"
     " AND s.bucket_start >= COALESCE(to_timestamp(p.start), '-infinity') AND s.bucket_start < to_timestamp(p.stop)"
     " OFFSET 0) AS s"
+)
+
+
+_BUCKETS = (
+    "SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, sum(s.documents)::bigint,"
+    f" sum(s.version)::text{_IN_SPANS} GROUP BY 1, 2"
+)
+_SKETCHES = (
+    f"SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, s.documents, s.sketch, s.version{_IN_SPANS}"
 )
 
 

@@ -1,7 +1,7 @@
 """The window of a check: rows of sketches in, one sketch and one count out. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +9,9 @@ from streams.engines.drift.series import AnySketch, sketch_from_bytes
 from streams.engines.drift.sketch import merge_all
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span
+
+BucketKey = tuple[int, int]
+"""Width of a bucket and where it begins, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,22 @@ class Held:
 
 class Rows:
     """The rows that were read, by bucket. Those of several partitions and collections are merged when they are
-    first asked for: a row that is only counted is never unpacked."""
+    first asked for: a row that is only counted is never unpacked.
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._parts: dict[tuple[int, int], list[Row]] = {}
+    ``merged`` are buckets that are merged already; ``keep`` is told of each that is merged now.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        merged: Mapping[BucketKey, AnySketch | None] | None = None,
+        keep: Callable[[BucketKey, AnySketch | None], None] | None = None,
+    ) -> None:
+        self._parts: dict[BucketKey, list[Row]] = {}
         for row in rows:
             self._parts.setdefault((row.width, row.start), []).append(row)
-        self._merged: dict[tuple[int, int], AnySketch | None] = {}
+        self._merged = dict(merged or {})
+        self._keep = keep
         self._starts: dict[int, list[int]] = {}
         for width, start in sorted(self._parts):
             self._starts.setdefault(width, []).append(start)
@@ -76,17 +88,19 @@ class Rows:
         start = min(key[1] for key in found) if span.start is None else span.start
         return [found.get((span.width, at), empty) for at in range(start, span.end, span.width)]
 
-    def _within(self, spans: Iterable[Span]) -> Iterable[tuple[int, int]]:
+    def _within(self, spans: Iterable[Span]) -> Iterable[BucketKey]:
         for width, start, end in spans:
             starts = self._starts.get(width, [])
             first = 0 if start is None else bisect_left(starts, start)
             for at in starts[first : bisect_left(starts, end)]:
                 yield width, at
 
-    def _bucket(self, key: tuple[int, int]) -> AnySketch | None:
+    def _bucket(self, key: BucketKey) -> AnySketch | None:
         if key not in self._merged:
             sketches = (sketch_from_bytes(row.sketch) for row in self._parts[key] if row.sketch)
             self._merged[key] = merge_all(sketches)
+            if self._keep is not None:
+                self._keep(key, self._merged[key])
         return self._merged[key]
 
 
