@@ -7,7 +7,7 @@ beside them where River and Alibi Detect are installed: see ``benchmarks.drift_d
 
 A check is what the trigger station does after 10,000, 100,000 and 1,000,000 documents, the database included
 (``benchmarks.drift_checks``). ``ratio`` is its time after the most documents to that after the fewest, for the
-window where this is largest. *Check in memory* is the engine's part of it, for every metric, with nothing kept from
+window where this is largest. *Check in memory* is the engine's part, for every metric, with nothing kept from
 one check to the next, in processor time: read the sketches of a window of 200 buckets, merge them, and measure.
 Both are of a process that is warm: each has been done before it is measured.
 
