@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     jobs_kept_days: int = Field(
         30, ge=1, description="Ended runs of triggers, and their checks, are forgotten after so many days"
     )
+    results_kept_days: int | None = Field(
+        None, ge=1, description="Results of documents appended earlier are dropped, day by day; never by default"
+    )
     alert_sweep_seconds: int = Field(300, ge=1, description="How often alerts attached as scheduled are swept")
     clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
     log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")

@@ -9,7 +9,7 @@ from streams.runtime.database import Connection
 
 PARTITIONED = ("result_documents", "alert_executions")
 _LOCK = 7_431_010
-_DROP_LOCK = 7_431_011
+DROP_LOCK = 7_431_011
 """Advisory lock: shared by transactions that write results, exclusive to drop days."""
 
 
@@ -26,7 +26,7 @@ async def ensure_days(connection: Connection, days: Collection[date]) -> set[dat
     attached then, because that does not lock out readers and writers of the other days.
     """
     async with connection.pipeline():
-        await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_DROP_LOCK,))
+        await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (DROP_LOCK,))
         kept_from, missing = await _missing(connection, days)
     kept = {day for day in days if day >= kept_from}
     if not missing:

@@ -1,16 +1,18 @@
 """query: result topics → the read view (design section 1).
 
 What a crash in the middle costs: nothing. Rows and positions commit together; before the commit the batch is
-read again, after it reading goes on behind it. The whole view can be rebuilt by emptying its tables and its
-positions.
+read again, after it reading goes on behind it. The whole view can be made again (``rebuilding``).
 """
 
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import chain
 from typing import Final
 
+import psycopg
+import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
@@ -23,12 +25,15 @@ from schemas.topics import (
     Topic,
 )
 from streams.query.results import ResultReader
+from streams.query.retention import drop_days
 from streams.query.rows import Rows
 from streams.query.store import write
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.faults import fault
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
+
+log = structlog.get_logger(__name__)
 
 NAME = "query"
 TOPICS = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
@@ -37,6 +42,8 @@ BATCHES: Final = 4
 PART_BYTES: Final = 16 * 1024 * 1024
 PART_RECORDS: Final = 2_000
 """What one transaction takes of a batch, at most."""
+RETENTION_SECONDS: Final = 300.0
+"""How often it is looked for days that are no longer kept."""
 TURN_SECONDS: Final = 0.003
 """How long records are decoded before the connection of the transaction under way has its turn: about what the
 database takes for what the socket to it holds."""
@@ -131,9 +138,26 @@ class QueryStation:
                 broker, writer, batch_records=BATCHES * self._context.settings.batch_documents
             )
             if not self._stopped:
-                await self._loop.run()
+                dropping = asyncio.create_task(self._drop_old_days(), name="retention")
+                try:
+                    await self._loop.run()
+                finally:
+                    dropping.cancel()
+                    await asyncio.gather(dropping, return_exceptions=True)
         finally:
             await producer.stop()
+
+    async def _drop_old_days(self) -> None:
+        """Now and then drop what is older than results are kept."""
+        days = self._context.settings.results_kept_days
+        while days is not None:
+            before = self._context.clock().date() - timedelta(days=days)
+            try:
+                await drop_days(self._context.database, before)
+            except psycopg.Error as error:
+                # Tried again: nothing waits for it.
+                log.warning("days_not_dropped", before=before.isoformat(), error=repr(error))
+            await asyncio.sleep(RETENTION_SECONDS)
 
     def stop(self) -> None:
         """End after the batch in hand."""

@@ -1,7 +1,7 @@
 """The view's writes: one batch of rows, inside the caller's transaction. Repeats change nothing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from psycopg.errors import UniqueViolation
@@ -115,17 +115,20 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
     seen: set[bytes] = set()
     fresh: list[tuple[Result, Place]] = []
     again: list[tuple[Result, Place]] = []
+    gone: list[Result] = []
     for result, place in placed:
-        if place.day in kept:
-            (again if result.base in seen or place is not result.place else fresh).append((result, place))
-            seen.add(result.base)
+        if place.day not in kept:
+            gone.append(result)
+            continue
+        (again if result.base in seen or place is not result.place else fresh).append((result, place))
+        seen.add(result.base)
     try:
         async with connection.transaction():
             await _copy(connection, "", fresh)
     except UniqueViolation:
         fresh, again = [], [*fresh, *again]
-    if fresh:
-        await _count(connection, fresh)
+    if fresh or gone:
+        await _count(connection, [result for result, _ in fresh], gone)
     if again:
         for table in ("result_documents", "alert_executions"):
             await _stage(connection, table)
@@ -142,8 +145,10 @@ async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Resu
         await copy_rows(connection, f"{prefix}alert_executions", EXECUTION_COLUMNS, executions)
 
 
-async def _count(connection: Connection, placed: Sequence[tuple[Result, Place]]) -> None:
-    counted = Counter(chain.from_iterable(result.alerts for result, _ in placed))
+async def _count(connection: Connection, added: Iterable[Result], gone: Iterable[Result]) -> None:
+    """Count executions; of those whose day is gone only that there were some."""
+    counted = Counter(chain.from_iterable(result.alerts for result in added))
+    counted.update(dict.fromkeys(chain.from_iterable(result.alerts for result in gone), 0))
     await _stage(connection, "alert_execution_counts")
     rows = [count_row(alert, more) for alert, more in counted.items()]
     await copy_rows(connection, "incoming_alert_execution_counts", COUNT_COLUMNS, rows)

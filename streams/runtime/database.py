@@ -168,7 +168,7 @@ RETURNING p.topic, p.partition
 """
 _FIRST_MOVE = f"""{_MOVES}
 INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)
-SELECT station, topic, partition, next_offset, last_timestamp, last_key FROM moves
+SELECT station, topic, partition, next_offset, last_timestamp, last_key FROM moves WHERE expected = 0
 ON CONFLICT DO NOTHING RETURNING topic, partition
 """
 

@@ -23,12 +23,18 @@ SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retrieve
        p.reason, p.matched_features, p.match_count, p.matches, p.reference_position, p.triggered,
        p.include_matches, p.channels, r.collection_id, r.document_id, r.source_topic, r.source_partition,
        r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version, r.asset_id,
-       r.truncated, r.document
+       r.truncated, CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document
 FROM ({page}) p
 JOIN result_documents r ON r.day = p.day AND r.base = p.base AND r.day = ANY(%(days)s)
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
 """
 
+# Of a document that was deleted since nothing is shown, whatever record of before comes again.
+_ERASED = (
+    "EXISTS (SELECT FROM erased_documents x WHERE x.namespace_id = r.namespace_id"
+    " AND x.collection_id = r.collection_id AND x.document_id IN (r.document_id, '')"
+    " AND x.erased_at >= r.appended_at)"
+)
 _COLUMNS = (
     "e.day, e.base, e.alert_number, e.alert_id, e.alert_version, e.retriever_id, e.appended_at, e.score, e.reason,"
     " e.matched_features, e.match_count, e.matches, e.reference_position, e.triggered,"
@@ -67,7 +73,7 @@ async def newest(
         f"SELECT {_COLUMNS} FROM alert_executions e WHERE {' AND '.join(wheres)}"
         " ORDER BY e.appended_at DESC, e.base DESC, e.alert_number DESC LIMIT %(limit)s"
     )
-    statement = _SELECT.format(page=page).encode()
+    statement = _SELECT.format(page=page, erased=_ERASED).encode()
     # The index has the order. Without statistics of a day that has just begun the planner would read and sort
     # all of it for the first page.
     await connection.execute("SET LOCAL enable_sort = off")
@@ -101,7 +107,7 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(_SELECT.format(page=page).encode(), parameters)
+        await cursor.execute(_SELECT.format(page=page, erased=_ERASED).encode(), parameters)
         return await cursor.fetchone()
 
 
@@ -126,7 +132,7 @@ async def by_key(
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(_SELECT.format(page=page).encode(), parameters)
+        await cursor.execute(_SELECT.format(page=page, erased=_ERASED).encode(), parameters)
         return await cursor.fetchall()
 
 
