@@ -43,7 +43,7 @@ _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.1
 _REFRESH_SECONDS: Final = 0.25
 _STALE_SECONDS: Final = 1.0
-_BROKER_SECONDS: Final = 2.0
+_BROKER_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Freshness:
         self._consumer = IdleConsumer(context.broker)
         self._opening = asyncio.Lock()
         self._measuring: asyncio.Task[None] | None = None
+        self._broker_answers = True
         self._known: _Known | None = None
 
     async def close(self) -> None:
@@ -86,7 +87,10 @@ class Freshness:
         if age > _REFRESH_SECONDS and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.create_task(self._measure(), name="freshness")
         # An earlier answer stays true, for the view only grows: who asks again soon does not wait for the broker.
-        if (self._known is None or age > _STALE_SECONDS) and self._measuring is not None:
+        # Nor does anybody while the broker is away: what is known stays all there is to know.
+        if (
+            self._known is None or (age > _STALE_SECONDS and self._broker_answers)
+        ) and self._measuring is not None:
             await asyncio.shield(self._measuring)
         assert self._known is not None
         return self._known.through
@@ -102,8 +106,10 @@ class Freshness:
             async with asyncio.timeout(_BROKER_SECONDS):
                 ends: dict[str, dict[int, int]] | None = await self._ends([topic.name for topic in VIEWED])
         except (KafkaError, TimeoutError) as error:
-            log.warning("broker_away", error=repr(error))
+            if self._broker_answers:
+                log.warning("broker_away", error=repr(error))
             ends = None
+        self._broker_answers = ends is not None
         async with self._context.database.connection() as connection:
             stands = {topic.name: await self._stands(connection, _QUERY, topic.name) for topic in VIEWED}
         return behind(now, ends, stands)

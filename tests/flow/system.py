@@ -18,6 +18,7 @@ from streams.match.station import build as match
 from streams.query.station import build as query
 from streams.relay.station import build as relay
 from streams.runtime.agent import Context, StreamAgent
+from streams.runtime.http.freshness import close_freshness
 from streams.runtime.together import together
 from tests.log import read_topic
 from tests.support import eventually
@@ -35,7 +36,8 @@ async def system(context: Context, stations: Sequence[Build] = EVERYTHING) -> As
     await ensure_namespace(context.database, settings.namespace)
     agents = [build(context) for build in stations]
     running = asyncio.create_task(together(**{agent.name: agent.run() for agent in agents}))
-    transport = httpx.ASGITransport(build_http(context))
+    app = build_http(context)
+    transport = httpx.ASGITransport(app)
     headers = {"Authorization": f"Bearer {KEY}"}
     try:
         async with httpx.AsyncClient(
@@ -46,6 +48,7 @@ async def system(context: Context, stations: Sequence[Build] = EVERYTHING) -> As
         for agent in agents:
             agent.stop()
         await running
+        await close_freshness(app)
 
 
 async def created(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
