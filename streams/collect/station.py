@@ -21,6 +21,7 @@ from schemas.topics import DOCUMENTS, Topic
 from streams.collect import sketches, store
 from streams.collect.arrivals import Collection, interleave, read_arrivals
 from streams.collect.copying import write_ahead
+from streams.collect.erasing import deletions
 from streams.collect.feeding import Feeder, follow
 from streams.collect.firing import counted, decide
 from streams.collect.fold import Change, Folded, Known, fold
@@ -35,6 +36,7 @@ from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
 from streams.runtime.document_writes import settle_writes
+from streams.runtime.erasure import note_erased, sweep_erased
 from streams.runtime.event_counters import lock_counters, save_counter
 from streams.runtime.faults import fault
 from streams.runtime.feeds import share_feeds
@@ -225,6 +227,7 @@ class Collect:
         await store.write_documents(connection, folded, created if look_up else None)
         await follow(connection, folded)
         await store.write_tallies(connection, folded.tallies)
+        await note_erased(connection, deletions(part.arrivals))
         return await self._fire(connection, folded)
 
     async def _sketch(self, connection: Connection, folded: Folded) -> None:
@@ -313,3 +316,5 @@ class Collect:
         window = timedelta(seconds=self._settings.event_id_window_seconds)
         async with self._context.database.connection() as connection:
             await store.forget_events(connection, now - window - _LOG_KEPT)
+        async with self._context.database.transaction() as connection:
+            await sweep_erased(connection, now)

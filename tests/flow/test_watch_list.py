@@ -59,20 +59,23 @@ async def put(http: httpx.AsyncClient, where: str, name: str, degrees: float | N
 
 
 async def readable(http: httpx.AsyncClient, where: str, name: str, **expected: Any) -> None:
-    """Wait until a document can be read back as it was written: then its writer has seen it."""
+    """Wait until a document was stored as it was written: until then only who reads it by HTTP sees it."""
 
     async def there() -> bool:
-        answer = await http.get(f"/v1/collections/{where}/documents/{name}")
-        return answer.status_code == 200 and all(answer.json().get(key) == item for key, item in expected.items())
+        shown = (await http.get(f"/v1/collections/{where}/documents/{name}")).json()
+        return bool(shown.get("searchable_at")) and all(shown.get(key) == item for key, item in expected.items())
 
-    await eventually(there, what=f"{name} can be read")
+    await eventually(there, what=f"{name} is stored")
 
 
-async def gone(http: httpx.AsyncClient, where: str, name: str) -> None:
-    async def missing() -> bool:
-        return (await http.get(f"/v1/collections/{where}/documents/{name}")).status_code == 404
+async def stored(context: Context) -> None:
+    """Wait until every write over HTTP is stored."""
 
-    await eventually(missing, what=f"{name} is gone")
+    async def done() -> bool:
+        async with context.database.connection() as connection:
+            return bool(await fetch_value(connection, "SELECT count(*) = 0 FROM document_writes"))
+
+    await eventually(done, what="all writes are stored")
 
 
 async def checked(context: Context) -> None:
@@ -143,7 +146,7 @@ async def test_a_watch_list_that_lives(context: Context) -> None:
         await put(http, "photos", "three", 1.0)
         await put(http, "photos", "four", 180.0)
         assert (await http.delete("/v1/collections/people/documents/bob")).status_code == 200
-        await gone(http, "people", "bob")
+        await stored(context)
         await put(http, "photos", "five", 60.0)
         await checked(context)
         found = {

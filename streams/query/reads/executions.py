@@ -10,6 +10,7 @@ from schemas.ids import ExecutionRef
 from streams.query.compose.rows import Delivery, Execution
 from streams.query.paging import After, windows
 from streams.query.partitions import stored_days
+from streams.runtime import erasure
 from streams.runtime.database import Connection, columns, fetch_value
 
 # An alert deleted meanwhile keeps its rows but is not served. A scalar subquery and not a join: rows are then
@@ -17,24 +18,20 @@ from streams.runtime.database import Connection, columns, fetch_value
 _ALERT = "FROM definitions a WHERE a.kind = 'alert' AND a.namespace_id = e.namespace_id AND a.id = e.alert_id"
 _SERVED = f"(SELECT a.deleted_at IS NULL {_ALERT})"
 
-# The page is chosen on the narrow rows; the document parts are fetched for it alone.
+# The page is chosen on the narrow rows; the document parts are fetched for it alone. Of a document that was
+# deleted since nothing is shown, whatever record of before comes again.
 _SELECT = """
 SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retriever_id, p.appended_at, p.score,
-       p.reason, p.matched_features, p.match_count, p.matches, p.reference_position, p.triggered,
+       p.reason, p.matched_features, p.match_count, {matches} AS matches, p.reference_position, p.triggered,
        p.include_matches, p.channels, r.collection_id, r.document_id, r.source_topic, r.source_partition,
-       r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version, r.asset_id,
-       r.truncated, CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document
+       r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version,
+       CASE WHEN {erased} THEN NULL ELSE r.asset_id END AS asset_id, r.truncated,
+       CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document
 FROM ({page}) p
 JOIN result_documents r ON r.day = p.day AND r.base = p.base AND r.day = ANY(%(days)s)
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
 """
 
-# Of a document that was deleted since nothing is shown, whatever record of before comes again.
-_ERASED = (
-    "EXISTS (SELECT FROM erased_documents x WHERE x.namespace_id = r.namespace_id"
-    " AND x.collection_id = r.collection_id AND x.document_id IN (r.document_id, '')"
-    " AND x.erased_at >= r.appended_at)"
-)
 _COLUMNS = (
     "e.day, e.base, e.alert_number, e.alert_id, e.alert_version, e.retriever_id, e.appended_at, e.score, e.reason,"
     " e.matched_features, e.match_count, e.matches, e.reference_position, e.triggered,"
@@ -73,7 +70,7 @@ async def newest(
         f"SELECT {_COLUMNS} FROM alert_executions e WHERE {' AND '.join(wheres)}"
         " ORDER BY e.appended_at DESC, e.base DESC, e.alert_number DESC LIMIT %(limit)s"
     )
-    statement = _SELECT.format(page=page, erased=_ERASED).encode()
+    statement = _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode()
     # The index has the order. Without statistics of a day that has just begun the planner would read and sort
     # all of it for the first page.
     await connection.execute("SET LOCAL enable_sort = off")
@@ -107,7 +104,9 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(_SELECT.format(page=page, erased=_ERASED).encode(), parameters)
+        await cursor.execute(
+            _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode(), parameters
+        )
         return await cursor.fetchone()
 
 
@@ -132,7 +131,9 @@ async def by_key(
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(_SELECT.format(page=page, erased=_ERASED).encode(), parameters)
+        await cursor.execute(
+            _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode(), parameters
+        )
         return await cursor.fetchall()
 
 

@@ -1,5 +1,6 @@
 """Recorded retriever runs, and which alerts run a retriever."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -7,6 +8,7 @@ from psycopg.rows import class_row
 
 from streams.query.compose.rows import RetrieverRun
 from streams.runtime.database import Connection, fetch_value
+from streams.runtime.erasure import erased_since, named_in, without_erased
 
 ADHOC: Final = ""
 """The id under which runs of retrievers that were never stored are recorded."""
@@ -30,7 +32,12 @@ async def run(
             " WHERE execution_id = %s AND namespace_id = %s AND retriever_id = %s".encode(),
             (execution_id, namespace_id, retriever_id),
         )
-        return await cursor.fetchone()
+        found = await cursor.fetchone()
+    if found is None:
+        return None
+    # What was deleted since is shown no more.
+    erased = await erased_since(connection, namespace_id, named_in(found.detail), found.created_at)
+    return replace(found, detail=without_erased(found.detail, erased)) if erased else found
 
 
 async def newest(

@@ -24,13 +24,15 @@ CREATE INDEX documents_newest ON documents (namespace_id, collection_id, created
 -- is not shown, and is taken out of the tables by and by.
 CREATE TABLE erased_documents (
     namespace_id  text        NOT NULL,
-    collection_id text        NOT NULL,
     document_id   text        NOT NULL,
+    collection_id text        NOT NULL,
     erased_at     timestamptz NOT NULL,      -- append time of the deletion
+    partition     int,                       -- its place in the log; NULL for a collection
+    record_offset bigint,
     swept         boolean     NOT NULL DEFAULT false,
-    PRIMARY KEY (namespace_id, collection_id, document_id)
+    PRIMARY KEY (namespace_id, document_id, collection_id)
 );
-CREATE INDEX erased_documents_unswept ON erased_documents (erased_at) WHERE NOT swept;
+CREATE INDEX erased_documents_age ON erased_documents (erased_at);
 
 -- Answers of upserts by the caller's key.
 CREATE TABLE idempotent_upserts (
