@@ -80,6 +80,14 @@ class Consistency(ApiRequest):
     max_staleness_ms: int | None = Field(None, ge=0)
 
 
+def wants_exact(settings: JsonObject | None) -> bool:
+    """``settings.exact``; raises for one that is no boolean."""
+    found = (settings or {}).get("exact", False)
+    if type(found) is not bool:
+        raise problem("exact must be true or false", "settings", "exact")
+    return found
+
+
 class RunRequest(ApiRequest):
     """What every execution takes."""
 
@@ -94,8 +102,14 @@ class RunRequest(ApiRequest):
     explain: bool = False
     settings: JsonObject | None = None
 
+    @property
+    def exact(self) -> bool:
+        """``settings.exact``: no index may nominate."""
+        return wants_exact(self.settings)
+
     @model_validator(mode="after")
     def _one_size(self) -> Self:
+        wants_exact(self.settings)
         if None not in (self.limit, self.page_size) and self.limit != self.page_size:
             raise problem("limit and page_size mean the same: send one of them", "page_size")
         self.page()
@@ -175,7 +189,13 @@ class BatchRequest(ApiRequest):
         found: Any = (self.settings or {}).get("limit", 10)
         if type(found) is not int or not 1 <= found <= 500:
             raise problem("limit must be a whole number from 1 to 500", "settings", "limit")
+        wants_exact(self.settings)
         return self
+
+    @property
+    def exact(self) -> bool:
+        """As :attr:`RunRequest.exact`."""
+        return wants_exact(self.settings)
 
     @property
     def limit(self) -> int:

@@ -65,6 +65,8 @@ class _Outcome(ApiResponse):
     limits: list[JsonObject] | None = None
     facets: JsonObject | list[JsonObject] | None = None
     warnings: list[str] | None = None
+    completeness: dict[str, str] | None = None
+    """Feature → ``approximate``, of those that were searched by an index, which may have missed documents."""
     optimization_applied: bool | None = None
     position: JsonObject | None = None
     """By partition the offset up to which documents had been collected."""

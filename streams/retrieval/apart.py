@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from psycopg.errors import QueryCanceled
@@ -22,17 +24,40 @@ class Deadline:
         self._started = clock()
         self.milliseconds = milliseconds
         self._stopped = threading.Event()
+        self._asking: set[Future[Any]] = set()
 
     def stop(self) -> None:
-        """End it now."""
+        """End it now: also a question that is being answered."""
         self._stopped.set()
+        for question in list(self._asking):
+            question.cancel()
+
+    @contextmanager
+    def over(self, question: "Future[Any]") -> Iterator[float]:
+        """Let :meth:`stop` cancel a question while it is answered; gives the seconds it may take."""
+        self._asking.add(question)
+        try:
+            if self._stopped.is_set():
+                question.cancel()
+            yield max(0.0, self.milliseconds / 1_000 - (self._clock() - self._started))
+        finally:
+            self._asking.discard(question)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended early."""
+        return self._stopped.is_set()
 
     def __call__(self) -> None:
         """Raises :class:`BudgetError` when the time is over."""
         if self._stopped.is_set():
-            raise BudgetError("Budget exceeded: the execution was stopped")
+            raise self.ended()
         if (used := (self._clock() - self._started) * 1_000) > self.milliseconds:
             raise self.passed(used)
+
+    def ended(self) -> BudgetError:
+        """The error of an execution that was stopped."""
+        return BudgetError("Budget exceeded: the execution was stopped")
 
     def passed(self, used: float) -> BudgetError:
         """The error of an execution that took too long."""
@@ -66,10 +91,17 @@ class _FromThread:
         async def asked() -> T:
             return await question()
 
+        answering = asyncio.run_coroutine_threadsafe(asked(), self._loop)
         try:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked(), self._loop))
-        except QueryCanceled as error:
+            # Whoever gives up waiting cancels the question, and with it the statement the database is at.
+            with self._deadline.over(answering) as seconds:
+                return await asyncio.wait_for(asyncio.wrap_future(answering), seconds)
+        except (QueryCanceled, TimeoutError) as error:
             raise self._deadline.passed(self._deadline.milliseconds) from error
+        except asyncio.CancelledError:
+            if self._deadline.stopped:
+                raise self._deadline.ended() from None
+            raise
 
     async def nearest(self, asked: Nearest, scope: Scope) -> list[Row]:
         """As ``Corpus`` says."""

@@ -196,7 +196,7 @@ class PostgresCorpus:
         """The first documents by id that fit; how many fit is remembered."""
         if where.trivial:
             if (collection_id, EVERYTHING) not in self._counts:
-                self._counts[collection_id, EVERYTHING] = await self._stored.count([collection_id])
+                self._counts[collection_id, EVERYTHING] = await self._stored.count(collection_id)
             return await self._stored.first(collection_id, limit) if limit else []
         found, count = await self._fitting(where).first(collection_id, limit)
         self._counts[collection_id, where] = count

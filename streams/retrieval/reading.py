@@ -6,10 +6,12 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from schemas.events.document import UPSERTED, DocumentEvent, Vector
-from streams.runtime.database import Connection
+from streams.runtime.database import Connection, fetch_value
 
 PAGE: Final = 500
 """Documents at a time: what is in memory of a collection that is read through."""
+DIMENSIONS_OF: Final = 1_000
+"""Vectors looked at to tell how long those of a feature are."""
 COLUMNS: Final = "document_id, payload, text, asset_id, occurred_at"
 """What :meth:`Stored.event` reads."""
 OF: Final = "namespace_id = %(namespace)s AND collection_id = %(collection)s"
@@ -50,22 +52,27 @@ class Stored:
         return sorted(row[0] for row in await cursor.fetchall())
 
     async def dimensions(self, collection_id: str, feature: str) -> list[tuple[int, int]]:
-        """How many vectors of a feature there are of each length: ``(documents, dimensions)``."""
+        """How many vectors of a feature there are of each length, ``(documents, dimensions)``, among the first
+        thousand: reading all of them would take as long as comparing them."""
         cursor = await self.connection.execute(
-            f"SELECT count(*), vector_dims(embedding) FROM document_vectors WHERE {OF}"
-            " AND feature_uri = %(feature)s GROUP BY 2".encode(),
+            "SELECT count(*), vector_dims(embedding) FROM (SELECT embedding FROM document_vectors"
+            f" WHERE {OF} AND feature_uri = %(feature)s LIMIT {DIMENSIONS_OF}) AS sample GROUP BY 2".encode(),
             {**self.parameters(collection_id), "feature": feature},
         )
         return [(row[0], row[1]) for row in await cursor.fetchall()]
 
-    async def count(self, collections: Sequence[str]) -> int:
-        """How many documents some collections hold."""
-        cursor = await self.connection.execute(
-            "SELECT count(*) FROM documents WHERE namespace_id = %s AND collection_id = ANY(%s)",
-            (self.namespace_id, list(collections)),
+    async def count(self, collection_id: str) -> int:
+        """How many documents a collection holds: as collect has counted them, else counted here."""
+        counted = await fetch_value(
+            self.connection,
+            f"SELECT greatest(sum(added - deleted), 0)::bigint FROM collection_counters WHERE {OF}",
+            self.parameters(collection_id),
         )
-        row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
+        if counted is None:
+            counted = await fetch_value(
+                self.connection, f"SELECT count(*) FROM documents WHERE {OF}", self.parameters(collection_id)
+            )
+        return int(counted)
 
     async def first(self, collection_id: str, limit: int) -> list[DocumentEvent]:
         """The first documents by id (by code point, whatever the database's language)."""

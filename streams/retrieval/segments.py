@@ -1,9 +1,9 @@
 """Vectors of large collections in approximate indexes: which there are, what they nominate, what came since.
 
 A segment is a table with an HNSW index (Malkov and Yashunin 2018), written once: inserting into one takes
-hundreds of times as long as storing the vector. Documents that came or changed since have an offset that no segment
-reaches, and are searched exactly beside them; what a segment says of a document that has changed or gone is only
-a nomination.
+hundreds of times as long as storing the vector. Documents that came or changed since have an offset that no
+segment reaches, and are searched exactly beside them; what a segment says of a document that has changed or gone
+is only a nomination.
 """
 
 from collections.abc import Mapping, Sequence

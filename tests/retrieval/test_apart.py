@@ -45,6 +45,31 @@ async def test_a_statement_that_takes_too_long_is_a_budget_used_up(context: Cont
         await connection.execute("SELECT 1")
 
 
+async def test_a_statement_does_not_outlive_the_time_of_its_execution(context: Context) -> None:
+    deadline = Deadline(time.monotonic, 300)
+    started = time.monotonic()
+    async with context.database.transaction(snapshot=True) as connection:
+        slow = Slow(Stored(connection, NS), {}, deadline)
+        with pytest.raises(BudgetError, match="of 300 ms allowed"):
+            await apart(counted, slow, deadline)
+    assert time.monotonic() - started < 5
+
+
+async def test_what_is_stopped_does_not_wait_for_the_database(context: Context) -> None:
+    deadline = Deadline(time.monotonic, 60_000)
+    started = time.monotonic()
+    async with context.database.transaction(snapshot=True) as connection:
+        slow = Slow(Stored(connection, NS), {}, deadline)
+        running = asyncio.create_task(apart(counted, slow, deadline))
+        await asyncio.wait([running], timeout=0.3)
+        deadline.stop()
+        with pytest.raises(BudgetError, match="was stopped"):
+            await running
+    assert time.monotonic() - started < 5
+    async with context.database.transaction() as connection:
+        await connection.execute("SELECT 1")
+
+
 async def test_nothing_is_asked_after_the_time_is_over(context: Context) -> None:
     await store(context.database, [DocumentEvent(UPSERTED, NS, "col_a", "d", AT)])
     deadline = Deadline(time.monotonic, 60_000)

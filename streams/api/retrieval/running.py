@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from schemas.api.base import JsonObject
 from schemas.api.execution import PageOf
@@ -19,6 +19,8 @@ from streams.engines.retrieval.execution.prepare import Prepared
 from streams.retrieval.apart import Deadline
 from streams.retrieval.running import Asked, record_execution, run_stored
 from streams.runtime.agent import Context
+
+ConsistencyMode = Literal["strong", "eventual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Question:
     page: PageOf
     return_vectors: bool = False
     explain: bool = False
+    exact: bool = False
+    """Whether every vector is compared, however many there are."""
+    consistency_mode: ConsistencyMode = "eventual"
     expand: Sequence[str] = ()
     warnings: Sequence[str] = ()
     """What is to be said of the request."""
@@ -64,7 +69,14 @@ async def answer(
     in the answer."""
     created_at = context.clock()
     retriever = question.retriever
-    asked = Asked(question.namespace_id, retriever, question.body, question.inputs, question.filters)
+    asked = Asked(
+        question.namespace_id,
+        retriever,
+        question.body,
+        question.inputs,
+        question.filters,
+        approximate=not question.exact,
+    )
     async with context.database.transaction(snapshot=True) as connection:
         execution, corpus = await run_stored(connection, asked, now=at.now, seed=at.seed, watch=watch)
         rows, pagination = cut(execution.rows, question.page, at, context.clock())
@@ -73,13 +85,14 @@ async def answer(
         if question.expand and execution.error is None:
             warnings += await expanded(documents, question.expand, corpus)
     found = outcome(execution, corpus.limits, warnings)
+    found["completeness"] = dict.fromkeys(sorted(corpus.approximated), "approximate") or None
     shared = {"documents": documents, "pagination": pagination, **found}
     response = {
         "retriever_id": question.retriever_id,
         "execution_id": question.execution_id,
         **shared,
         "cache_hit": False,
-        "consistency_mode": "eventual",
+        "consistency_mode": question.consistency_mode,
     }
     if question.explain:
         response["explain_plan"] = explain_plan(execution, retriever.stages, retriever.collections)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
 from schemas.api.base import JsonObject
@@ -18,7 +18,7 @@ from streams.api.names import not_enabled
 from streams.api.naming import with_ids
 from streams.api.retrieval import events
 from streams.api.retrieval.gate import Gate, GateDep
-from streams.api.retrieval.running import Answer, Question, answer
+from streams.api.retrieval.running import Answer, ConsistencyMode, Question, answer
 from streams.api.retrievers import checked_schema
 from streams.api.stages import check_runnable, stored_stages
 from streams.api.store import require
@@ -28,13 +28,14 @@ from streams.engines.retrieval.execution.prepare import Prepared, prepare
 from streams.runtime.agent import Context
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.freshness import await_documents
 from streams.runtime.http.json_route import JsonRoute
 
 router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"], route_class=JsonRoute)
 
 _NO_STRONG = (
     "documents are searched as far as they have been collected (position says how far): "
-    "a write that was just answered may not be among them"
+    "a write that was just answered may not be among them; send its write_token to wait for it"
 )
 
 
@@ -87,18 +88,22 @@ async def execute_retriever(
     context: ContextDep,
     gate: GateDep,
     flags: FlagsDep,
+    request: Request,
     body: ExecuteRequest | None = None,
 ) -> Response:
-    """Run a retriever."""
+    """Run a retriever; with a ``write_token`` once that write has been collected."""
     asked = body or ExecuteRequest()
     if asked.target_collection_id is not None:
         raise not_enabled("target_collection_id", "read the documents of the answer and write them yourself")
     identifier, retriever, prepared = await _stored(context, access.namespace_id, retriever_id)
     question = _question(access.namespace_id, identifier, retriever, prepared, asked, flags)
     warnings = list(question.warnings)
-    if asked.write_token is not None or (asked.consistency is not None and asked.consistency.mode == "strong"):
+    if asked.write_token is not None:
+        await await_documents(request, asked.write_token)
+    elif asked.consistency is not None and asked.consistency.mode == "strong":
         warnings.append(_NO_STRONG)
-    question = replace(question, expand=asked.expand or (), warnings=warnings)
+    mode: ConsistencyMode = "eventual" if asked.write_token is None else "strong"
+    question = replace(question, expand=asked.expand or (), warnings=warnings, consistency_mode=mode)
     return await _answered(context, gate, question, asked.stream, flags)
 
 
@@ -128,6 +133,7 @@ async def execute_batch(
                 page=CursorPage(limit=body.limit),
                 return_vectors=vectors,
                 explain=bool(flags.explain),
+                exact=body.exact,
             )
         )
     places = asyncio.Semaphore(body.concurrency)
@@ -193,6 +199,7 @@ def _question(
         page=body.page(),
         return_vectors=body.return_vectors if flags.return_vectors is None else flags.return_vectors,
         explain=body.explain if flags.explain is None else flags.explain,
+        exact=body.exact,
         warnings=() if warning is None else (warning,),
     )
 
