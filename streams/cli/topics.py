@@ -1,12 +1,15 @@
 """``tidewatch topics``: create what is missing, list what is there."""
 
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
+import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from schemas.asyncapi.document import asyncapi
 from schemas.topics import TOPICS
 from streams.cli.process import load_settings, run
 from streams.runtime.broker import Broker
@@ -56,6 +59,13 @@ def list_topics() -> None:
         Console().print(table)
 
     run(main(), settings)
+
+
+@topics.command("asyncapi")
+def print_asyncapi() -> None:
+    """Print the AsyncAPI 3 document of the topics: keys, headers, values and examples of every record."""
+    prefix = load_settings().topic_prefix
+    typer.echo(orjson.dumps(asyncapi(version("tidewatch"), prefix), option=orjson.OPT_INDENT_2).decode())
 
 
 def _days(span: timedelta) -> str:
