@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, problem
 from schemas.api.pages import ListRequest, Pagination
 
 MAX_BATCH = 1_000
@@ -305,6 +305,12 @@ class DistinctResponse(ApiResponse):
 
 class AggregateOperation(ApiRequest):
     """``AggregationOperation``: one figure."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [having("field"), having("distinct_field"), having("function", function={"const": "count"})]
+        }
+    )
 
     function: Literal["count", "count_distinct", "sum", "avg", "min", "max", "first", "last", "push", "add_to_set"]
     field: FieldPath | None = None

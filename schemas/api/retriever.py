@@ -29,6 +29,9 @@ FieldType = Literal[
 ]
 
 
+_STAGE_CONFIG = {"required": ["stage_id"], "properties": {"stage_id": {"type": "string", "minLength": 1}}}
+
+
 class Stage(ApiRequest):
     """One stage as it may be sent: ``config`` with ``stage_id``, or the older flat form with ``stage_id`` and
     ``parameters`` at the top. ``parameters`` beside ``config`` is the mirror of a response and is ignored."""
@@ -36,7 +39,7 @@ class Stage(ApiRequest):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                having("stage_name", "config", stage_id={"type": "null"}, config={"required": ["stage_id"]}),
+                having("stage_name", "config", stage_id={"type": "null"}, config=_STAGE_CONFIG),
                 having("stage_id", config={"type": "null"}),
             ]
         }

@@ -49,7 +49,7 @@ router = APIRouter(tags=["documents"], route_class=JsonRoute)
 
 _COLLECTION = "/v1/collections/{collection_identifier}/documents"
 DEFAULT_LIMIT = 10
-JsonText = Annotated[str | None, Query(max_length=100_000)]
+JsonText = Annotated[str | None, Query(max_length=16_384)]
 
 
 def _read_json(text: str, name: str) -> Any:

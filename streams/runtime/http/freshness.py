@@ -79,7 +79,7 @@ async def await_documents(request: Request, token: str) -> None:
 async def _wait(
     request: Request, text: str | None, applied: Callable[[MinPosition, float], Awaitable[bool]]
 ) -> None:
-    if text is None:
+    if not text:
         return
     await authenticate(request)
     seconds = context(request).settings.read_wait_seconds
