@@ -1,6 +1,8 @@
 """How vectors are clustered: methods, their parameters with bounds and defaults (contract 4.10)."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -18,9 +20,21 @@ Features = Annotated[list[Annotated[str, Field(min_length=1, max_length=512)]], 
 class Parameters(ApiRequest):
     """Parameters of one method, by their contract names, with the contract's defaults."""
 
+    beyond: ClassVar[Mapping[str, Any]] = {}
+    """What the SDK's models send besides, with its defaults: left out at these values, refused at any other."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_defaults_of_the_sdk(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        return {name: value for name, value in raw.items() if name not in cls.beyond or value != cls.beyond[name]}
+
 
 class KMeans(Parameters):
     """``sklearn.cluster.KMeans``."""
+
+    beyond = MappingProxyType({"verbose": 0, "copy_x": True})
 
     n_clusters: Clusters = 8
     max_iter: Iterations = 300
@@ -33,6 +47,8 @@ class KMeans(Parameters):
 
 class Dbscan(Parameters):
     """``sklearn.cluster.DBSCAN``."""
+
+    beyond = MappingProxyType({"p": 2, "n_jobs": 1})
 
     eps: float = Field(0.5, gt=0)
     min_samples: Whole = Field(5, ge=1, le=1_000_000)
@@ -50,6 +66,8 @@ class Dbscan(Parameters):
 class Hdbscan(Parameters):
     """``sklearn.cluster.HDBSCAN``."""
 
+    beyond = MappingProxyType({"prediction_data": False, "match_reference_implementation": False})
+
     min_cluster_size: Whole = Field(5, ge=2, le=1_000_000)
     min_samples: Whole | None = Field(None, ge=1, le=1_000_000)
     cluster_selection_epsilon: float = Field(0.0, ge=0)
@@ -62,6 +80,8 @@ class Hdbscan(Parameters):
 
 class Agglomerative(Parameters):
     """``sklearn.cluster.AgglomerativeClustering``; ``affinity`` is its metric."""
+
+    beyond = MappingProxyType({"compute_full_tree": "auto", "compute_distances": False})
 
     n_clusters: Clusters = 2
     affinity: Literal["euclidean", "l1", "l2", "manhattan", "cosine"] = "euclidean"
@@ -78,6 +98,10 @@ class Agglomerative(Parameters):
 class Spectral(Parameters):
     """``sklearn.cluster.SpectralClustering``."""
 
+    beyond = MappingProxyType(
+        {"n_init": 10, "eigen_tol": 0.0, "degree": 3, "coef0": 1, "n_jobs": 1, "verbose": False}
+    )
+
     n_clusters: Clusters = 8
     affinity: Literal["rbf", "nearest_neighbors", "laplacian"] = "rbf"
     gamma: float = Field(1.0, gt=0)
@@ -88,6 +112,10 @@ class Spectral(Parameters):
 
 class GaussianMixture(Parameters):
     """``sklearn.mixture.GaussianMixture``."""
+
+    beyond = MappingProxyType(
+        {"n_init": 1, "init_params": "kmeans", "warm_start": False, "verbose": 0, "verbose_interval": 10}
+    )
 
     n_components: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 1
     covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
@@ -100,6 +128,8 @@ class GaussianMixture(Parameters):
 class MeanShift(Parameters):
     """``sklearn.cluster.MeanShift``; without a bandwidth it is estimated at the quantile."""
 
+    beyond = MappingProxyType({"min_bin_freq": 1, "n_jobs": 1})
+
     bandwidth: float | None = Field(None, gt=0)
     bandwidth_quantile: float = Field(0.1, gt=0, le=1)
     bin_seeding: bool = False
@@ -109,6 +139,8 @@ class MeanShift(Parameters):
 
 class Optics(Parameters):
     """``sklearn.cluster.OPTICS``."""
+
+    beyond = MappingProxyType({"predecessor_correction": True, "algorithm": "auto", "leaf_size": 30, "n_jobs": 1})
 
     min_samples: Whole = Field(5, ge=2, le=1_000_000)
     max_eps: float | None = Field(None, gt=0)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, problem
-from schemas.api.pages import Pagination
+from schemas.api.pages import ListRequest, Pagination
 
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
 SourceType = Literal["bucket", "collection", "taxonomy", "cluster", "direct_upsert", "signals", "none"]
@@ -200,6 +200,12 @@ class CloneCollectionResponse(ApiResponse):
 
     collection: CollectionResponse
     source_collection_id: str
+
+
+class ListCollectionsRequest(ListRequest):
+    """List style A. There are no collections of the system to include."""
+
+    include_system: bool = False
 
 
 class ListCollectionsResponse(ApiResponse):

@@ -1,5 +1,7 @@
 """A collection made again from what feeds it (contract 2.8)."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.api.actions import DedupStrategy, Identifiers
@@ -15,6 +17,8 @@ class TriggerCollectionRequest(ApiRequest):
     """Ids of documents of the sources."""
     source_filters: JsonObject | None = None
     dedup_strategy: DedupStrategy | None = None
+    reembed: Literal[False] | None = None
+    """Nothing is embedded here."""
 
 
 class TriggerCollectionResponse(ApiResponse):

@@ -24,7 +24,7 @@ async def queue_collection_run(
     """Queue the run in the caller's transaction. Raises 403, 404 and 422 as for a trigger."""
     config: JsonObject = {
         "collection_id": collection_id,
-        **request.model_dump(exclude={"object_ids"}),
+        **request.model_dump(exclude={"object_ids", "reembed"}),
     }
     check_action(ACTION, config)
     config, sources = await resolve_action(connection, namespace_id, ACTION, config)

@@ -7,6 +7,7 @@ from schemas.api.collection import (
     CloneCollectionResponse,
     CollectionResponse,
     CreateCollectionRequest,
+    ListCollectionsRequest,
     ListCollectionsResponse,
     PatchCollectionRequest,
 )
@@ -26,6 +27,7 @@ from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
+from streams.runtime.erasure import WHOLE, Erased, note_erased
 from streams.runtime.feeds import retract
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
@@ -34,7 +36,14 @@ from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 
-_OWNED = ("documents", "document_vectors", "collection_counters", "drift_sketches", "drift_seeds")
+_OWNED = (
+    "documents",
+    "document_vectors",
+    "document_writes",
+    "collection_counters",
+    "drift_sketches",
+    "drift_seeds",
+)
 """Tables whose rows go with their collection."""
 
 
@@ -187,6 +196,7 @@ async def delete_collection(
                 f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
                 (namespace_id, stored.record.id),
             )
+        await note_erased(connection, [Erased(namespace_id, WHOLE, stored.record.id, context.clock())])
     return DeletedResponse()
 
 
@@ -206,7 +216,11 @@ async def _list(
 
 @router.post("/list")
 async def list_collections(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListCollectionsRequest | None = None,
 ) -> ListCollectionsResponse:
     """Collections, newest first."""
     return await _list(request, access, context, page, body or ListRequest())
