@@ -4,12 +4,15 @@ Every variable is ``TIDEWATCH_`` + the field name in capitals, e.g. ``TIDEWATCH_
 that only operators of a secured cluster need are passed through from ``TIDEWATCH_KAFKA_OPTIONS`` (JSON).
 """
 
-from typing import Any
+import base64
+from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import ProgrammingError
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SECRET_KEY_BYTES: Final = 32
 
 
 class Settings(BaseSettings):
@@ -62,7 +65,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="A key to accept from the start, with all scopes")
     namespace: str = Field("default", description="Namespace of requests that name none; made at start")
     secret_key: SecretStr | None = Field(
-        None, description="Key that encrypts stored secrets; needed before a webhook secret can be stored"
+        None,
+        description="Key that encrypts stored secrets; needed before a webhook secret can be stored. Several by"
+        " commas: the first encrypts, all decrypt",
     )
     allow_private_webhooks: bool = Field(
         False, description="Let webhooks go to private, loopback and link-local addresses"
@@ -91,6 +96,20 @@ class Settings(BaseSettings):
     clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
     log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")
     log_level: str = Field("info")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_key(cls, value: SecretStr | None) -> SecretStr | None:
+        for part in [] if value is None else listed(value.get_secret_value()) or [""]:
+            try:
+                known = len(base64.b64decode(part.encode(), altchars=b"-_", validate=True)) == _SECRET_KEY_BYTES
+            except ValueError:
+                known = False
+            if not known:
+                raise ValueError(
+                    "each key is 32 random bytes in URL-safe base64: openssl rand -base64 32 | tr '+/' '-_'"
+                )
+        return value
 
     @field_validator("database")
     @classmethod

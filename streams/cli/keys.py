@@ -16,10 +16,15 @@ from streams.runtime.clock import utc_now
 from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import find_definition, list_definitions
 from streams.runtime.keys import SCOPES, ApiKey, create_key, list_keys, revoke_key, rotate_key
+from streams.runtime.secrets import SecretKeyMissingError, SecretUnreadableError
+from streams.runtime.secrets import reencrypt as encrypt_anew
 
 _T = TypeVar("_T")
 
-keys = typer.Typer(help="Create, list, rotate or revoke keys of the HTTP API.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Create, list, rotate or revoke keys of the HTTP API; change the key that encrypts secrets.",
+    no_args_is_help=True,
+)
 
 
 @keys.command()
@@ -122,6 +127,22 @@ def revoke(
             if not await revoke_key(connection, key_id):
                 raise CommandError(f"there is no key {key_id} that could be revoked")
         Console(highlight=False, soft_wrap=True).print(f"[green]revoked[/] {escape(key_id)}")
+
+    run(main(), settings)
+
+
+@keys.command()
+def reencrypt() -> None:
+    """Encrypt stored webhook secrets anew with the first key in TIDEWATCH_SECRET_KEY; then the others may go."""
+    settings = load_settings()
+
+    async def main() -> None:
+        async with Database(settings) as database, database.transaction() as connection:
+            try:
+                count = await encrypt_anew(connection, settings.secret_key)
+            except (SecretKeyMissingError, SecretUnreadableError) as error:
+                raise CommandError(str(error)) from error
+        Console(highlight=False, soft_wrap=True).print(f"[green]encrypted anew[/] {count} secrets")
 
     run(main(), settings)
 

@@ -1,11 +1,16 @@
-"""Secrets at rest: encrypted in PostgreSQL under an id; only the id travels."""
+"""Secrets at rest: encrypted in PostgreSQL under an id; only the id travels.
+
+``TIDEWATCH_SECRET_KEY`` may hold several keys by commas: the first encrypts, all of them decrypt. So a key is
+changed by putting a new one in front, encrypting anew (:func:`reencrypt`), and taking the old one away.
+"""
 
 import secrets
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 from streams.runtime.database import Connection
+from streams.settings import listed
 
 PREFIX = "secret_"
 
@@ -29,7 +34,7 @@ async def store_secret(connection: Connection, key: SecretStr | None, namespace_
     secret_id = PREFIX + secrets.token_hex(12)
     await connection.execute(
         "INSERT INTO secrets (secret_id, namespace_id, ciphertext) VALUES (%s, %s, %s)",
-        (secret_id, namespace_id, Fernet(key.get_secret_value()).encrypt(plain.encode())),
+        (secret_id, namespace_id, _cipher(key).encrypt(plain.encode())),
     )
     return secret_id
 
@@ -49,6 +54,29 @@ async def read_secret(
     if row is None:
         return None
     try:
-        return Fernet(key.get_secret_value()).decrypt(bytes(row[0])).decode()
+        return _cipher(key).decrypt(bytes(row[0])).decode()
     except InvalidToken as error:
         raise SecretUnreadableError(f"{secret_id} was encrypted under another TIDEWATCH_SECRET_KEY") from error
+
+
+async def reencrypt(connection: Connection, key: SecretStr | None) -> int:
+    """Encrypt every stored secret anew with the first key, in the caller's transaction; returns how many there
+    are. Raises :class:`SecretKeyMissingError`, and :class:`SecretUnreadableError` for one that no key decrypts: then
+    nothing has changed."""
+    if key is None:
+        raise SecretKeyMissingError
+    cipher = _cipher(key)
+    rows = await (
+        await connection.execute("SELECT secret_id, ciphertext FROM secrets ORDER BY secret_id FOR UPDATE")
+    ).fetchall()
+    for secret_id, ciphertext in rows:
+        try:
+            fresh = cipher.rotate(bytes(ciphertext))
+        except InvalidToken as error:
+            raise SecretUnreadableError(f"no key of TIDEWATCH_SECRET_KEY decrypts {secret_id}") from error
+        await connection.execute("UPDATE secrets SET ciphertext = %s WHERE secret_id = %s", (fresh, secret_id))
+    return len(rows)
+
+
+def _cipher(key: SecretStr) -> MultiFernet:
+    return MultiFernet([Fernet(part) for part in listed(key.get_secret_value())])

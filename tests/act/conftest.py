@@ -10,6 +10,7 @@ from streams.runtime.broker import Broker
 from streams.runtime.database import Database
 from streams.settings import Settings
 from tests.act.support import FakeClock
+from tests.conftest import SECRET_KEY
 
 
 @pytest.fixture
@@ -21,6 +22,6 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def context(database_url: str, clock: FakeClock) -> AsyncIterator[Context]:
     """Settings, an open database and the fake clock."""
-    settings = Settings(database=database_url, secret_key=SecretStr("unused"), job_time_limit_seconds=60)
+    settings = Settings(database=database_url, secret_key=SecretStr(SECRET_KEY), job_time_limit_seconds=60)
     async with Database(settings) as database:
         yield Context(settings, Broker(settings), database, clock)
