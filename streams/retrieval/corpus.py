@@ -73,7 +73,13 @@ class PostgresCorpus:
         for collection_id in await self._within(scope):
             where = None if scope.where.trivial else self._fitting(scope.where)
             found = await nearest(
-                self._stored, collection_id, asked, where, self._check, approximate=self._approximate
+                self._stored,
+                collection_id,
+                await self._feature_names(collection_id),
+                asked,
+                where,
+                self._check,
+                approximate=self._approximate,
             )
             hits += [(negative, collection_id, document_id) for negative, document_id in found.best]
             if found.approximate:

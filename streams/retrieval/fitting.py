@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from heapq import nsmallest
-from typing import Any
+from typing import Any, Final
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.execution.budget import Check
@@ -11,6 +11,8 @@ from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.retrieval import reading
 from streams.retrieval.reading import COLUMNS, OF, Stored
 from streams.retrieval.sql.filters import compile_filter
+
+_SAMPLE: Final = 200
 
 
 class Fitting:
@@ -42,6 +44,16 @@ class Fitting:
             f"SELECT document_id {self._from}".encode(), self._parameters(collection_id)
         )
         return [row[0] for row in await cursor.fetchall()]
+
+    async def share(self, collection_id: str) -> float:
+        """About which part of the documents fit."""
+        cursor = await self._stored.connection.execute(
+            f"SELECT avg(CASE WHEN {self._sql.possible} THEN 1 ELSE 0 END)"
+            f" FROM (SELECT * FROM documents WHERE {OF} LIMIT {_SAMPLE}) AS d".encode(),
+            self._parameters(collection_id),
+        )
+        found = (await cursor.fetchall())[0][0]
+        return 1.0 if found is None else float(found)
 
     async def among(self, collection_id: str, ids: Collection[str]) -> set[str]:
         """Those of the named documents that fit."""

@@ -34,17 +34,19 @@ _LEAST: Final = -3.0
 """Below every estimate."""
 _ENOUGH: Final = 100
 """Nominees of an index at least: of so many the true ten best are missed seldom (docs/decisions/024)."""
-_FEW: Final = 0.05
-"""Of the nearest documents the part that fits, below which it is faster to find first all that fit."""
+_ENOUGH_FITTING: Final = 30
+"""Nominees that fit, of the many more that are looked at."""
+_FEW: Final = 0.1
+"""The part of documents that fits below which it is faster to find all of those first."""
 
 # Lengths outside this range lose precision when they are squared in float32: such vectors are always nominated.
 # OFFSET 0 keeps the distance from being computed twice, and from meeting a vector of another length.
 _NOMINEES = """
 SELECT document_id, feature_uri, estimate FROM (
     SELECT document_id, feature_uri, CASE
-        WHEN vector_dims(embedding) <> %(dimensions)s OR vector_norm(embedding) = 0 THEN NULL
+        WHEN vector_dims(embedding) <> %(dimensions)s THEN NULL
         WHEN vector_norm(embedding) BETWEEN 1e-12 AND 1e12 THEN 1 - LEAST({distances})
-        ELSE 2 END AS estimate
+        WHEN vector_norm(embedding) > 0 THEN 2 END AS estimate
     FROM document_vectors
     WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND feature_uri = ANY(%(features)s)
         {named}
@@ -66,14 +68,15 @@ class Found:
 async def nearest(
     stored: Stored,
     collection_id: str,
+    names: Sequence[str],
     asked: Nearest,
     where: Fitting | None,
     check: Check,
     *,
     approximate: bool = False,
 ) -> Found:
-    """The best documents of a collection that fit; ``approximate`` allows an index to nominate them."""
-    names = await stored.feature_names(collection_id)
+    """The best documents of a collection that fit. ``names`` are the features that its vectors are of;
+    ``approximate`` allows an index to nominate."""
     features = [name for name in names if resolve_feature(asked.feature_uri, (name,)) is not None]
     if asked.feature_uri == HashingEmbedder.URI:
         return Found(await _by_text(stored, collection_id, asked, where, features, check))
@@ -83,8 +86,12 @@ async def nearest(
     indexed = None
     if approximate:
         indexed = await segments(stored, collection_id, features, asked.queries.shape[1])
-    if indexed is not None and (nominees := await _nominees(indexed, asked, where, check)) is not None:
-        return Found(await search.among(nominees), approximate=True)
+    if indexed is not None:
+        nominees = await _nominees(indexed, asked, where, check)
+        if nominees is not None:
+            return Found(await search.among(nominees), approximate=True)
+        if where is not None:
+            return Found(await search.among(await where.ids(collection_id)))
     return Found(await search.every() if where is None else await search.fitting(where))
 
 
@@ -97,17 +104,18 @@ async def _nominees(indexed: Segments, asked: Nearest, where: Fitting | None, ch
         found, _ = await indexed.nominated(asked, wanted)
         return [*found, *since]
     fitting = await where.among(indexed.collection_id, since)
-    count = wanted
-    while count <= MAX_NOMINEES:
+    count, enough = 4 * wanted, max(_ENOUGH_FITTING, 2 * asked.k)
+    # Beyond that it is less work to find all that fit.
+    while count <= min(MAX_NOMINEES, indexed.vectors / 4):
         check()
         found, all_ = await indexed.nominated(asked, count)
         kept = await where.among(indexed.collection_id, found)
-        if len(kept) >= wanted:
+        if len(kept) >= enough:
             return [*kept, *fitting]
         if all_:
             return None
-        # As many as are needed if those that fit are spread evenly, and some more.
-        count = max(4 * count, int(1.5 * count * wanted / max(1, len(kept))))
+        # As many as are needed if those that fit are spread evenly, and half as many again.
+        count = max(2 * count, int(1.5 * count * enough / (len(kept) + 1)))
     return None
 
 
@@ -133,11 +141,13 @@ class _Search:
         return await self._best(ids, None)
 
     async def fitting(self, where: Fitting) -> list[Scored]:
-        """The best that fit: those nearest are looked at first, and where few of them fit all that do are."""
-        try:
-            return await self._best(None, where)
-        except _FewFitError:
-            return await self._best(await where.ids(self._collection_id), None)
+        """The best that fit: where few do those are compared, else those nearest are looked at first."""
+        if await where.share(self._collection_id) >= _FEW:
+            try:
+                return await self._best(None, where)
+            except _FewFitError:
+                pass
+        return await self.among(await where.ids(self._collection_id))
 
     async def _best(self, ids: Sequence[str] | None, where: Fitting | None) -> list[Scored]:
         asked, features = self._asked, self._features

@@ -10,7 +10,7 @@ from streams.runtime.database import Connection, fetch_value
 
 PAGE: Final = 500
 """Documents at a time: what is in memory of a collection that is read through."""
-DIMENSIONS_OF: Final = 1_000
+DIMENSIONS_OF: Final = 100
 """Vectors looked at to tell how long those of a feature are."""
 COLUMNS: Final = "document_id, payload, text, asset_id, occurred_at"
 """What :meth:`Stored.event` reads."""
@@ -53,7 +53,7 @@ class Stored:
 
     async def dimensions(self, collection_id: str, feature: str) -> list[tuple[int, int]]:
         """How many vectors of a feature there are of each length, ``(documents, dimensions)``, among the first
-        thousand: reading all of them would take as long as comparing them."""
+        hundred: reading all of them would take as long as comparing them."""
         cursor = await self.connection.execute(
             "SELECT count(*), vector_dims(embedding) FROM (SELECT embedding FROM document_vectors"
             f" WHERE {OF} AND feature_uri = %(feature)s LIMIT {DIMENSIONS_OF}) AS sample GROUP BY 2".encode(),

@@ -21,6 +21,8 @@ from streams.runtime.outbox import enqueue
 
 TIME_LIMIT_MS: Final = 60_000
 """No execution takes longer, whatever its budget allows."""
+_SORTED_IN: Final = "64MB"
+"""Memory to put the distances of some 500,000 documents in order."""
 
 # What the query station will materialise from the topic: who has an answer can read its execution at once.
 _KEEP: Final = (
@@ -85,8 +87,9 @@ async def limit_statements(connection: Connection, milliseconds: float) -> None:
     """Let no statement of this transaction run longer: a sort in the database cannot be asked to stop."""
     # Filters look costly to the planner, but compiling one takes longer than it saves.
     await connection.execute(
-        "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true)",
-        (str(int(milliseconds) + 1),),
+        "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true),"
+        " set_config('work_mem', %s, true)",
+        (str(int(milliseconds) + 1), _SORTED_IN),
     )
 
 

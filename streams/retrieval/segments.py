@@ -40,10 +40,13 @@ class Segments:
     dimensions: int
     until: Mapping[str, int]
     """Source partition → the offset up to which documents are in them."""
+    now: Mapping[str, int]
+    """Source partition → the offset up to which documents have been collected."""
 
     async def since(self) -> list[str]:
         """Ids of the documents that came or changed since."""
-        return await documents_since(self.stored, self.collection_id, self.until)
+        rows = await _since(self.stored, self.collection_id, self.until, self.now, "d.document_id")
+        return [row[0] for row in rows]
 
     async def nominated(self, asked: Nearest, count: int) -> tuple[list[str], bool]:
         """About ``count`` documents of each segment nearest to each query, and whether these are all that the
@@ -62,7 +65,6 @@ class Segments:
                 rows = await cursor.fetchall()
                 most = max(most, len(rows))
                 found.update(dict.fromkeys(row[0] for row in rows))
-        await connection.execute("SET LOCAL enable_seqscan = on")
         return list(found), most < count
 
 
@@ -86,7 +88,7 @@ async def segments(
     if any(now.get(partition, 0) < offset for partition, offset in until.items()):
         return None
     ids = tuple(int(row[0]) for row in rows)
-    return Segments(stored, collection_id, ids, sum(row[1] for row in rows), dimensions, until)
+    return Segments(stored, collection_id, ids, sum(row[1] for row in rows), dimensions, until, now)
 
 
 def table_of(segment_id: int) -> str:
@@ -103,19 +105,15 @@ async def offsets(stored: Stored, collection_id: str) -> dict[str, int]:
     return {str(partition): int(offset) for partition, offset in await cursor.fetchall()}
 
 
-async def documents_since(stored: Stored, collection_id: str, until: Mapping[str, int]) -> list[str]:
-    """Ids of the documents whose last version came after some offsets."""
-    return [row[0] for row in await _since(stored, collection_id, until, "d.document_id")]
-
-
 async def count_since(stored: Stored, collection_id: str, until: Mapping[str, int]) -> int:
-    """How many :func:`documents_since` gives."""
-    rows = await _since(stored, collection_id, until, "count(*)")
+    """How many documents have a last version that came after some offsets."""
+    rows = await _since(stored, collection_id, until, await offsets(stored, collection_id), "count(*)")
     return int(rows[0][0]) if rows else 0
 
 
-async def _since(stored: Stored, collection_id: str, until: Mapping[str, int], shown: str) -> list[Any]:
-    now = await offsets(stored, collection_id)
+async def _since(
+    stored: Stored, collection_id: str, until: Mapping[str, int], now: Mapping[str, int], shown: str
+) -> list[Any]:
     behind = [until.get(partition, 0) for partition, offset in now.items() if offset > until.get(partition, 0)]
     if not behind:
         return []
@@ -136,6 +134,6 @@ async def _prepare(connection: Connection, count: int) -> None:
     least, most = _EF_SEARCH
     await connection.execute(
         "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),"
-        " set_config('hnsw.max_scan_tuples', %s, true), set_config('enable_seqscan', 'off', true)",
+        " set_config('hnsw.max_scan_tuples', %s, true)",
         (str(min(most, max(least, count))), str(4 * MAX_NOMINEES)),
     )
