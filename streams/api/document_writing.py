@@ -57,10 +57,13 @@ def check_document_id(document_id: str, *location: str | int) -> None:
         check_name("document", document_id, "document_id")
 
 
-async def writable(connection: Connection, namespace_id: str, identifier: str) -> JsonObject:
-    """A collection that takes writes. Raises 404, 400 for one that is disabled, and 503 while too much waits."""
+async def writable(
+    connection: Connection, namespace_id: str, identifier: str, *, deleting: bool = False
+) -> JsonObject:
+    """A collection that takes writes. Raises 404, 400 for one that is disabled unless documents are only to be
+    deleted, and 503 while too much waits."""
     collection = await require(connection, "collection", namespace_id, identifier)
-    if not collection.body["enabled"]:
+    if not collection.body["enabled"] and not deleting:
         raise ApiError(400, "The collection is disabled")
     await refuse_when_full(connection)
     return collection.body

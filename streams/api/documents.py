@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
-from schemas.api.base import JsonObject, read_part
+from schemas.api.base import JsonObject, first_problem, read_part
 from schemas.api.collection import PASSTHROUGH
 from schemas.api.document import DocumentCreateRequest, DocumentResponse
 from schemas.errors import DecodeError
@@ -163,7 +164,11 @@ def patch_of(body: JsonObject, collection: JsonObject, document_id: str, *locati
         occurred_at = _occurred(fields.pop("occurred_at"), *where)
     vectors: dict[str, Vector] = {}
     if any(body.get(name) is not None for name in _VECTORS):
-        request = read_part(DocumentCreateRequest, {name: body.get(name) for name in _VECTORS}, *where)
+        try:
+            request = read_part(DocumentCreateRequest, {name: body.get(name) for name in _VECTORS}, *where)
+        except ValidationError as error:
+            place, message = first_problem(error)
+            raise invalid(message, *place) from error
         vectors = _vectors(request, vector_indexes(collection))
         for feature in request.features or ():
             fields.update(feature.payload or {})

@@ -3,11 +3,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from mixpeek.models.batch_delete_documents_response import BatchDeleteDocumentsResponse
+from mixpeek.models.batch_update_documents_response import BatchUpdateDocumentsResponse
+from mixpeek.models.bulk_update_documents_response import BulkUpdateDocumentsResponse
 from mixpeek.models.document_response import DocumentResponse
+from mixpeek.models.task_response import TaskResponse
 from psycopg.types.json import Jsonb
 
 from schemas.events.document import DocumentEvent, decode_document_event
 from schemas.headers import DEFINITIONS_VERSION, DefinitionsVersion
+from streams.api import document_batches
 from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
 from tests.api import make
@@ -153,3 +158,127 @@ async def test_get_count_and_delete_read_what_was_collected(api: httpx.AsyncClie
 async def test_a_disabled_collection_takes_none(api: httpx.AsyncClient) -> None:
     await make.collection(api, enabled=False)
     refused(await api.post(PATH, json={"text": "x"}), 400, "BadRequestError")
+
+
+async def test_patch_and_put_merge(api: httpx.AsyncClient, here: Context) -> None:
+    await make.collection(api)
+    await api.post(PATH, json={"document_id": "d", "text": "t", "n": 1, "metadata": {"a": 1, "b": 2}})
+    for call in (api.patch, api.put):
+        answer = await call(f"{PATH}/d", json={"n": 2, "metadata": {"b": None, "c": 3}})
+        assert answer.status_code == 200, answer.text
+        assert DocumentResponse.from_dict(answer.json()) is not None
+        assert answer.headers["X-Write-Token"].startswith("wt_")
+        assert answer.json()["metadata"] == {"a": 1, "c": 3}
+    shown = (await api.get(f"{PATH}/d")).json()
+    assert (shown["n"], shown["text"], shown["metadata"]) == (2, "t", {"a": 1, "c": 3})
+    # What was read can be sent back whole.
+    assert (await api.put(f"{PATH}/d", json=shown)).json()["metadata"] == {"a": 1, "c": 3}
+    events = await published(here)
+    assert [event.payload["n"] for event, _ in events] == [1, 2, 2, 2]
+    assert len({event.event_id for event, _ in events}) == 4
+    seqs = [int(headers["x-seq"]) for _, headers in events]
+    assert seqs == sorted(set(seqs))
+    assert (await api.patch(f"{PATH}/d", json={})).status_code == 200
+    assert len(await published(here)) == 4
+    refused(await api.patch(f"{PATH}/other", json={"n": 1}), 404, "NotFoundError")
+    wrong: list[tuple[Any, list[Any]]] = [
+        ({"document_id": "e"}, ["body", "document_id"]),
+        ({"collection_id": "col_e"}, ["body", "collection_id"]),
+        ({"metadata": []}, ["body", "metadata"]),
+        ({"occurred_at": "yesterday"}, ["body", "occurred_at"]),
+        ({"vectors": {"v": []}}, ["body", "vectors"]),
+        ({"vectors": {"v": "x"}}, ["body", "vectors", "v"]),
+        ({"features": [{}]}, ["body", "features", 0, "feature_extractor_id"]),
+        ({".".join("a" * 40): 1}, ["body", ".".join("a" * 40)]),
+        ([], ["body"]),
+        ({"n": "a\x00"}, ["body"]),
+    ]
+    for body, where in wrong:
+        error = refused(await api.patch(f"{PATH}/d", json=body), 422, "ValidationError")
+        assert places(error)[0][1] == where
+    big = {"document_id": "big", "blob": "x" * 450_000}
+    assert (await api.post(PATH, json=big)).status_code == 200
+    refused(await api.patch(f"{PATH}/big", json={"more": "x" * 450_000}), 413, "BadRequestError")
+    deep: Any = 1
+    for _ in range(60):
+        deep = {"a": deep}
+    refused(await api.patch(f"{PATH}/d", json={"a.b.c.d.e.f": deep}), 422, "ValidationError")
+    assert len(await published(here)) == 5
+
+
+async def test_patches_change_vectors_by_name(api: httpx.AsyncClient) -> None:
+    await make.collection(api)
+    await api.post(PATH, json={"document_id": "d", "vectors": {"a": [1, 0], "b": [0, 1]}})
+    assert (await api.patch(f"{PATH}/d", json={"vectors": {"b": [1, 1]}})).status_code == 200
+    shown = (await api.get(f"{PATH}/d", params={"return_vector_names": "a,b"})).json()
+    assert (shown["a"], shown["b"]) == ([1, 0], [1, 1])
+    shown = (await api.get(f"{PATH}/d", params={"return_vector_names": "true"})).json()
+    assert [name.rsplit("/", 1)[1] for name in shown["_vectors"]] == ["a", "b"]
+
+
+async def test_batches(api: httpx.AsyncClient, here: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make.collection(api)
+    for number in range(4):
+        await api.post(PATH, json={"document_id": f"d{number}", "n": number})
+    updates: list[dict[str, Any]] = [
+        {"document_id": "d0", "update_data": {"x": 1}},
+        {"document_id": "gone", "update_data": {"x": 1}},
+        {"document_id": "d1", "update_data": {"metadata": 1}},
+        {"document_id": "d0", "update_data": {"y": 2}},
+    ]
+    answer = (await api.post(f"{PATH}/batch", json={"updates": updates})).json()
+    assert BatchUpdateDocumentsResponse.from_dict(answer) is not None
+    assert [one["success"] for one in answer["results"]] == [True, False, False, True]
+    assert (answer["updated_count"], answer["failed_count"]) == (2, 2)
+    assert answer["results"][1]["error"] == "Document not found"
+    shown = (await api.get(f"{PATH}/d0")).json()
+    assert (shown["x"], shown["y"]) == (1, 2)
+    body = {"filters": {"n": {"gte": 2}}, "update_data": {"old": True}}
+    assert (await api.post(f"{PATH}/batch", json=body)).json()["updated_count"] == 2
+    answer = (await api.patch(f"{PATH}/bulk", json={"update_data": {"all": True}})).json()
+    assert BulkUpdateDocumentsResponse.from_dict(answer) is not None
+    assert (answer["updated_count"], answer["task_id"]) == (4, None)
+    gone = {"document_ids": ["d0", "gone"], "reason": "why not"}
+    answer = (await api.request("DELETE", f"{PATH}/batch", json=gone)).json()
+    assert BatchDeleteDocumentsResponse.from_dict(answer) is not None
+    assert (answer["deleted_count"], answer["failed_count"]) == (1, 1)
+    answer = (await api.request("DELETE", f"{PATH}/batch", json={"filters": {"n": 3}})).json()
+    assert answer["deleted_count"] == 1
+    assert (await api.get(f"{PATH}/count")).json()["count"] == 2
+    wrong: list[tuple[str, str, Any]] = [
+        ("POST", "batch", {}),
+        ("POST", "batch", {"updates": []}),
+        ("POST", "batch", {"updates": updates, "filters": {}}),
+        ("POST", "batch", {"filters": {"n": 1}}),
+        ("POST", "batch", {"updates": [updates[0]] * 1001}),
+        ("POST", "batch", {"filters": {"AND": [None]}, "update_data": {"x": 1}}),
+        ("DELETE", "batch", {}),
+        ("DELETE", "batch", {"document_ids": []}),
+        ("DELETE", "batch", {"document_ids": ["a"], "filters": {"n": 1}}),
+        ("DELETE", "batch", {"document_ids": ["a"], "reason": "x" * 501}),
+        ("PATCH", "bulk", {}),
+        ("PATCH", "bulk", {"update_data": {"x": 1}, "colour": 1}),
+    ]
+    for method, path, wrong_body in wrong:
+        refused(await api.request(method, f"{PATH}/{path}", json=wrong_body), 422, "ValidationError")
+    # More than a request does itself is done by a task.
+    monkeypatch.setattr(document_batches, "MAX_AT_ONCE", 1)
+    answer = (await api.patch(f"{PATH}/bulk", json={"update_data": {"n": 0}})).json()
+    assert (answer["updated_count"], answer["status"]) == (None, "PENDING")
+    task = (await api.get(f"/v1/tasks/{answer['task_id']}")).json()
+    assert TaskResponse.from_dict(task) is not None
+    answer = (await api.request("DELETE", f"{PATH}/batch", json={"filters": {"all": True}})).json()
+    assert (answer["deleted_count"], answer["status"]) == (None, "PENDING")
+    assert (await api.get(f"{PATH}/count")).json()["count"] == 2
+
+
+async def test_a_disabled_collection_lets_go(api: httpx.AsyncClient) -> None:
+    await make.collection(api)
+    for name in ("a", "b"):
+        await api.post(PATH, json={"document_id": name})
+    assert (await api.patch("/v1/collections/news", json={"enabled": False})).status_code == 200
+    refused(await api.patch(f"{PATH}/a", json={"n": 1}), 400, "BadRequestError")
+    assert (await api.delete(f"{PATH}/a")).status_code == 200
+    assert (await api.request("DELETE", f"{PATH}/batch", json={"document_ids": ["b"]})).json()[
+        "deleted_count"
+    ] == 1

@@ -23,8 +23,10 @@ router = APIRouter(
 _QUEUED = "The documents that fit are many: they are being changed by a task"
 
 
-async def _asked(connection: Connection, access: Access, context: ContextDep, identifier: str) -> Asked:
-    collection = await writable(connection, access.namespace_id, identifier)
+async def _asked(
+    connection: Connection, access: Access, context: ContextDep, identifier: str, *, deleting: bool = False
+) -> Asked:
+    collection = await writable(connection, access.namespace_id, identifier, deleting=deleting)
     return Asked(access.namespace_id, collection, context.clock())
 
 
@@ -61,7 +63,7 @@ async def batch_delete(
 ) -> BatchDeleteResponse:
     """Delete documents: those named, or all that fit ``filters``."""
     async with context.database.transaction() as connection:
-        asked = await _asked(connection, access, context, collection_identifier)
+        asked = await _asked(connection, access, context, collection_identifier, deleting=True)
         if body.document_ids is None:
             limits = {"max_rows_inline": MAX_AT_ONCE}
             done = await change_fitting(connection, asked, body.filters, None, answer)

@@ -168,8 +168,8 @@ async def delete_document(
     namespace_id = access.namespace_id
     now = context.clock()
     async with context.database.transaction() as connection:
-        collection = await require(connection, "collection", namespace_id, collection_identifier)
-        collection_id = collection.record.id
+        collection = await writable(connection, namespace_id, collection_identifier, deleting=True)
+        collection_id = collection["collection_id"]
         await lock_documents(connection, namespace_id, [(collection_id, document_id)])
         found = await stored_document(connection, namespace_id, collection_id, document_id)
         await write_documents(connection, [deletion(found, now)], now, answer)
