@@ -61,8 +61,8 @@ async def read_secret(
 
 async def reencrypt(connection: Connection, key: SecretStr | None) -> int:
     """Encrypt every stored secret anew with the first key, in the caller's transaction; returns how many there
-    are. Raises :class:`SecretKeyMissingError`, and :class:`SecretUnreadableError` for one that no key decrypts: then
-    nothing has changed."""
+    are. Raises :class:`SecretKeyMissingError`, and :class:`SecretUnreadableError` for one that no key decrypts:
+    then nothing has changed."""
     if key is None:
         raise SecretKeyMissingError
     cipher = _cipher(key)
