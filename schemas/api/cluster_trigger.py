@@ -7,7 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem, shape_by
-from schemas.api.clustering import Features, check_parameters
+from schemas.api.clustering import Features, checked_parameters
 from schemas.api.pages import WindowedListRequest
 from schemas.api.schedule import SHAPES, TriggerType, read_schedule
 from schemas.api.trigger import Status
@@ -34,7 +34,7 @@ class ClusteringConfig(ApiRequest):
         needed = {"kmeans": "n_clusters", "hdbscan": "min_cluster_size"}.get(self.algorithm)
         if needed is not None and given.get(needed) is None:
             raise problem(f"{self.algorithm} needs {needed}", needed, kind="missing")
-        check_parameters(_METHODS.get(self.algorithm, self.algorithm), given)
+        checked_parameters(_METHODS.get(self.algorithm, self.algorithm), given)
         return self
 
 

@@ -28,6 +28,11 @@ class Parameters(ApiRequest):
     def _without_defaults_of_the_sdk(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
+        return cls.without_defaults(raw)
+
+    @classmethod
+    def without_defaults(cls, raw: JsonObject) -> JsonObject:
+        """``raw`` without what the SDK fills in besides."""
         return {name: value for name, value in raw.items() if name not in cls.beyond or value != cls.beyond[name]}
 
 
@@ -198,11 +203,15 @@ ClusteringMethod = Literal[
 ]
 
 
-def check_parameters(method: str, given: JsonObject, *location: str) -> None:
-    """Refuse a parameter the method has not, or out of its bounds. Raises ``ValidationError`` with the place
-    under ``location``. Methods this server does not run are not looked at."""
-    if (shape := METHODS.get(method)) is not None:
-        read_part(shape, given, *location)
+def checked_parameters(method: str, given: JsonObject, *location: str) -> JsonObject:
+    """What was given, without nulls and what the SDK fills in besides. Refuses a parameter the method has not, or
+    out of its bounds: raises ``ValidationError`` with the place under ``location``. Methods this server does not
+    run are not looked at."""
+    said = {name: value for name, value in given.items() if value is not None}
+    if (shape := METHODS.get(method)) is None:
+        return said
+    read_part(shape, said, *location)
+    return shape.without_defaults(said)
 
 
 def filled_parameters(method: str, given: JsonObject) -> JsonObject:
@@ -276,9 +285,8 @@ class VectorConfig(ApiRequest):
         for block in (*_BLOCKS, "algorithm_params"):
             given = getattr(self, block)
             if given is not None:
-                setattr(self, block, {name: value for name, value in given.items() if value is not None})
                 method = self.clustering_method if block == "algorithm_params" else block.partition("_")[0]
-                check_parameters(method, getattr(self, block), block)
+                setattr(self, block, checked_parameters(method, given, block))
         read_steps(self.preprocessing_steps or [])
         return self
 

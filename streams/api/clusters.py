@@ -12,7 +12,7 @@ from schemas.api.cluster import (
     PatchClusterRequest,
     PatchClusterResponse,
 )
-from schemas.api.clustering import METHODS, MISSING_METHODS, VectorConfig, check_parameters, parameters_of
+from schemas.api.clustering import METHODS, MISSING_METHODS, VectorConfig, checked_parameters, parameters_of
 from schemas.features import HASHING
 from streams.api.names import not_enabled
 from streams.engines.retrieval.errors import FilterError
@@ -100,7 +100,7 @@ def patched_body(body: JsonObject, request: PatchClusterRequest) -> JsonObject:
         raise invalid("a cluster by attributes has no such setting", "body", next(iter(settings)))
     if settings:
         config = {**body["vector_config"], **settings}
-        check_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")
+        checked_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")
         changed["vector_config"] = VectorConfig.model_validate(config).filled()
     return changed
 
