@@ -148,9 +148,10 @@ def first_hour(url: str) -> None:
             "news", mixpeek.DocumentCreateRequest.from_dict({"text": "Ebola", "document_id": "a/b"})
         )
         assert document.additional_properties["text"] == "Ebola"
+        assert documents.get_document("news", "a/b").additional_properties["text"] == "Ebola"
         with pytest.raises(mixpeek.exceptions.NotFoundException) as caught:
-            documents.get_document("news", "a/b")
-        assert caught.value.data.error.details == {"resource": "document", "id": "a/b"}
+            documents.get_document("news", "a/c")
+        assert caught.value.data.error.details == {"resource": "document", "id": "a/c"}
         with pytest.raises(mixpeek.exceptions.UnprocessableEntityException) as caught:
             collections.update_collection("news", {"colour": 1})
         assert "Accepted keys" in caught.value.data.error.message

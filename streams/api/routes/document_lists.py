@@ -1,4 +1,4 @@
-"""Lists of documents and figures over them (contract 2.9): in a collection, and across those of a namespace."""
+"""Lists of the documents of a collection, and figures over them (contract 2.9)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,18 +11,12 @@ from schemas.api.base import JsonObject, first_problem
 from schemas.api.document import (
     AggregateRequest,
     AggregateResponse,
-    BatchGetRequest,
-    BatchGetResponse,
-    BatchListDocumentsRequest,
-    BatchListDocumentsResponse,
-    BatchListResult,
     DistinctRequest,
     DistinctResponse,
     DocumentGroup,
     DocumentListStats,
     ListDocumentsRequest,
     ListDocumentsResponse,
-    NamespaceListDocumentsRequest,
 )
 from schemas.api.pages import Pagination, Sort
 from schemas.strict_json import problem_in
@@ -35,13 +29,12 @@ from streams.api.expand import expanded
 from streams.api.listing import page_of
 from streams.api.routes.documents import shown
 from streams.api.store import require
-from streams.api.stored import named_documents, pending_counts, with_vectors
+from streams.api.stored import pending_counts, with_vectors
 from streams.engines.retrieval.filters.paths import parse_path
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
-from streams.runtime.definitions import list_definitions
 from streams.runtime.http.access import Access, AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
@@ -92,19 +85,20 @@ def _asked(
     return body.model_copy(update=given)
 
 
-def _page(request: Request, page: PageRequest, body: ListDocumentsRequest) -> PageRequest:
+def wanted_page(request: Request, page: PageRequest, body: ListDocumentsRequest) -> PageRequest:
     """The page asked for; of documents ten where nothing is said."""
     said = {"limit", "page_size"} & set(request.query_params) or body.limit or body.page_size
     return page_of(request, page, body if said else body.model_copy(update={"limit": DEFAULT_LIMIT}))
 
 
-async def _answer(
+async def listed(
     connection: Connection,
     access: Access,
     collection_ids: Sequence[str],
     body: ListDocumentsRequest,
     page: PageRequest,
 ) -> ListDocumentsResponse:
+    """The answer of a list over some collections, in one state of the database. Raises 400 and 422."""
     source = Source(connection, access.namespace_id, collection_ids)
     which = wanted(body.filters, body.search, case_sensitive=body.case_sensitive, partition=body.partition)
     names = shown(body.return_vectors, body.return_vector_names)
@@ -113,8 +107,8 @@ async def _answer(
     if body.group_by_field is not None:
         return await _groups(source, which, body.group_by_field, page, total, access, more)
     sorts = [*([body.sort] if body.sort else []), *(body.sorts or [])]
-    listed = await list_documents(source, which, plan_of(sorts), page)
-    documents = listed.documents
+    found = await list_documents(source, which, plan_of(sorts), page)
+    documents = found.documents
     if more.reads_vectors:
         documents = await with_vectors(connection, documents)
     results = [document_response(document, access.internal_id, more) for document in documents]
@@ -122,10 +116,10 @@ async def _answer(
         await expanded(connection, access, collection_ids, documents, results, body.expand)
     return ListDocumentsResponse(
         results=results,
-        pagination=Pagination(**page_envelope(page, total or 0, listed.next_cursor)),
+        pagination=Pagination(**page_envelope(page, total or 0, found.next_cursor)),
         total_documents=total,
         stats=DocumentListStats(total_documents=total),
-        warnings=listed.warnings or None,
+        warnings=found.warnings or None,
     )
 
 
@@ -187,7 +181,7 @@ async def _list(
 ) -> ListDocumentsResponse:
     async with context.database.transaction(snapshot=True) as connection:
         collection = await require(connection, "collection", access.namespace_id, collection_identifier)
-        return await _answer(connection, access, [collection.record.id], body, _page(request, page, body))
+        return await listed(connection, access, [collection.record.id], body, wanted_page(request, page, body))
 
 
 @router.post(f"{_COLLECTION}/list")
@@ -246,78 +240,3 @@ async def aggregate_documents(
     async with context.database.transaction(snapshot=True) as connection:
         collection = await require(connection, "collection", access.namespace_id, collection_identifier)
         return await aggregated(Source(connection, access.namespace_id, [collection.record.id]), body)
-
-
-async def _collections(connection: Connection, namespace_id: str) -> list[str]:
-    return [stored.record.id for stored in await list_definitions(connection, "collection", namespace_id)]
-
-
-async def _across(
-    request: Request,
-    connection: Connection,
-    access: Access,
-    page: PageRequest,
-    body: NamespaceListDocumentsRequest,
-) -> ListDocumentsResponse:
-    stored = await list_definitions(connection, "collection", access.namespace_id)
-    if body.named is None:
-        ids, unknown = [one.record.id for one in stored], []
-    else:
-        known = {name: one.record.id for one in stored for name in (one.record.name, one.record.id)}
-        ids = sorted({known[name] for name in body.named if name in known})
-        unknown = [name for name in body.named if name not in known]
-        if unknown and not ids:
-            raise ApiError(
-                404,
-                f"Collections not found: {', '.join(name[:200] for name in unknown[:10])}",
-                details={"resource": "collection", "id": unknown[0][:200]},
-            )
-    answer = await _answer(connection, access, ids, body, _page(request, page, body))
-    return answer.model_copy(update={"unknown_collection_ids": unknown or None})
-
-
-@router.post("/v1/documents/list")
-async def list_namespace_documents(
-    request: Request,
-    access: AccessDep,
-    context: ContextDep,
-    page: PageDep,
-    body: NamespaceListDocumentsRequest | None = None,
-) -> ListDocumentsResponse:
-    """Documents of all collections of the namespace, or of those named."""
-    async with context.database.transaction(snapshot=True) as connection:
-        return await _across(request, connection, access, page, body or NamespaceListDocumentsRequest())
-
-
-@router.post("/v1/documents/list/batch")
-async def list_documents_batch(
-    request: Request, body: BatchListDocumentsRequest, access: AccessDep, context: ContextDep, page: PageDep
-) -> BatchListDocumentsResponse:
-    """Several lists at once, of one state of the database; an error of one is told in its place."""
-    results: list[BatchListResult] = []
-    async with context.database.transaction(snapshot=True) as connection:
-        for query in body.queries:
-            answer, error = None, None
-            try:
-                answer = await _across(request, connection, access, page, query.request)
-            except ApiError as problem:
-                error = problem.message
-            results.append(BatchListResult(key=query.key, response=answer, error=error))
-    return BatchListDocumentsResponse(results=results)
-
-
-@router.post("/v1/documents/batch-get")
-async def batch_get(body: BatchGetRequest, access: AccessDep, context: ContextDep) -> BatchGetResponse:
-    """Documents by id, whichever collections of the namespace they are in."""
-    async with context.database.transaction(snapshot=True) as connection:
-        collections = await _collections(connection, access.namespace_id)
-        ids = list(dict.fromkeys(body.document_ids))
-        if any("\x00" in one for one in ids):
-            raise invalid("Text must not contain a NUL character", "body", "document_ids")
-        names = [(collection_id, one) for one in ids for collection_id in collections]
-        found = await named_documents(connection, access.namespace_id, names)
-    there = {name[1] for name in found}
-    return BatchGetResponse(
-        documents=[document_response(found[name], access.internal_id) for name in names if name in found],
-        not_found=[one for one in ids if one not in there],
-    )

@@ -19,6 +19,7 @@ from streams.api.document_writing import (
     write_documents,
 )
 from streams.api.documents import Shown, document_response, event_of, patch_of
+from streams.api.expand import expanded
 from streams.api.store import require
 from streams.api.stored import StoredDocument, named_documents, pending_counts, stored_document
 from streams.runtime.agent import Context
@@ -96,9 +97,11 @@ async def get_document(
     return_presigned_urls: bool = False,
     return_vectors: bool = False,
     return_vector_names: VectorNames = None,
+    expand: Annotated[str | None, Query(max_length=4_096)] = None,
 ) -> DocumentResponse:
     """A document; ``return_vectors`` adds the vectors that came with it, ``return_vector_names=true`` their names,
-    and names separated by commas those vectors at the root."""
+    and names separated by commas those vectors at the root; ``expand`` the documents of the collection that fields
+    name, under ``_expanded``."""
     namespace_id = access.namespace_id
     more = shown(return_vectors, return_vector_names)
     async with context.database.transaction(snapshot=True) as connection:
@@ -106,7 +109,10 @@ async def get_document(
         found = await stored_document(
             connection, namespace_id, collection.record.id, document_id, vectors=more.reads_vectors
         )
-    return document_response(found, access.internal_id, more)
+        answer = document_response(found, access.internal_id, more)
+        if expand:
+            await expanded(connection, access, [collection.record.id], [found], [answer], expand.split(","))
+    return answer
 
 
 async def changed_document(
