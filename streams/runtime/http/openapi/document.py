@@ -17,6 +17,7 @@ from schemas.api.error import ErrorDetail, ErrorResponse
 from streams.runtime.http.cookies import PLAIN
 from streams.runtime.http.openapi import errors
 from streams.runtime.http.openapi.examples import add_examples, read_examples
+from streams.runtime.http.openapi.links import add_links
 from streams.runtime.http.openapi.operations import Operation, key, operations
 
 PATH: Final = "/openapi.json"
@@ -137,6 +138,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     for operation in every:
         _complete(by_key[key(operation.method, operation.path)], operation)
     found["tags"] = [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in every)]
+    add_links(found)
     add_examples(found, read_examples())
     return found
 

@@ -1,0 +1,138 @@
+"""The document is whole, and names what is missing from a route; that it is true, every other test sees
+(``tests/api/answers.py``)."""
+
+import json
+import re
+from importlib import import_module
+from inspect import getsource
+from pkgutil import iter_modules
+from typing import Any
+
+import jsonschema_rs
+import mixpeek.api
+import pytest
+
+from streams.runtime.http.openapi.sdk_names import CLASSES
+from tests.api.answers import described
+
+SERIALIZED = re.compile(r"def _(\w+)_serialize\(.*?method='(\w+)',\s*resource_path='([^']+)'", re.DOTALL)
+
+
+def operations() -> list[tuple[str, dict[str, Any]]]:
+    """Every operation, by method and path."""
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in described()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+OPERATIONS = operations()
+
+
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS, ids=[route for route, _ in OPERATIONS])
+def test_a_route_is_described(route: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"], f"{route}: the function that answers needs a docstring"
+    answers = {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
+    assert answers, f"{route} has no answer that is a success"
+    for status, answer in answers.items():
+        if status == "204":
+            assert "content" not in answer
+            continue
+        for media, content in answer["content"].items():
+            schema = content.get("schema") or content.get("itemSchema")
+            assert schema, f"{route}: {status} {media} has no schema; give the route a response_model"
+            if media == "application/json":
+                assert _models(schema), f"{route}: {status} is not a model of schemas/api, but {schema}"
+    assert {"500"} <= operation["responses"].keys()
+    if operation["security"]:
+        assert {"400", "401", "403", "429", "503"} <= operation["responses"].keys()
+    for parameter in operation.get("parameters", ()):
+        assert parameter["schema"].keys() & {"type", "enum", "anyOf", "$ref", "const"}, f"{route}: {parameter}"
+    if "requestBody" in operation:
+        assert operation["requestBody"]["content"]["application/json"]["schema"], route
+
+
+def _models(schema: dict[str, Any]) -> bool:
+    """Whether an answer is a model, or a list of a model."""
+    if schema.get("type") == "array":
+        return _models(schema["items"])
+    return "$ref" in schema or all(map(_models, schema.get("anyOf", [{}])))
+
+
+def test_names_are_unique() -> None:
+    names = [operation["operationId"] for _, operation in OPERATIONS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_operations_have_the_sdk_s_names() -> None:
+    known: dict[str, set[tuple[str, str]]] = {}
+    for module in iter_modules(mixpeek.api.__path__):
+        source = getsource(import_module(f"mixpeek.api.{module.name}"))
+        tag = module.name.removesuffix("_api").replace("_", "")
+        for name, method, path in SERIALIZED.findall(source):
+            known.setdefault(f"{method} {_anonymous(path)}", set()).add((tag, name))
+    for route, operation in OPERATIONS:
+        names = known.get(_anonymous(route))
+        if names is not None:
+            assert (operation["tags"][0].lower(), operation["operationId"]) in names, route
+    for tag, routes in CLASSES.items():
+        for route, name in routes.items():
+            assert (tag.lower(), name) in known[route]
+
+
+def _anonymous(path: str) -> str:
+    return re.sub(r"\{[^}]*\}", "{}", path)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    written = json.dumps(described())
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', written)):
+        part: Any = described()
+        for name in reference.split("/"):
+            part = part[name.replace("~1", "/")]
+        assert part
+
+
+def test_identifiers_of_a_path_are_its_parameters() -> None:
+    for route, operation in OPERATIONS:
+        named = re.findall(r"\{([^}]*)\}", route)
+        assert named == [one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"], route
+
+
+def test_paths_that_differ_only_in_a_name_are_one() -> None:
+    paths = list(map(_anonymous, described()["paths"]))
+    assert len(set(paths)) == len(paths)
+
+
+def test_schemas_are_schemas() -> None:
+    components = {"components": {"schemas": described()["components"]["schemas"]}}
+    for name in described()["components"]["schemas"]:
+        jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{name}", **components})
+
+
+def test_errors_have_the_envelope_and_an_example() -> None:
+    for name, response in described()["components"]["responses"].items():
+        content = response["content"]["application/json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/ErrorResponse"}
+        schema = {**content["schema"], "components": described()["components"]}
+        jsonschema_rs.validator_for(schema).validate(content["example"])
+        assert str(content["example"]["status"])[0] in "45", name
+
+
+@pytest.mark.parametrize("part", ["request", "answer"])
+def test_examples_are_valid(part: str) -> None:
+    """That they work, ``tests/flow/test_examples.py`` sees."""
+    for route, operation in OPERATIONS:
+        if part == "request":
+            holders = [operation.get("requestBody", {})]
+        else:
+            holders = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        for holder in holders:
+            content = holder.get("content", {}).get("application/json", {})
+            if "example" in content:
+                schema = {"allOf": [content["schema"]], "components": described()["components"]}
+                problems = [
+                    error.message for error in jsonschema_rs.validator_for(schema).iter_errors(content["example"])
+                ]
+                assert problems == [], route
