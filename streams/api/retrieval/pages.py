@@ -1,7 +1,8 @@
 """Pages of a result (contract 1.7 style D, 4.6). Pure.
 
 Nothing is kept between pages: the retriever runs again, with the time and the seed of the first page, and the page
-is cut from what it finds. A cursor belongs to the question it came from and is refused with another one.
+is cut from what it finds, behind the document that the page before ended with: documents that came or went in front
+of it move nothing. A cursor belongs to the question it came from and is refused with another one.
 """
 
 import hashlib
@@ -57,12 +58,13 @@ def place(page: PageOf, digest: str, seed: str, now: datetime) -> Place:
 
 def _continued(text: str, digest: str, now: datetime) -> Place:
     match decode_cursor(text):
-        case (str(known), str(seed), str(first), int(offset), (str() | None) as ends):
+        case (str(known), str(seed), str(first), int(offset), (str() | None) as ends, str(of), str(last)):
             if known != digest:
                 raise ApiError(400, "The cursor belongs to another question; begin again without it")
             if ends is not None and _instant(ends) < now:
                 raise ApiError(400, "The scroll has ended; begin again without scroll_id")
-            return Place(digest, seed, _instant(first), _offset(offset))
+            after = {"collection_id": of, "document_id": last}
+            return Place(digest, seed, _instant(first), _offset(offset), after)
     raise _foreign()
 
 
@@ -111,19 +113,20 @@ def cut(rows: Sequence[Row], page: PageOf, place: Place, now: datetime) -> tuple
             described = {
                 "limit": page.limit,
                 "page_size": page.limit,
-                "cursor": _next(place, end) if more else None,
+                "cursor": _next(place, shown[-1], end) if more else None,
             }
         case ScrollPage():
             ends = format_instant(now + timedelta(seconds=page.scroll_ttl))
-            described = {"limit": page.limit, "scroll_id": _next(place, end, ends) if more else None}
+            described = {"limit": page.limit, "scroll_id": _next(place, shown[-1], end, ends) if more else None}
         case KeysetPage():
             after = _after(place, shown[-1], end) if more else None
             described = {"limit": page.limit, "after": after, "next_cursor": after}
     return shown, {**common, **described}
 
 
-def _next(place: Place, offset: int, ends: str | None = None) -> str:
-    return encode_cursor((place.digest, place.seed, format_instant(place.now), offset, ends))
+def _next(place: Place, last: Row, offset: int, ends: str | None = None) -> str:
+    ids = last.collection_id, last.document_id
+    return encode_cursor((place.digest, place.seed, format_instant(place.now), offset, ends, *ids))
 
 
 def _after(place: Place, last: Row, offset: int) -> dict[str, Any]:

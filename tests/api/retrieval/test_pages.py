@@ -88,13 +88,15 @@ def test_of_numbered_pages_the_question_decides_what_is_chosen() -> None:
     ],
 )
 def test_a_page_behind_a_document_follows_it(left: str, expected: str) -> None:
-    page = KeysetPage(limit=2)
-    _, told = cut(rows(*"abcdef"), page, place(page, DIGEST, "seed", NOW), NOW)
-    assert (told["after"]["document_id"], told["after"]["offset"]) == ("b", 2)
-    assert told["next_cursor"] == told["after"]
-    again = KeysetPage(limit=2, after=told["after"])
-    shown, _ = cut(rows(*left), again, place(again, DIGEST, "other", LATER), LATER)
-    assert "".join(row.document_id for row in shown) == expected
+    for page in (KeysetPage(limit=2), CursorPage(limit=2), ScrollPage(limit=2)):
+        _, told = cut(rows(*"abcdef"), page, place(page, DIGEST, "seed", NOW), NOW)
+        if isinstance(page, KeysetPage):
+            assert (told["after"]["document_id"], told["after"]["offset"]) == ("b", 2)
+            assert told["next_cursor"] == told["after"]
+        again = following(page, told)
+        assert again is not None
+        shown, _ = cut(rows(*left), again, place(again, DIGEST, "other", LATER), LATER)
+        assert "".join(row.document_id for row in shown) == expected
 
 
 def test_of_several_rows_of_a_document_the_nearest_counts() -> None:
@@ -124,7 +126,7 @@ def test_a_scroll_ends_when_it_was_said_to() -> None:
     assert caught.value.status == 400
 
 
-GOOD = (DIGEST, "seed", "2024-05-01T12:00:00.250Z", 3, None)
+GOOD = (DIGEST, "seed", "2024-05-01T12:00:00.250Z", 3, None, "news", "b")
 
 
 def but(at: int, value: Any) -> str:
@@ -143,7 +145,9 @@ def but(at: int, value: Any) -> str:
         (but(3, True), "not one this server gave out"),
         (but(3, 1.0), "not one this server gave out"),
         (but(4, "never"), "not one this server gave out"),
-        (encode_cursor(GOOD[:4]), "not one this server gave out"),
+        (but(5, None), "not one this server gave out"),
+        (but(6, 3), "not one this server gave out"),
+        (encode_cursor(GOOD[:6]), "not one this server gave out"),
         (encode_cursor(()), "not one this server gave out"),
         ("", "not one this server gave out"),
         ("x", "not one this server gave out"),
@@ -151,7 +155,10 @@ def but(at: int, value: Any) -> str:
     ],
 )
 def test_other_cursors_are_refused(cursor: str, message: str) -> None:
-    assert place(CursorPage(cursor=encode_cursor(GOOD)), DIGEST, "", LATER) == Place(DIGEST, "seed", NOW, 3)
+    behind = {"collection_id": "news", "document_id": "b"}
+    assert place(CursorPage(cursor=encode_cursor(GOOD)), DIGEST, "", LATER) == Place(
+        DIGEST, "seed", NOW, 3, behind
+    )
     for page in (CursorPage(cursor=cursor), ScrollPage(scroll_id=cursor)):
         with pytest.raises(ApiError, match=message) as caught:
             place(page, DIGEST, "", NOW)
