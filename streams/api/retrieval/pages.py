@@ -1,8 +1,8 @@
 """Pages of a result (contract 1.7 style D, 4.6). Pure.
 
 Nothing is kept between pages: the retriever runs again, with the time and the seed of the first page, and the page
-is cut from what it finds, behind the document that the page before ended with: documents that came or went in front
-of it move nothing. A cursor belongs to the question it came from and is refused with another one.
+is cut from what it finds, behind the document that the page before ended with: documents that came or went in
+front of it move nothing. A cursor belongs to the question it came from and is refused with another one.
 """
 
 import hashlib
