@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from schemas.api.base import ApiRequest, JsonObject, problem, read_part
 from schemas.api.retriever import BudgetLimits, InputField, Stage, flat_schema
 
-MAX_QUERIES = 16
+MAX_QUERIES = 50
+"""What the high-level client says; the SDK's model sends at most 16 (contract, section 8, line 40)."""
 
 
 class OffsetPage(ApiRequest):

@@ -406,7 +406,7 @@ async def test_batches(here: Context, http: httpx.AsyncClient) -> None:
     queries[5] = {"inputs": {}}
     error = refused(await http.post("/v1/retrievers/alike/execute/batch", json=body), 422, "ValidationError")
     assert places(error) == [("missing", ["body", "queries", 5, "inputs", "face"])]
-    too_many = {"queries": [queries[0]] * 17}
+    too_many = {"queries": [queries[0]] * 51}
     refused(await http.post("/v1/retrievers/alike/execute/batch", json=too_many), 422, "ValidationError")
     body = {"queries": queries[:3], "stream": True}
     streamed = lines(await http.post("/v1/retrievers/alike/execute/batch", json=body))
