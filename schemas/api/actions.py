@@ -69,6 +69,10 @@ class TaxonomyAction(ApiRequest):
     parallelism: int = Field(4, ge=1, le=16)
 
 
+LONGEST_CHAIN: Final = 20
+"""Reruns of reruns that are followed to what they repeat."""
+
+
 class BatchAction(ApiRequest):
     """Run again what an earlier run did; ``batch_id`` is the task id of that run."""
 

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, lacking, problem
 from schemas.api.clustering import VectorConfig
 from schemas.api.pages import Pagination
+from schemas.api.target import check_target
 
 Path = Annotated[str, Field(min_length=1, max_length=500)]
 RunId = Annotated[str, Field(min_length=1, max_length=200)]
@@ -30,9 +31,8 @@ class FieldMapping(ApiRequest):
     target_field: Path
 
     @model_validator(mode="after")
-    def _is_no_identity(self) -> Self:
-        if self.target_field.partition(".")[0] in ("document_id", "collection_id", "_internal"):
-            raise problem("a document keeps its identity; name another field", "target_field")
+    def _can_be_written(self) -> Self:
+        check_target(self.target_field, "target_field")
         return self
 
 

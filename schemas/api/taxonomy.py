@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
 from schemas.api.pages import Pagination
+from schemas.api.target import check_target
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -18,6 +19,11 @@ class EnrichmentField(ApiRequest):
     field_path: str = Field(min_length=1)
     target_field: str | None = Field(None, min_length=1)
     merge_mode: Literal["replace", "append"] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        check_target(self.target_field or self.field_path, "target_field")
+        return self
 
 
 class InputMapping(ApiRequest):

@@ -16,7 +16,7 @@ from schemas.topics import TRIGGER_RESULTS
 from streams.runtime.database import Connection, notify
 from streams.runtime.happenings import tell
 from streams.runtime.job_end import NEWEST
-from streams.runtime.jobs import CHANNEL
+from streams.runtime.jobs import BACKFILLED, CHANNEL
 from streams.runtime.outbox import enqueue
 from streams.runtime.run_happenings import came_to
 
@@ -50,9 +50,10 @@ class Job:
 
 
 async def claim(connection: Connection, owner: str, now: datetime, lease: timedelta) -> Job | None:
-    """Take the oldest job that waits, or whose lease has run out, in the caller's transaction.
+    """Take a job whose lease has run out, or else one that waits, in the caller's transaction.
 
-    Backfilled jobs come after all others: a thousand of them must not hold up what is due now.
+    Triggers take turns, each with its oldest job first: one that asks every second starves no other. Backfilled
+    jobs come after all others: a thousand of them must not hold up what is due now.
     """
     cursor = await connection.execute(
         "UPDATE jobs SET status = 'processing', claim_epoch = claim_epoch + 1, attempts = attempts + 1,"
@@ -60,10 +61,11 @@ async def claim(connection: Connection, owner: str, now: datetime, lease: timede
         # Without a checkpoint the work begins again.
         " progress = CASE WHEN checkpoint IS NULL THEN 0 ELSE progress END,"
         " progress_message = CASE WHEN checkpoint IS NULL THEN '' ELSE progress_message END"
-        " WHERE job_id = (SELECT job_id FROM jobs"
-        " WHERE status = 'pending' OR (status = 'processing' AND lease_expires_at < %(now)s)"
-        " ORDER BY command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill', triggered_at, job_id"
-        " FOR UPDATE SKIP LOCKED LIMIT 1)"
+        " WHERE job_id = COALESCE((SELECT job_id FROM jobs"
+        " WHERE status = 'processing' AND lease_expires_at < %(now)s"
+        " ORDER BY triggered_at, job_id FOR UPDATE SKIP LOCKED LIMIT 1),"
+        f" (SELECT job_id FROM jobs WHERE status = 'pending' ORDER BY {BACKFILLED}, turn, triggered_at, job_id"
+        " FOR UPDATE SKIP LOCKED LIMIT 1))"
         " RETURNING command, claim_epoch, revision, attempts, started_at, error, checkpoint, progress,"
         " progress_message",
         {"owner": owner, "expires": now + lease, "now": now},

@@ -63,8 +63,12 @@ _SUCCESS = (
     " baseline_sketch = COALESCE(jobs.baseline_sketch, triggered.baseline_sketch),"
     " baseline_snapshot = COALESCE(jobs.baseline_snapshot, triggered.baseline_snapshot)"
 )
+_STOPS = "consecutive_failures + 1 >= %(limit)s AND triggered.status IN ('active', 'paused')"
+# A trigger that stands still has no next time, and nothing waits for its open run.
 _FAILURE = (
     "consecutive_failures = consecutive_failures + 1,"
-    " status = CASE WHEN consecutive_failures + 1 >= %(limit)s AND triggered.status IN ('active', 'paused')"
-    " THEN 'failed' ELSE triggered.status END"
+    f" status = CASE WHEN {_STOPS} THEN 'failed' ELSE triggered.status END,"
+    f" next_scheduled_at = CASE WHEN {_STOPS} THEN NULL ELSE triggered.next_scheduled_at END,"
+    f" next_due_at = CASE WHEN {_STOPS} THEN NULL ELSE triggered.next_due_at END,"
+    f" buffered_at = CASE WHEN {_STOPS} THEN NULL ELSE triggered.buffered_at END"
 )

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from schemas.api.actions import NAMES, ActionType
+from schemas.api.actions import LONGEST_CHAIN, NAMES, ActionType
 from schemas.api.base import JsonObject
 from streams.api.attachments import collections_of_alert
 from streams.api.clusters import check_filters
@@ -69,16 +69,24 @@ async def _taxonomy(_: Connection, __: str, config: JsonObject, ___: Found) -> l
 
 
 async def _batch(connection: Connection, namespace_id: str, config: JsonObject, _: Found) -> list[str]:
-    """Those the run was about that is to be repeated."""
-    cursor = await connection.execute(
-        "SELECT command->>'action_type', command->'action_config' FROM jobs"
-        " WHERE job_id = %s AND namespace_id = %s",
-        (config["batch_id"], namespace_id),
+    """Those the run was about that is to be repeated. Raises 422 for a chain of reruns that is too long to run."""
+    batch_id = config["batch_id"]
+    for _link in range(LONGEST_CHAIN):
+        cursor = await connection.execute(
+            "SELECT command->>'action_type', command->'action_config' FROM jobs"
+            " WHERE job_id = %s AND namespace_id = %s",
+            (batch_id, namespace_id),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise not_found("batch", batch_id)
+        if row[0] != "batch_rerun":
+            return (await resolve_action(connection, namespace_id, *row))[1]
+        batch_id = row[1]["batch_id"]
+    raise invalid(
+        f"The batch repeats over {LONGEST_CHAIN} others; name the first of them instead",
+        *("body", "action_config", "batch_id"),
     )
-    row = await cursor.fetchone()
-    if row is None:
-        raise not_found("batch", config["batch_id"])
-    return (await resolve_action(connection, namespace_id, *row))[1]
 
 
 async def _collection(connection: Connection, namespace_id: str, config: JsonObject, found: Found) -> list[str]:

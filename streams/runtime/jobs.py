@@ -21,18 +21,27 @@ from streams.runtime.run_happenings import fired
 CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
 
+BACKFILLED = "(command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill')"
+"""Whether a job is one of a range that was asked for once more."""
+
+# A job's turn is the one that waits for longest, or, where jobs of its trigger wait, the one after theirs.
 _INSERT = (
-    "INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at,"
-    " status, revision, finished_at, outcome)"
+    "WITH head AS MATERIALIZED (SELECT backfilled, (SELECT turn FROM jobs WHERE status = 'pending'"
+    f" AND {BACKFILLED} = backfilled ORDER BY turn LIMIT 1) AS turn"
+    " FROM (VALUES (true), (false)) AS h (backfilled))"
+    " INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at,"
+    " status, revision, finished_at, outcome, turn)"
     " SELECT t.job_id, t.trigger_id, t.namespace_id, t.family, t.action_type,"
     " convert_from(t.command, 'UTF8')::jsonb, t.nominal_at, t.triggered_at, t.status, t.revision,"
-    " t.finished_at, t.outcome"
+    " t.finished_at, t.outcome, greatest(0, (SELECT turn FROM head WHERE head.backfilled = t.backfilled),"
+    " (SELECT max(j.turn) + 1 FROM jobs AS j WHERE j.trigger_id = t.trigger_id AND j.status = 'pending'))"
+    " + row_number() OVER (PARTITION BY t.trigger_id ORDER BY t.triggered_at, t.nominal_at, t.job_id) - 1"
     " FROM unnest(%(job_id)b::text[], %(trigger_id)b::text[], %(namespace_id)b::text[], %(family)b::text[],"
     " %(action_type)b::text[], %(command)b::bytea[], %(nominal_at)b::timestamptz[],"
     " %(triggered_at)b::timestamptz[], %(status)b::text[], %(revision)b::int[],"
-    " %(finished_at)b::timestamptz[], %(outcome)b::jsonb[])"
+    " %(finished_at)b::timestamptz[], %(outcome)b::jsonb[], %(backfilled)b::bool[])"
     " AS t (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at, triggered_at, status,"
-    " revision, finished_at, outcome)"
+    " revision, finished_at, outcome, backfilled)"
 )
 # Those that are there are not even tried: an insert waits for whoever changes the row it runs into, who may wait
 # for the trigger's state, which is ours.
@@ -51,7 +60,7 @@ async def insert_jobs(connection: Connection, commands: Sequence[TriggerCommand]
     rows = [command.result("pending", 1) for command in commands]
     cursor = await connection.execute(
         _INSERT + _NEW + _CONFLICT + "NOTHING RETURNING job_id",
-        _columns(rows, [command.encode() for command in commands]),
+        _columns(rows, commands),
     )
     inserted = {row[0] for row in await cursor.fetchall()}
     fresh = [command for command in commands if command.job_id in inserted]
@@ -122,7 +131,7 @@ async def record_skips(connection: Connection, skips: Sequence[tuple[TriggerComm
         _INSERT + _CONFLICT + "UPDATE SET command = EXCLUDED.command, revision = EXCLUDED.revision,"
         " finished_at = EXCLUDED.finished_at, outcome = EXCLUDED.outcome"
         " WHERE jobs.status = 'skipped' AND jobs.revision < EXCLUDED.revision",
-        _columns(results, [command.encode() for command, _ in skips]),
+        _columns(results, [command for command, _ in skips]),
     )
     await _tell(connection, results)
 
@@ -131,12 +140,13 @@ async def _tell(connection: Connection, results: Sequence[TriggerResult]) -> Non
     await enqueue_all(connection, TRIGGER_RESULTS, (Outgoing(result.key, result.encode()) for result in results))
 
 
-def _columns(results: Sequence[TriggerResult], commands: Sequence[bytes]) -> dict[str, list[object]]:
+def _columns(results: Sequence[TriggerResult], commands: Sequence[TriggerCommand]) -> dict[str, list[object]]:
     plain = ("job_id", "trigger_id", "namespace_id", "family", "action_type", "nominal_at", "triggered_at")
     columns: dict[str, list[object]] = {
         name: [getattr(result, name) for result in results]
         for name in (*plain, "status", "revision", "finished_at")
     }
-    columns["command"] = list(commands)
+    columns["command"] = [command.encode() for command in commands]
+    columns["backfilled"] = [command.fired_by == "backfill" for command in commands]
     columns["outcome"] = [None if result.outcome is None else Jsonb(result.outcome) for result in results]
     return columns

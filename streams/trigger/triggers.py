@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from schemas.events.trigger import TriggerFamily
 from streams.runtime.database import Connection
-
-CLOCKS_DIFFER: Final = timedelta(seconds=30)
-"""How far the clocks of stations may differ before one is taken to have gone back."""
 
 # A definition and its state, for triggers that may act.
 ACTIVE = (
@@ -44,7 +41,8 @@ class Trigger:
 async def set_failed(connection: Connection, trigger_id: str, error: str) -> None:
     """Take a trigger whose definition cannot work out of service, with the reason a user reads."""
     await connection.execute(
-        "UPDATE trigger_state SET status = 'failed', last_execution_error = %s, updated_at = now()"
+        "UPDATE trigger_state SET status = 'failed', last_execution_error = %s, next_scheduled_at = NULL,"
+        " next_due_at = NULL, buffered_at = NULL, updated_at = now()"
         " WHERE trigger_id = %s AND status = 'active'",
         (error, trigger_id),
     )

@@ -1,5 +1,6 @@
 """Sweeps of alerts over stored documents, on a real PostgreSQL."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -83,6 +84,22 @@ async def test_a_sweep_that_comes_late_is_recorded_and_tells_nobody(context: Con
     await sweep(context, 2, 5)
     (_, late) = await recorded(context)
     assert [hit.held for hit in late.hits] == ["a later sweep has been decided before"]
+
+
+async def test_a_clock_that_was_ahead_silences_no_later_sweep(context: Context) -> None:
+    """A station whose clock was a year ahead has swept: the others go on, from what was told."""
+    await swept_alert(context, cooldown_seconds=3_600, renotify_interval_seconds=7_200)
+    context = replace(context, clock=lambda: START + timedelta(days=365))
+    await sweep(context, 1, minutes=365 * 24 * 60)
+    context = replace(context, clock=lambda: START + timedelta(hours=5))
+    await sweep(context, 2)
+    await sweep(context, 3, minutes=60)
+    await sweep(context, 4, minutes=30)
+    await sweep(context, 5, minutes=121)
+    held = [hit.held for record in await recorded(context) for hit in record.hits]
+    assert held[0] is None
+    assert all(reason is not None and "goes on" in reason for reason in held[1:3]), held
+    assert held[3:] == ["a later sweep has been decided before", None]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from streams.act.station import Act
 from streams.runtime.agent import Context
 from streams.runtime.clock import utc_now
 from streams.runtime.cluster_runs import run_id_of
-from streams.runtime.definitions import put_definition
+from streams.runtime.database import fetch_value
+from streams.runtime.definitions import delete_definition, put_definition
 from tests.act.stations import ended, running, with_settings
 from tests.act.support import (
     NAMESPACE,
@@ -414,6 +415,19 @@ async def test_a_run_whose_cluster_is_deleted_fails(context: Context) -> None:
     async with done(context, "job_1"):
         pass
     assert (await job_row(context))["error"] == "the cluster was deleted while it ran"
+
+
+async def test_a_cluster_that_was_deleted_has_no_new_runs(context: Context) -> None:
+    """Nobody would ever delete them."""
+    await define(context, config={"feature_uri": None, "kmeans_parameters": {"n_clusters": 2}})
+    async with context.database.transaction() as connection:
+        assert await delete_definition(connection, "cluster", NAMESPACE, "clust_1")
+    await fire(context, "job_1")
+    async with done(context, "job_1"):
+        pass
+    assert (await job_row(context))["error"] == "cluster clust_1 does not exist"
+    async with context.database.connection() as connection:
+        assert await fetch_value(connection, "SELECT count(*) FROM cluster_runs") == 0
 
 
 async def test_vectors_of_several_dimensions_are_told(context: Context) -> None:

@@ -228,7 +228,9 @@ async def test_what_cannot_work_fails_with_words(context: Context, fields: dict[
 
 
 async def test_a_trigger_fails_after_five_failures_in_a_row(context: Context) -> None:
-    await add_trigger(context, consecutive_failures=2)
+    later = START + timedelta(days=1)
+    due: dict[str, Any] = {"next_scheduled_at": later, "next_due_at": later, "buffered_at": later}
+    await add_trigger(context, consecutive_failures=2, **due)
     await add_documents(context, TEXTS)
     bad = execution(algorithm="kmeans", n_clusters=500)
 
@@ -245,6 +247,8 @@ async def test_a_trigger_fails_after_five_failures_in_a_row(context: Context) ->
             assert (state["consecutive_failures"], state["status"]) == (number, "active")
         state = await fire(5, action_config=bad)
         assert (state["consecutive_failures"], state["status"]) == (5, "failed")
+        # One that stands still is not due at any time.
+        assert (state["next_scheduled_at"], state["next_due_at"], state["buffered_at"]) == (None, None, None)
     assert (state["successful_executions"], state["total_executions"]) == (1, 6)
 
 
@@ -324,6 +328,47 @@ async def test_a_backfill_does_not_hold_up_what_is_due(context: Context, clock: 
             assert job is not None
             taken.append(job.job_id)
     assert taken == ["job_2", "job_3", "job_1"]
+
+
+async def test_triggers_take_turns_each_with_its_oldest_job_first(context: Context, clock: FakeClock) -> None:
+    """One that asks every second, whatever runs, holds up no other."""
+
+    async def ask(name: str, trigger: str, second: int, **fields: Any) -> None:
+        at = START + timedelta(seconds=second)
+        await queue(context, command(name, trigger_id=trigger, triggered_at=at, nominal_at=at, **fields))
+
+    async def take(count: int) -> list[str]:
+        taken: list[str] = []
+        for _ in range(count):
+            async with context.database.transaction() as connection:
+                job = await claim(connection, "a", clock(), timedelta(hours=1))
+                assert job is not None
+                taken.append(job.job_id)
+        return taken
+
+    for second in range(10):
+        await ask(f"job_a{second}", "trig_a", second)
+    await ask("job_b0", "trig_b", 20)
+    await ask("job_b1", "trig_b", 21)
+    assert await take(4) == ["job_a0", "job_b0", "job_a1", "job_b1"]
+    # Whoever comes later waits for its turn, not for all that waits.
+    await ask("job_c0", "trig_c", 30)
+    await ask("job_d0", "trig_d", 31, fired_by="backfill")
+    await ask("job_d1", "trig_d", 32)
+    assert await take(4) == ["job_a2", "job_c0", "job_d1", "job_a3"]
+    assert await take(7) == [*(f"job_a{second}" for second in range(4, 10)), "job_d0"]
+
+
+async def test_a_job_whose_worker_is_gone_comes_before_what_waits(context: Context, clock: FakeClock) -> None:
+    await queue(context, command("job_1"))
+    async with context.database.transaction() as connection:
+        assert await claim(connection, "a", clock(), timedelta(seconds=30)) is not None
+    await queue(context, command("job_0", trigger_id="trig_0", triggered_at=START - timedelta(hours=1)))
+    clock.advance(seconds=31)
+    async with context.database.transaction() as connection:
+        job = await claim(connection, "b", clock(), timedelta(seconds=30))
+    assert job is not None
+    assert job.job_id == "job_1"
 
 
 async def test_a_zombie_is_overtaken_and_its_commit_refused(

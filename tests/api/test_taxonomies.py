@@ -152,6 +152,21 @@ CONFIG = ["body", "config"]
             {"hierarchical_nodes": [node("codes", retriever_id="by code")]},
             [[*CONFIG, "hierarchical_nodes", 0, "input_mappings"]],
         ),
+        # Where no document can have a field, and where it keeps its identity.
+        *(
+            (
+                flat(source_collection={"collection_id": "codes", "enrichment_fields": [field]}),
+                [[*CONFIG, "source_collection", "enrichment_fields", 0, "target_field"]],
+            )
+            for field in (
+                {"field_path": "label", "target_field": "a..b"},
+                {"field_path": "label", "target_field": ".a"},
+                {"field_path": "label", "target_field": "a."},
+                {"field_path": "label", "target_field": "occurred_at"},
+                {"field_path": "occurred_at"},
+                {"field_path": "label", "target_field": "document_id.x"},
+            )
+        ),
         # A field that no path is: the engine's own rule.
         (
             flat(source_collection={"collection_id": "codes", "enrichment_fields": [{"field_path": "a." * 40}]}),

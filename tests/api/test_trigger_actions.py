@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas.api.actions import LONGEST_CHAIN
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition
 from tests.api import make
@@ -116,6 +117,30 @@ async def test_a_batch_is_an_earlier_run_and_watches_what_that_was_about(
     one = await made(api, "/v1/triggers", body("batch_rerun", {"batch_id": task["task_id"]}))
     assert one["action_config"] == {"batch_id": task["task_id"], "retry_failed_only": False}
     assert await watched(here, one) == [ids["news"]]
+
+
+async def test_reruns_of_reruns_that_could_never_run_are_refused_at_once(
+    api: httpx.AsyncClient, ids: dict[str, str], here: Context
+) -> None:
+    first = await made(api, "/v1/triggers", body("collection_trigger", {"collection_id": "derived"}))
+    batch = (await api.post(f"/v1/triggers/{first['trigger_id']}/execute")).json()["task_id"]
+    async with here.database.transaction() as connection:
+        for number in range(LONGEST_CHAIN):
+            await connection.execute(
+                "INSERT INTO jobs (job_id, trigger_id, namespace_id, family, action_type, command, nominal_at,"
+                " triggered_at) SELECT %(id)s, trigger_id, namespace_id, family, 'batch_rerun', command ||"
+                " jsonb_build_object('action_type', 'batch_rerun', 'action_config',"
+                " jsonb_build_object('batch_id', %(of)s::text)), nominal_at, triggered_at FROM jobs"
+                " WHERE job_id = %(of)s",
+                {"id": f"job_rerun{number}", "of": batch},
+            )
+            batch = f"job_rerun{number}"
+    one = await made(api, "/v1/triggers", body("batch_rerun", {"batch_id": f"job_rerun{LONGEST_CHAIN - 2}"}))
+    assert await watched(here, one) == [ids["news"]]
+    error = refused(
+        await api.post("/v1/triggers", json=body("batch_rerun", {"batch_id": batch})), 422, "ValidationError"
+    )
+    assert places(error) == [("value_error", ["body", "action_config", "batch_id"])]
 
 
 @pytest.mark.parametrize(

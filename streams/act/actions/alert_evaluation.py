@@ -28,6 +28,7 @@ from streams.engines.retrieval.execution.windowed import has_window
 from streams.engines.rules.decision import Decision
 from streams.engines.rules.sweep import SweepState, decide
 from streams.retrieval.running import Asked, record_execution, run_stored
+from streams.runtime.clock import CLOCKS_DIFFER
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, current_version
 from streams.runtime.outbox import enqueue
@@ -90,7 +91,7 @@ async def _record(connection: Connection, job: Job, swept: _Swept, now: datetime
     """The writes of a sweep, in the transaction of its outcome."""
     alert, weighed = swept.alert, swept.weighed
     triggered = weighed.fired is not None
-    told = await _told(connection, job, alert, triggered)
+    told = await _told(connection, job, alert, triggered, now)
     version = await current_version(connection)
     base = decided_base(version.epoch, alert.record.namespace_id, alert.record.id, "sweep", job.job_id)
     record = AlertResultRecord(
@@ -155,10 +156,10 @@ def _hit(swept: _Swept, told: Decision[SweepState]) -> AlertHit:
 
 
 async def _told(
-    connection: Connection, job: Job, alert: StoredDefinition, triggered: bool
+    connection: Connection, job: Job, alert: StoredDefinition, triggered: bool, now: datetime
 ) -> Decision[SweepState]:
     """Whether this sweep is told, by what the sweeps before it were. One that comes after a later one changes
-    nothing."""
+    nothing; a sweep that a clock ahead of ``now`` has decided is no later one, and was told now at the latest."""
     key, at = (alert.record.namespace_id, alert.record.id), job.command.nominal_at
     await connection.execute(
         "INSERT INTO alert_sweeps (namespace_id, alert_id, told, swept_at) VALUES (%s, %s, false, '-infinity')"
@@ -166,14 +167,15 @@ async def _told(
         key,
     )
     cursor = await connection.execute(
-        "SELECT told, last_fired_at, swept_at > %s FROM alert_sweeps WHERE (namespace_id, alert_id) = (%s, %s)"
-        " FOR UPDATE",
-        (at, *key),
+        "SELECT told, last_fired_at, swept_at > %(at)s AND swept_at <= %(latest)s, swept_at > %(latest)s"
+        " FROM alert_sweeps WHERE (namespace_id, alert_id) = (%(namespace)s, %(alert)s) FOR UPDATE",
+        {"at": at, "latest": max(at, now + CLOCKS_DIFFER), "namespace": key[0], "alert": key[1]},
     )
     row = await cursor.fetchone()
     assert row is not None
-    state = SweepState(row[1], row[0])
-    if row[2]:
+    told, last_fired_at, later, ahead = row
+    state = SweepState(min(last_fired_at, at) if ahead and last_fired_at is not None else last_fired_at, told)
+    if later:
         return Decision(False, "a later sweep has been decided before", state)
     body = alert.body
     decision = decide(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from schemas.api.actions import LONGEST_CHAIN
 from schemas.events.trigger import RunStatus, TriggerCommand
 from streams.act.actions.action import Action, Finish, finished
 from streams.act.failures import ActionError
@@ -18,8 +19,6 @@ from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection
 
 ENDED: Final = ("completed", "failed")
-LONGEST_CHAIN: Final = 20
-"""Reruns of reruns that are followed to what they repeat."""
 
 
 class Batch(NamedTuple):

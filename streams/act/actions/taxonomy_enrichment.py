@@ -143,7 +143,7 @@ def _made(one: Found, what: Enriched, target: str) -> Made:
 
 async def _references(connection: Connection, namespace_id: str, collection_ids: Sequence[str]) -> bytes:
     stored = Stored(connection, namespace_id)
-    count = await stored.count(collection_ids)
+    count = sum([await stored.count(collection_id) for collection_id in collection_ids])
     if count > MOST_REFERENCES:
         raise ActionError(
             f"the taxonomy's collections ({', '.join(collection_ids)}) hold {count:,} documents, at most"

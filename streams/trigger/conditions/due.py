@@ -12,6 +12,7 @@ from streams.engines.rules.condition import Condition
 from streams.engines.rules.errors import ScheduleError
 from streams.engines.rules.rollup import cover
 from streams.runtime import metrics
+from streams.runtime.clock import CLOCKS_DIFFER
 from streams.runtime.database import Connection, Database
 from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
@@ -20,7 +21,7 @@ from streams.trigger.conditions.checks import Check, Checker, Memory, reads
 from streams.trigger.conditions.series import Series
 from streams.trigger.conditions.unpacked import Unpacked
 from streams.trigger.conditions.windows import Held, window_start
-from streams.trigger.triggers import CLOCKS_DIFFER, Trigger, set_failed
+from streams.trigger.triggers import Trigger, set_failed
 
 log = structlog.get_logger(__name__)
 

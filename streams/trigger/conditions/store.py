@@ -9,10 +9,11 @@ from psycopg.types.json import Jsonb
 from schemas.times import parse_instant
 from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.rules.condition import CheckState
+from streams.runtime.clock import CLOCKS_DIFFER
 from streams.runtime.database import Connection
 from streams.trigger.conditions.checks import Baseline, Check
 from streams.trigger.conditions.windows import Held, Window
-from streams.trigger.triggers import ACTIVE, CLOCKS_DIFFER, Trigger
+from streams.trigger.triggers import ACTIVE, Trigger
 
 _CONDITIONAL = ACTIVE + " AND s.trigger_type = 'conditional' AND s.pending_job_id IS NULL"
 

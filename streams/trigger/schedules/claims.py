@@ -10,8 +10,9 @@ from psycopg.types.json import Jsonb
 from schemas.events.trigger import TriggerCommand
 from streams.engines.rules.commands import job_id
 from streams.engines.rules.due import Pending
+from streams.runtime.clock import CLOCKS_DIFFER
 from streams.runtime.database import Connection
-from streams.trigger.triggers import CLOCKS_DIFFER, Trigger
+from streams.trigger.triggers import Trigger
 
 _COLUMNS = (
     "s.trigger_id, s.namespace_id, s.family, s.trigger_type, d.body, s.next_scheduled_at,"
