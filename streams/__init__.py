@@ -4,6 +4,7 @@ Windows of alerts: alert-results → trigger → relay → alert-results. What a
 
 match    checks every document against every standing alert
 collect  stores documents, counts them, keeps drift sketches
+index    builds approximate indexes of the vectors of large collections
 trigger  fires on schedules, counts and drift; decides windows of alerts
 act      runs what a trigger asks for, from a lease
 notify   delivers what fired

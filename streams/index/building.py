@@ -124,7 +124,12 @@ class Builder:
             connection, "SELECT nextval(pg_get_serial_sequence('vector_segments', 'segment_id'))"
         )
         table = table_of(segment_id)
-        await connection.execute(f"SET LOCAL maintenance_work_mem = '{_MEMORY}'".encode())
+        # Workers of the server share memory that a container seldom has enough of.
+        await connection.execute(
+            "SELECT set_config('maintenance_work_mem', %s, true),"
+            " set_config('max_parallel_maintenance_workers', '0', true)",
+            (_MEMORY,),
+        )
         await connection.execute(
             f"CREATE TABLE {table} (document_id text NOT NULL,"
             f" embedding halfvec({dimensions:d}) NOT NULL)".encode()
