@@ -13,6 +13,8 @@ from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import StoredDefinition, current_version, find_definition, put_definition
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.outbox import MAX_RECORD_BYTES
+from streams.runtime.write_tokens import HEADER as WRITE_TOKEN
+from streams.runtime.write_tokens import current_token
 
 VERSION_HEADER = "X-Definitions-Version"
 
@@ -20,11 +22,12 @@ VERSION_HEADER = "X-Definitions-Version"
 @asynccontextmanager
 async def change(context: Context, response: Response) -> AsyncIterator[Connection]:
     """A transaction that changes definitions. Writers take turns, so what one has looked up (a free name, a
-    retriever that is there) still holds when it commits. Puts the version header on the response."""
+    retriever that is there) still holds when it commits. Puts the version and the write token on the response."""
     async with context.database.transaction() as connection:
         await connection.execute("SELECT 1 FROM stream_identity FOR UPDATE")
         yield connection
         response.headers[VERSION_HEADER] = str(await current_version(connection))
+        response.headers[WRITE_TOKEN] = await current_token(connection)
 
 
 async def require(

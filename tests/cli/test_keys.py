@@ -28,7 +28,7 @@ async def test_a_key_does_what_it_was_made_for_until_it_is_revoked(settings: Set
         other = await ensure_namespace(database, "other")
         reader = created(settings, "a reader", "--scopes", "read")
         writer = created(settings, "desk", "--namespace", "other", "--scopes", "read,write")
-        everything = created(settings, "everything")
+        everything = created(settings, "everything", "--expires", "90d")
 
         async with caller(context, reader) as api:
             assert (await api.get("/v1/alerts")).status_code == 200
@@ -52,15 +52,25 @@ async def test_a_key_does_what_it_was_made_for_until_it_is_revoked(settings: Set
             assert secret.startswith("sk_")
             assert secret not in listed
             assert all(secret.encode() not in digest for _, _, digest in rows)
-        for words in (ids["desk"], "desk", "other", "read,write", "read,write,admin"):
+        for words in (ids["desk"], "desk", "other", "read,write", "read,write,admin", "until", "valid"):
             assert words in listed
+
+        rotated = tidewatch("keys", "rotate", ids["desk"], "--grace", "1h", variables=environment(settings))
+        assert rotated.returncode == 0, rotated.stderr
+        fresh = rotated.stdout.decode().strip()
+        assert fresh.startswith("sk_")
+        assert fresh != writer
+        for secret in (fresh, writer):
+            async with caller(context, secret) as api:
+                assert (await api.get("/v1/alerts", headers={"X-Namespace": "other"})).status_code == 200
 
         gone = tidewatch("keys", "revoke", ids["desk"], variables=environment(settings))
         assert gone.returncode == 0, gone.stderr
         again = tidewatch("keys", "revoke", ids["desk"], variables=environment(settings))
         assert (again.returncode, b"there is no key" in again.stderr) == (1, True)
-        async with caller(context, writer) as api:
-            refused(await api.get("/v1/alerts", headers={"X-Namespace": "other"}), 401, "UnauthorizedError")
+        for secret in (fresh, writer):
+            async with caller(context, secret) as api:
+                refused(await api.get("/v1/alerts", headers={"X-Namespace": "other"}), 401, "UnauthorizedError")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,8 @@ async def test_a_key_does_what_it_was_made_for_until_it_is_revoked(settings: Set
         (("--scopes", "read,fly"), b"unknown scope fly; there are read, write, admin"),
         (("--scopes", ","), b"at least one"),
         (("--namespace", "nowhere"), b"there is no namespace 'nowhere'"),
+        (("--expires", "yesterday"), b"--expires: 'yesterday' is neither a length of time"),
+        (("--expires", "2020-01-01"), b"is not in the future"),
     ],
 )
 async def test_a_key_that_could_not_work_is_not_made(
