@@ -1,6 +1,7 @@
 """Many documents in one request: by id each for itself, by a filter here while they are few, else by a task."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,11 +12,11 @@ from schemas.api.base import JsonObject
 from schemas.api.document import BatchResult, DocumentUpdate
 from schemas.events.document_patch import DocumentPatch
 from streams.api import requested
-from streams.api.document_lists import PAGE
+from streams.api.document_lists import MAX_LOOKED_AT, Source
 from streams.api.document_query import Wanted, wanted
 from streams.api.document_writing import Draft, deletion, lock_documents, patched, write_documents
 from streams.api.documents import patch_of
-from streams.api.stored import After, Name, StoredDocument, after_of, named_documents, page_of_documents
+from streams.api.stored import Name, StoredDocument, named_documents
 from streams.runtime.database import Connection
 from streams.runtime.http.errors import ApiError
 from streams.runtime.jobs import queue_job
@@ -23,8 +24,6 @@ from streams.runtime.jobs import queue_job
 ACTION: Final = "document_changes"
 MAX_AT_ONCE: Final = 1_000
 """Documents that a request with a filter changes itself."""
-MAX_LOOKED_AT: Final = 10_000
-"""Documents that it looks at for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +128,14 @@ def _as_written(draft: Draft, now: datetime) -> StoredDocument:
 async def _fitting(connection: Connection, asked: Asked, which: Wanted) -> list[str] | None:
     """The ids of the documents that fit; ``None`` where there are too many to be found or changed here."""
     names: list[str] = []
-    after: After | None = None
-    for _ in range(MAX_LOOKED_AT // PAGE):
-        page = await page_of_documents(
-            connection, asked.namespace_id, [asked.collection_id], "document_id", False, after, PAGE
-        )
-        names += [document.event.document_id for document in page if which.fits(document)]
-        if len(names) > MAX_AT_ONCE:
-            return None
-        if len(page) < PAGE:
-            return names
-        after = after_of(page[-1], "document_id")
+    source = Source(connection, asked.namespace_id, [asked.collection_id])
+    async with aclosing(source.windows(which, "document_id", False, None, MAX_LOOKED_AT)) as windows:
+        async for window in windows:
+            names += [document.event.document_id for document in window.documents]
+            if len(names) > MAX_AT_ONCE:
+                return None
+            if window.ended:
+                return names
     return None
 
 

@@ -7,11 +7,12 @@ from a part of them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nsmallest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from streams.api.document_query import Plan, Rank, Wanted, bad_cursor, values_of
 from streams.api.stored import After, Name, Order, StoredDocument, after_of, named_documents, page_of_documents
@@ -23,12 +24,25 @@ from streams.runtime.http.pages import PageRequest
 
 PAGE: Final = 500
 """Documents read at a time."""
-MAX_LOOKED_AT: Final = 10_000
+MAX_WINDOW: Final = 5_000
+"""Documents looked at by one statement where the database narrows them."""
+MAX_LOOKED_AT: Final = 20_000
 """Documents that one request for a page looks at."""
 MAX_AT_ONCE: Final = 50_000
 """Documents that are sorted, grouped or counted together."""
 MAX_IN_GROUP: Final = 100
 """Documents shown of a group."""
+
+
+class Window(NamedTuple):
+    """What is wanted of some documents that follow each other."""
+
+    documents: list[StoredDocument]
+    looked_at: int
+    """Documents up to its end, from where the first window began."""
+    after: After | None
+    ended: bool
+    """Nothing comes behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +57,40 @@ class Source:
         self, order: Order, descending: bool, after: After | None, limit: int, offset: int = 0
     ) -> list[StoredDocument]:
         """The next of them in an order."""
-        return await page_of_documents(
-            self.connection, self.namespace_id, self.collection_ids, order, descending, after, limit, offset
-        )
+        where = (self.connection, self.namespace_id, self.collection_ids)
+        return (await page_of_documents(*where, order, descending, after, limit, offset)).documents
 
-    async def fitting(self, wanted: Wanted, what: str) -> AsyncIterator[list[StoredDocument]]:
+    async def windows(
+        self, wanted: Wanted, order: Order, descending: bool, after: After | None, most: int
+    ) -> AsyncGenerator[Window, None]:
+        """What is wanted of them, window by window, until ``most`` have been looked at or there are no more."""
+        where = (self.connection, self.namespace_id, self.collection_ids)
+        size, looked_at = min(PAGE, most), 0
+        while looked_at < most:
+            looked = await page_of_documents(*where, order, descending, after, size, where=wanted.narrowing)
+            looked_at += looked.looked_at
+            after = looked.after
+            ended = looked.looked_at < size
+            yield Window([one for one in looked.documents if wanted.fits(one)], looked_at, after, ended)
+            if ended:
+                return
+            if wanted.narrowing is not None:
+                # The database passes over most of them: then more at a time.
+                size = min(4 * size, MAX_WINDOW)
+            size = min(size, max(1, most - looked_at))
+            # Others go on: documents take some microseconds each to be looked at.
+            await asyncio.sleep(0)
+
+    async def fitting(self, wanted: Wanted, what: str) -> AsyncGenerator[list[StoredDocument], None]:
         """All that are wanted, page by page, newest first. Raises 400 when there are more than
         :data:`MAX_AT_ONCE` documents to look at; ``what`` says for what."""
-        after: After | None = None
-        looked_at = 0
-        while page := await self.page("created_at", True, after, PAGE):
-            looked_at += len(page)
-            if looked_at > MAX_AT_ONCE:
-                raise ApiError(
-                    400, f"There are more than {MAX_AT_ONCE:,} documents to {what}; ask a smaller collection"
-                )
-            yield [document for document in page if wanted.fits(document)]
-            after = after_of(page[-1], "created_at")
-            # Others go on: a page of documents takes some milliseconds to be looked at.
-            await asyncio.sleep(0)
+        async with aclosing(self.windows(wanted, "created_at", True, None, MAX_AT_ONCE + 1)) as windows:
+            async for window in windows:
+                if window.looked_at > MAX_AT_ONCE:
+                    raise ApiError(
+                        400, f"There are more than {MAX_AT_ONCE:,} documents to {what}; ask a smaller collection"
+                    )
+                yield window.documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +121,7 @@ async def list_documents(source: Source, wanted: Wanted, plan: Plan, page: PageR
         found = await source.page(plan.order, plan.descending, after, page.limit + 1, offset)
         more = len(found) > page.limit
         found = found[: page.limit]
-        return Listed(found, _cursor(plan, found[-1], plan.order) if more else None)
+        return Listed(found, _cursor(plan, after_of(found[-1], plan.order)) if more else None)
     return await _looked_for(source, wanted, plan, plan.order, after, page.limit, offset)
 
 
@@ -100,35 +129,27 @@ async def _looked_for(
     source: Source, wanted: Wanted, plan: Plan, order: Order, after: After | None, limit: int, skip: int
 ) -> Listed:
     found: list[StoredDocument] = []
-    last: StoredDocument | None = None
     looked_at = 0
-    while looked_at < MAX_LOOKED_AT:
-        documents = await source.page(order, plan.descending, after, PAGE)
-        for document in documents:
-            if wanted.fits(document):
-                if skip:
-                    skip -= 1
-                elif len(found) == limit:
-                    return Listed(found, _cursor(plan, found[-1], order))
-                else:
-                    found.append(document)
-            last = document
-        if len(documents) < PAGE:
-            return Listed(found, None)
-        looked_at += len(documents)
-        after = after_of(documents[-1], order)
-        await asyncio.sleep(0)
+    async with aclosing(source.windows(wanted, order, plan.descending, after, MAX_LOOKED_AT)) as windows:
+        async for window in windows:
+            fitting = window.documents[skip:]
+            skip -= len(window.documents) - len(fitting)
+            found += fitting
+            if len(found) > limit:
+                return Listed(found[:limit], _cursor(plan, after_of(found[limit - 1], order)))
+            if window.ended:
+                return Listed(found, None)
+            looked_at, after = window.looked_at, window.after
     if skip:
         raise ApiError(
             400, f"The offset lies beyond what is looked at in one request ({MAX_LOOKED_AT:,}); use the cursor"
         )
-    assert last is not None
+    assert after is not None
     told = f"{looked_at:,} documents were looked at; next_cursor goes on behind them"
-    return Listed(found, _cursor(plan, last, order), [told])
+    return Listed(found, _cursor(plan, after), [told])
 
 
-def _cursor(plan: Plan, document: StoredDocument, order: Order) -> tuple[Any, ...]:
-    after = after_of(document, order)
+def _cursor(plan: Plan, after: After) -> tuple[Any, ...]:
     value = after.value if isinstance(after.value, str) else after.value.isoformat()
     return (plan.label, value, after.document_id, after.collection_id)
 

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from schemas.api.base import JsonObject
@@ -10,16 +11,19 @@ from schemas.api.document import ListPartition
 from schemas.api.pages import Sort
 from schemas.events.document import DocumentEvent
 from schemas.times import format_instant
-from streams.api.stored import ORDERS, Order, StoredDocument
+from streams.api.stored import ORDERS, WINDOW, Order, StoredDocument
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
 from streams.engines.retrieval.stages.values import order as order_of
+from streams.retrieval.sql.filters import SqlFilter, compile_filter
 from streams.runtime.http.errors import ApiError, invalid
 
 EVERYTHING: Final = parse_filter({})
 _SEARCHED: Final = ("text", "name", "title", "description")
 """Fields that a search looks in, besides the id."""
+_KNOWN_HERE: Final = ("_internal", "created_at", "updated_at")
+"""What the server knows of a document where it has no field of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Search:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """Which documents."""
 
@@ -60,6 +64,14 @@ class Wanted:
     partition: ListPartition | None = None
     internal: bool = field(default=False)
     """The filter asks what the server knows of documents, ``_internal``."""
+
+    @cached_property
+    def narrowing(self) -> SqlFilter | None:
+        """What the database can say of it, for :data:`~streams.api.stored.WINDOW`."""
+        if self.filter.trivial or self.internal:
+            return None
+        found = compile_filter(self.filter, WINDOW)
+        return found if found.helps else None
 
     @property
     def everything(self) -> bool:
@@ -170,9 +182,10 @@ class Rank:
 
 def values_of(keys: Sequence[Key], document: StoredDocument) -> list[Any]:
     """What a document is compared by."""
-    root = root_of(document)
-    root["created_at"] = root.get("created_at", root["_internal"]["created_at"])
-    root["updated_at"] = root.get("updated_at", root["_internal"]["updated_at"])
+    root = document.event.root()
+    if any(key.name.partition(".")[0] in _KNOWN_HERE for key in keys):
+        known = root_of(document)
+        root = {**known["_internal"], **known}
     values = [(resolve(root, key.path) or [None])[0] for key in keys]
     # Lists and objects have no order among themselves.
     return [[] if isinstance(value, list | dict) else value for value in values]

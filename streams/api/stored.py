@@ -9,12 +9,15 @@ from psycopg.rows import DictRow, dict_row
 
 from schemas.events.document import UPSERTED, DocumentEvent
 from streams.retrieval.reading import Stored
+from streams.retrieval.sql.filters import SqlFilter
 from streams.runtime.database import Connection
 from streams.runtime.document_writes import decode_features
 from streams.runtime.http.errors import not_found
 
 Name = tuple[str, str]
 """Collection and document."""
+WINDOW: Final = "win"
+"""What a filter is compiled for that narrows a page."""
 Order = Literal["created_at", "updated_at", "document_id"]
 ORDERS: Final[Mapping[str, Order]] = {
     "created_at": "created_at",
@@ -63,6 +66,15 @@ class After(NamedTuple):
     collection_id: str
 
 
+class Looked(NamedTuple):
+    """Documents that may fit, of so many that follow each other."""
+
+    documents: list[StoredDocument]
+    looked_at: int
+    after: After | None
+    """Where they end."""
+
+
 async def stored_document(
     connection: Connection, namespace_id: str, collection_id: str, document_id: str, *, vectors: bool = False
 ) -> StoredDocument:
@@ -106,9 +118,11 @@ async def page_of_documents(
     after: After | None,
     limit: int,
     offset: int = 0,
-) -> list[StoredDocument]:
+    where: SqlFilter | None = None,
+) -> Looked:
     """Documents of some collections in order, behind ``after``. Without an index to go by only for ``updated_at``;
-    the cost of the others is that of what they return, per collection."""
+    the cost of the others is that of what they return, per collection. With ``where``, compiled for
+    :data:`WINDOW`, of these only those that may fit."""
     direction = "DESC" if descending else "ASC"
     key = "document_id" if order == "document_id" else f"{order}, document_id"
     ordered = ", ".join(f"{name} {direction}" for name in key.split(", "))
@@ -135,14 +149,20 @@ async def page_of_documents(
     # Each side by its own index, and of each collection no more than the page could hold.
     one = f"({stored} ORDER BY {ordered} LIMIT %(most)s)"
     other = f"({written} ORDER BY {ordered} LIMIT %(most)s)"
+    whole = ", ".join(f"found.{name} {direction}" for name in (*key.split(", "), "collection_id"))
+    last = f"{WINDOW}.place = (SELECT max(place) FROM {WINDOW})"
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            f"SELECT found.* FROM unnest(%(collections)s::text[]) AS asked (collection_id),"
+            f"WITH {WINDOW} AS MATERIALIZED (SELECT found.*, row_number() OVER (ORDER BY {whole}) AS place"
+            f" FROM unnest(%(collections)s::text[]) AS asked (collection_id),"
             f" LATERAL ({one} UNION ALL {other}) AS found"
-            f" ORDER BY {ordered}, collection_id {direction} LIMIT %(limit)s OFFSET %(offset)s".encode(),
-            parameters,
+            f" ORDER BY {whole} LIMIT %(limit)s OFFSET %(offset)s) SELECT * FROM {WINDOW}"
+            f" WHERE {'true' if where is None else f'{where.possible} OR {last}'} ORDER BY place".encode(),
+            parameters if where is None else {**parameters, **where.parameters},
         )
-        return [_document(namespace_id, row) for row in await cursor.fetchall()]
+        rows = await cursor.fetchall()
+    found = [_document(namespace_id, row) for row in rows]
+    return Looked(found, rows[-1]["place"] - offset if rows else 0, after_of(found[-1], order) if found else None)
 
 
 def after_of(document: StoredDocument, order: Order) -> After:
