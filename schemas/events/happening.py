@@ -65,8 +65,3 @@ class Happening:
     """``None``: the instant of the transaction it is told in."""
     event_id: str | None = None
     """Given where a crash could tell it twice; else a fresh one."""
-
-    @property
-    def subject_type(self) -> str:
-        """What it happened to: the first word of its type."""
-        return self.type.partition(".")[0]

@@ -17,6 +17,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
+from schemas.events.happening import EventType
 from schemas.topics import DOCUMENTS, Topic
 from streams.collect import sketches, store
 from streams.collect.arrivals import Collection, interleave, read_arrivals
@@ -28,6 +29,7 @@ from streams.collect.fold import Change, Folded, Known, fold
 from streams.collect.parts import Entry, Part
 from streams.collect.sketching import Cells, Places, SketchSpec, arrived, place, written
 from streams.collect.standing import standing
+from streams.collect.telling import TYPES, happenings
 from streams.collect.watching import Watched, watch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.rules.events import EventState
@@ -40,6 +42,7 @@ from streams.runtime.erasure import note_erased, sweep_erased
 from streams.runtime.event_counters import lock_counters, save_counter
 from streams.runtime.faults import fault
 from streams.runtime.feeds import share_feeds
+from streams.runtime.happenings import tell, wanted_types
 from streams.runtime.jobs import queue_job
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
@@ -74,6 +77,8 @@ class Collect:
         self._settings = context.settings
         self._embedder = HashingEmbedder()
         self._watched = Watched()
+        self._told_of: set[EventType] = set()
+        """Events that webhooks want."""
         self._version: tuple[str, int] | None = None
         self._positions = Positions(context, self.name)
         self._reconciled = False
@@ -228,6 +233,8 @@ class Collect:
         await follow(connection, folded)
         await store.write_tallies(connection, folded.tallies)
         await note_erased(connection, deletions(part.arrivals))
+        if self._told_of:
+            await tell(connection, happenings(folded.changes, self._told_of))
         return await self._fire(connection, folded)
 
     async def _sketch(self, connection: Connection, folded: Folded) -> None:
@@ -284,6 +291,7 @@ class Collect:
                 self._watched = watch(definitions)
                 for trigger_id, reason in self._watched.broken.items():
                     log.warning("trigger_not_watched", trigger_id=trigger_id, error=reason)
+                self._told_of = await wanted_types(connection, TYPES)
                 self._version = (version.epoch, version.number)
                 self._reconciled = False
         if not self._reconciled:

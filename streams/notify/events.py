@@ -29,9 +29,14 @@ class Event:
     occurred_at: datetime
 
     @property
-    def subject_type(self) -> str:
-        """What it happened to: the first word of its type."""
+    def resource_type(self) -> str:
+        """The first word of its type."""
         return self.event_type.partition(".")[0]
+
+    @property
+    def subject_type(self) -> str:
+        """What it happened to: of several documents their collection."""
+        return "collection" if self.resource_type == "documents" else self.resource_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Webhook:
         return (
             self.policy.enabled
             and event.event_type in self.event_types
-            and (not self.resource_types or event.subject_type in self.resource_types)
+            and (not self.resource_types or event.resource_type in self.resource_types)
         )
 
 
