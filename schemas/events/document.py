@@ -32,6 +32,8 @@ WATERMARK: Final = "watermark"
 EVENT_TYPES: Final = frozenset((UPSERTED, DELETED, WATERMARK))
 
 MAX_ID_LENGTH: Final = 1_024
+MAX_KEY_BYTES: Final = 2_600
+"""Bytes of the ids that a stored row is found by, together: rows of PostgreSQL's indexes hold 2,704."""
 _TEXT: Final = {str, type(None)}
 _FLOAT32: Final = np.dtype("<f4")
 _KNOWN: Final = frozenset(
@@ -136,11 +138,18 @@ def _identifier(value: object, name: str, *, slash: bool = False) -> str:
     return value
 
 
+def _check_size(what: str, *parts: str) -> None:
+    size = sum(len(part.encode("utf-8", "replace")) for part in parts)
+    if size > MAX_KEY_BYTES:
+        raise DecodeError(f"{what} have {size:,} bytes together, allowed are {MAX_KEY_BYTES:,}")
+
+
 @lru_cache(4_096)
 def collection_key(namespace: object, collection: object) -> bytes:
     """What the keys of a collection's documents begin with. Many documents name few collections: their ids are
     looked at once."""
     namespace, collection = _identifier(namespace, "namespace_id"), _identifier(collection, "collection_id")
+    _check_size("namespace_id and collection_id", namespace, collection)
     return document_key(namespace, collection, "")
 
 
@@ -239,6 +248,7 @@ def split_key(key: bytes | None) -> tuple[str, str, str]:
         raise DecodeError("the key must be namespace/collection/document")
     if "\x00" in parts[0] + parts[1] + parts[2]:
         raise DecodeError("the key must not contain a NUL character")
+    _check_size("the parts of the key", *parts)
     return parts[0], parts[1], parts[2]
 
 
@@ -285,6 +295,10 @@ def decode_document_event(
     features = get("features") or {}
     if type(features) is not dict:
         raise DecodeError("features must be an object of feature URI to vector")
+    _check_size("namespace_id, collection_id and document_id", namespace, collection, document)
+    _check_size("namespace_id and event_id", namespace, event_id or "")
+    for name in features:
+        _check_size(f"the ids and the feature {name[:40]!r}", namespace, collection, document, name)
     event = DocumentEvent(
         cast(EventType, kind),
         namespace,

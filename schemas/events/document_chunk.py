@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from schemas.errors import DecodeError
 from schemas.events.document import (
-    MAX_ID_LENGTH,
     UPSERTED,
     DocumentEvent,
     collection_key,
@@ -31,6 +30,8 @@ _AT_ONCE: Final = 32
 """Vectors decoded together: their text stays in the processor's cache."""
 _BLOCK: Final = 16
 """Base64 in so many characters holds whole float32 without padding: such texts can be joined."""
+_SHORT: Final = 200
+"""Characters of a usual id: three such ids and the name of a feature fit any index."""
 _FLOAT32: Final = np.dtype("<f4")
 _FLAT: Final = frozenset((str, int, float, bool, type(None)))
 
@@ -112,7 +113,8 @@ class _Reader:
         ):
             return None
         document = take("document_id", None)
-        if type(document) is not str or not 0 < len(document) <= MAX_ID_LENGTH:
+        # Longer ones take a closer look: what all ids may have together is counted in bytes.
+        if type(document) is not str or not 0 < len(document) <= _SHORT:
             return None
         key = record.key
         if key is not None and key != self._prefix + document.encode():
@@ -121,7 +123,7 @@ class _Reader:
         if (
             (text is not None and type(text) is not str)
             or (asset_id is not None and type(asset_id) is not str)
-            or (event_id is not None and type(event_id) is not str)
+            or (event_id is not None and (type(event_id) is not str or len(event_id) > _SHORT))
         ):
             return None
         occurred = take("occurred_at", None)
@@ -162,6 +164,8 @@ class _Reader:
             self._prefix = collection_key(namespace, collection)
         except (DecodeError, TypeError):
             return False
+        if len(self._prefix) > _SHORT:
+            return False
         self._namespace, self._collection = namespace, collection
         return True
 
@@ -171,11 +175,16 @@ class _Reader:
             return False
         before = len(self._texts)
         for name, vector in features.items():
-            if type(vector) is dict and len(vector) == 1 and type(text := vector.get("f32")) is str:
+            if (
+                len(name) <= _SHORT
+                and type(vector) is dict
+                and len(vector) == 1
+                and type(text := vector.get("f32")) is str
+            ):
                 self._texts.append(text)
                 self._places.append((at, features, name))
                 continue
-            if type(vector) is list:
+            if len(name) <= _SHORT and type(vector) is list:
                 try:
                     features[name] = decode_vector(name, vector)
                     continue

@@ -1,13 +1,18 @@
 """Rows as they are written and read back, and what becomes of a document that somebody else has just added."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import NamedTuple
 
 import numpy as np
 
-from schemas.events.document import DocumentEvent
+from schemas.errors import DecodeError
+from schemas.events.document import MAX_KEY_BYTES, DocumentEvent, encode_document_event
+from schemas.events.document_chunk import read_document_events
 from streams.collect.arrivals import Arrival
-from streams.collect.fold import Folded, Version
-from streams.collect.store import created_at, write_documents
+from streams.collect.fold import Folded, Tally, Version
+from streams.collect.store import claim_events, created_at, write_documents, write_tallies
 from streams.runtime.agent import Context
 from tests.collect.harness import fetch
 
@@ -80,3 +85,43 @@ async def test_a_document_that_another_worker_has_just_added_is_replaced(context
     ]
     ((vector,),) = await fetch(context, "SELECT embedding FROM document_vectors")
     assert vector.to_list() == [2, 2]
+
+
+async def test_ids_as_long_as_they_may_be_fit_every_index(context: Context) -> None:
+    """What is decoded can be stored: random characters, which no index makes shorter."""
+    chance = Random(3)
+
+    def text(size: int) -> str:
+        return "".join(chance.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(size))
+
+    namespace, collection, document, feature = text(700), text(700), text(800), text(400)
+    one = np.ones(1, dtype=np.float32)
+    event = DocumentEvent(
+        "document.upserted", namespace, collection, document, START, event_id=text(1_900), features={feature: one}
+    )
+    size = len(namespace + collection + document + feature)
+    assert (size, len(namespace) + len(event.event_id or "")) == (MAX_KEY_BYTES, MAX_KEY_BYTES)
+    (read,) = read_document_events([Record(event.key, encode_document_event(event))])
+    assert isinstance(read, DocumentEvent)
+    arrival = Arrival(0, 0, START, read)
+    tally = Tally(next_offset=1, added=1)
+    async with context.database.transaction() as connection:
+        await claim_events(connection, {(namespace, read.event_id or ""): START})
+        await write_documents(connection, folded(Version(arrival, START, START)), ())
+        await write_tallies(connection, {arrival.scope: tally})
+    for longer in (replace(event, document_id=document + "x"), replace(event, event_id=f"{event.event_id}x")):
+        (refused,) = read_document_events([Record(longer.key, encode_document_event(longer))])
+        assert isinstance(refused, DecodeError)
+        assert "2,601 bytes together, allowed are 2,600" in str(refused)
+    assert isinstance(
+        read_document_events([Record(replace(event, document_id=text(1_201)).key, None)])[0], DecodeError
+    )
+
+
+class Record(NamedTuple):
+    """What is read of a record."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 0

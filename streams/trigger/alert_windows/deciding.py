@@ -21,11 +21,14 @@ from streams.trigger.alert_windows import store as window_store
 from streams.trigger.alert_windows.cut import Cut, Cuts
 from streams.trigger.alert_windows.definitions import WindowedAlert, windowed_alerts
 from streams.trigger.alert_windows.fires import records
+from streams.trigger.alert_windows.folding import Series
 from streams.trigger.alert_windows.store import Standing
 
 CELLS = 5_000
 """Buckets looked at in one transaction, besides those of one window."""
 LOOK_EVERY = timedelta(seconds=1)
+FORGET_EVERY = timedelta(minutes=10)
+"""How often it is looked for what was told for questions that nobody asks any more."""
 FIRES = 500
 """Executions in one transaction."""
 
@@ -41,6 +44,8 @@ class AlertWindows:
         self._version: tuple[str, int] | None = None
         self._alerts: list[WindowedAlert] = []
         self._cut: Cut | None = None
+        self._forgot_at: datetime | None = None
+        self._unasked: set[Series] = set()
 
     async def close(self) -> None:
         """Release what :meth:`tick` opened."""
@@ -51,6 +56,7 @@ class AlertWindows:
         if self._looked_at is None or not timedelta() <= now - self._looked_at < LOOK_EVERY:
             await self._refresh(now)
             self._looked_at = now
+            await self._forget(now)
         if not self._alerts:
             return
         if self._cut is None and not await self._worth_it(now):
@@ -91,6 +97,18 @@ class AlertWindows:
             version = await current_version(connection)
             self._alerts = await windowed_alerts(connection, now)
         self._version = (version.epoch, version.number)
+
+    async def _forget(self, now: datetime) -> None:
+        """Match may be behind when a question changes, and tell of the old one when it has been dropped. It may
+        also know a new one before this station does: what nobody asks is forgotten when it is met twice."""
+        if self._forgot_at is not None and timedelta() <= now - self._forgot_at < FORGET_EVERY:
+            return
+        self._forgot_at = now
+        async with self._database.transaction() as connection:
+            unasked = await window_store.others(connection, [alert.series for alert in self._alerts])
+            for series in sorted(unasked & self._unasked):
+                await window_store.drop(connection, series)
+        self._unasked = unasked
 
     async def _decide(self, alert: WindowedAlert, until: int, now: datetime) -> bool:
         """One transaction; returns whether there is more to decide."""

@@ -56,6 +56,25 @@ async def forget_deleted(connection: Connection) -> None:
         )
 
 
+async def others(connection: Connection, known: Collection[Series]) -> set[Series]:
+    """What was told for questions that no alert asks, as far as ``known`` are all that are asked."""
+    values = columns(known, 4)
+    found: set[Series] = set()
+    for table in ("alert_window_buckets", "alert_window_begun"):
+        cursor = await connection.execute(
+            f"SELECT DISTINCT {_SERIES} FROM {table} WHERE ({_SERIES}) NOT IN"
+            " (SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]))".encode(),
+            values,
+        )
+        found.update(Series(*row) for row in await cursor.fetchall())
+    return found
+
+
+async def drop(connection: Connection, series: Series) -> None:
+    """Forget what was told for a question."""
+    await _drop(connection, f"({_SERIES}) = (%s, %s, %s, %s)", series)
+
+
 async def add(connection: Connection, folded: Folded) -> None:
     """Write what a batch adds."""
     buckets = sorted(folded.buckets)

@@ -15,8 +15,10 @@ from streams.runtime.agent import Context
 from streams.runtime.database import fetch_value
 from streams.runtime.definitions import delete_definition, put_definition
 from streams.trigger.alert_results.reading import AlertResults
-from streams.trigger.alert_windows.deciding import AlertWindows
+from streams.trigger.alert_windows import store as window_store
+from streams.trigger.alert_windows.deciding import FORGET_EVERY, AlertWindows
 from streams.trigger.alert_windows.definitions import windowed_alerts
+from streams.trigger.alert_windows.folding import fold
 from tests.support import eventually
 from tests.trigger.support import NAMESPACE, at
 
@@ -180,6 +182,28 @@ async def test_another_question_begins_anew(context: Context) -> None:
         await tell(context, [adding(other, 4, after(30))])
         await until_decided(context, stations, after(100), 1)
     assert [(moment, count) for moment, count, _ in await decided(context)] == [(after(31), 2)]
+
+
+async def test_what_is_told_of_an_old_question_later_is_forgotten(context: Context) -> None:
+    """Match may be behind when an alert changes; or ahead, and tell of a question that is not known here yet."""
+    old = await define(context, window_seconds=864_000, min_count=3)
+    new = await define(context, window_seconds=864_000, min_count=3, inputs={"a": 1})
+    station = AlertWindows(context, "trigger")
+    await station.tick(START)
+    told = [adding(old, 0, after(0)), adding(new, 1, after(1)), adding("unknown", 2, after(2))]
+    async with context.database.transaction() as connection:
+        await window_store.add(connection, fold(told, frozenset()))
+    for turn in (1, 2):
+        assert await series_told(context) == {old, new, "unknown"}
+        await station.tick(START + turn * FORGET_EVERY)
+    assert await series_told(context) == {new}
+    await station.close()
+
+
+async def series_told(context: Context) -> set[str]:
+    async with context.database.connection() as connection:
+        cursor = await connection.execute("SELECT series FROM alert_window_buckets")
+        return {row[0] for row in await cursor.fetchall()}
 
 
 async def test_what_is_gone_is_forgotten(context: Context) -> None:
