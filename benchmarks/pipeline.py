@@ -6,12 +6,12 @@ half of it by vector; with ``--hits 80`` eighty times, nearly all by attributes.
 the whole topic: consume, decode, match, produce, await, tell its progress, commit. The bare loop is aiokafka,
 orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns, and the medians are
 compared, because other work on the machine comes and goes. The first batch counts for neither: the station
-compiles its alerts there. With ``--workers 2`` two stations share the topic, as two workers do on two processors;
-what they do counts from when the second of them has compiled its alerts, some three seconds after the first: give
-200,000 documents or more.
+compiles its alerts there. With ``--processes 2`` the station runs as ``tidewatch worker --processes 2`` runs it:
+two processes of one consumer group. What they do counts from when the second of them has compiled its alerts, some
+three seconds after the first: give 200,000 documents or more.
 
     python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--hits 1|80] [--alerts N]
-                                  [--attribute-alerts N] [--rounds N] [--workers N]
+                                  [--attribute-alerts N] [--rounds N] [--processes N]
 
 The last line is one JSON object.
 """
@@ -283,7 +283,7 @@ async def match(settings: Settings, counter: Counter) -> Log:
 def rate(logs: list[Log]) -> float:
     """Documents per second of processes together, from when the last of them had its first batch."""
     if not all(logs):
-        sys.exit("a process had no documents at all: give more --documents, or fewer --workers")
+        sys.exit("a process had no documents at all: give more --documents, or fewer --processes")
     begun = max(log[0][0] for log in logs)
     before = sum(max(seen for at, seen in log if at <= begun) for log in logs)
     ended, documents = max(log[-1][0] for log in logs), sum(log[-1][1] for log in logs)
@@ -333,12 +333,12 @@ def child(name: str, environment: dict[str, Any], wanted: int, seen: Any, togeth
     answer.send(asyncio.run(work(Settings(**environment), Counter(wanted, seen))))
 
 
-async def measure(name: str, settings: Settings, count: int, workers: int = 1) -> float:
-    """Documents per second of one run."""
+async def measure(name: str, settings: Settings, count: int, parts: int = 1) -> float:
+    """Documents per second of one run, in so many processes."""
     spawn = multiprocessing.get_context("spawn")
-    seen, together = spawn.Value("q", 0), spawn.Barrier(workers)
+    seen, together = spawn.Value("q", 0), spawn.Barrier(parts)
     processes, receivers = [], []
-    for _ in range(workers):
+    for _ in range(parts):
         receiver, sender = spawn.Pipe(duplex=False)
         process = spawn.Process(target=child, args=(name, settings.model_dump(), count, seen, together, sender))
         process.start()
@@ -369,8 +369,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 for name, measured in rates.items():
                     if name == "match":
                         await rewind(settings)
-                    workers = arguments.workers if name == "match" else 1
-                    measured.append(await measure(name, settings, arguments.documents, workers))
+                    parts = arguments.processes if name == "match" else 1
+                    measured.append(await measure(name, settings, arguments.documents, parts))
             found = await hits(settings) / (arguments.documents * arguments.rounds)
     ours, baseline = statistics.median(rates["match"]), statistics.median(rates["bare"])
     return {
@@ -384,7 +384,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "vector_alerts": arguments.alerts,
         "attribute_alerts": arguments.attribute_alerts,
         "dimensions": DIMENSIONS,
-        "workers": arguments.workers,
+        "processes": arguments.processes,
         "rounds": arguments.rounds,
     }
 
@@ -400,7 +400,9 @@ def main() -> None:
     parser.add_argument("--alerts", type=int, default=1_000, help="vector alerts")
     parser.add_argument("--attribute-alerts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, choices=range(1, PARTITIONS + 1), default=1, help="stations")
+    parser.add_argument(
+        "--processes", type=int, choices=range(1, PARTITIONS + 1), default=1, help="of the station"
+    )
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
 
