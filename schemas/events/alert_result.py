@@ -191,6 +191,16 @@ class ExecutionWriter:
             f',"retriever_id":{_json(retriever_id)},"score":'
         ).encode()
 
+    def write_similar(self, score: float, reason: str, feature: bytes, cosine: float) -> bytes:
+        """As :meth:`write`, for one matched feature, whose name comes as JSON."""
+        return b'%b%b,"reason":%b,"matched_features":{%b:%b}}' % (
+            self._head,
+            orjson.dumps(score),
+            orjson.dumps(reason),
+            feature,
+            orjson.dumps(cosine),
+        )
+
     def write(self, score: float, reason: str, matched_features: Mapping[str, float] | None = None) -> bytes:
         """One execution; arguments as the fields of :class:`AlertHit`."""
         if not matched_features:

@@ -1,14 +1,16 @@
 """The percolated alerts of one collection, ready to be checked, and the bytes of their executions. Pure."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from schemas.events.alert_result import ExecutionWriter
 from streams.engines.retrieval.percolate.percolator import Hit, Percolator
-from streams.engines.retrieval.percolate.plan import Plan
+from streams.engines.retrieval.percolate.plan import Plan, similarity
 from streams.match.alerts import StandingAlert
 from streams.match.arrivals import Arrival
 
@@ -77,6 +79,10 @@ class Compiled:
         for pair, verdict in found.judged.items():
             writer = self._writer(int(found.numbers[pair]))
             pieces[pair] = writer.write(verdict.score, verdict.reason, verdict.matched_features)
+        for pair, cosine in found.similar.items():
+            number = int(found.numbers[pair])
+            score, reason = similarity(cosine)
+            pieces[pair] = self._writer(number).write_similar(score, reason, self._feature(number), cosine)
         fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
         for at, arrival in enumerate(arrivals):
             if fired[at] and (arrival.causes or not self._ordered):
@@ -101,6 +107,12 @@ class Compiled:
             self._writers[number] = writer
         return writer
 
+    def _feature(self, number: int) -> bytes:
+        """The feature that an alert searches, as JSON."""
+        alert = self._alerts[number]
+        assert alert is not None
+        return _as_json(plan_of(alert).searches[0].feature_uri)
+
     def _arranged(self, numbers: list[int], pieces: list[bytes], causes: Sequence[str]) -> list[bytes]:
         """Executions in order, without those of alerts that caused the write."""
         found = [(self._alerts[number], piece) for number, piece in zip(numbers, pieces, strict=True)]
@@ -111,6 +123,10 @@ class Compiled:
     @staticmethod
     def _follows(before: StandingAlert | None, alert: StandingAlert) -> bool:
         return before is not None and before.order <= alert.order
+
+
+# Many alerts search few features.
+_as_json = lru_cache(1_024)(orjson.dumps)
 
 
 def plan_of(alert: StandingAlert) -> Plan:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
-from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one, verdict
+from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one, similarity
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
@@ -55,7 +55,10 @@ class Matches(Generic[S]):
     numbers: Pairs
     """Per pair the alert's number (:meth:`Percolator.add`)."""
     judged: dict[int, Verdict]
-    """By pair what is said of alerts that search; all other alerts have one hit for every document."""
+    """By pair what is said of alerts that search, apart from those below."""
+    similar: dict[int, float]
+    """By pair the rounded cosine, for alerts that one search decides without any other test. All other alerts have
+    one hit for every document."""
 
 
 class Percolator(Generic[S]):
@@ -72,8 +75,10 @@ class Percolator(Generic[S]):
         """Per alert whether it is still to be made."""
         self._doubtful = np.zeros(16, dtype=np.bool_)
         """Per alert whether a nomination has to be judged."""
+        self._alone = np.zeros(16, dtype=np.bool_)
+        """Per alert whether one cosine decides it."""
         self._least = np.full(16, -np.inf)
-        """Per alert that one cosine decides what that has to be."""
+        """For those what it has to be."""
         self._predicates = PredicateIndex()
         self._renewal: _Renewal | None = None
         self._vectors = VectorIndex()
@@ -103,16 +108,17 @@ class Percolator(Generic[S]):
             for search, bound in zip(plan.searches, plan.bounds or (), strict=True):
                 self._vectors.add(search, bound, number)
             entry.exactness = Exactness.EXACT if plan.predicate == ALWAYS else Exactness.NECESSARY
-            if entry.exactness is Exactness.EXACT and len(plan.searches) == 1:
-                (search,) = plan.searches
-                entry.alone = search.feature_uri
-                self._least[number] = -np.inf if search.min_score is None else search.min_score
+            if entry.exactness is Exactness.EXACT and len(plan.searches) == 1 and not plan.score_tests:
+                least = plan.searches[0].min_score
+                self._alone[number] = True
+                self._least[number] = -np.inf if least is None else least
         else:
             entry.exactness = self._predicates.add(plan.predicate, number)
             if self._renewal is not None:
                 self._renewal.index.add(plan.predicate, number)
         self._unmade[number] = constant = not plan.searches and plan.passes(1.0)
-        self._doubtful[number] = entry.exactness is not Exactness.EXACT or not constant
+        sure = entry.exactness is Exactness.EXACT and (constant or self._alone[number])
+        self._doubtful[number] = not sure
         return number
 
     def _new_number(self) -> int:
@@ -122,6 +128,7 @@ class Percolator(Generic[S]):
             self._hits = np.concatenate([self._hits, np.full(number, None, dtype=object)])
             self._unmade = np.concatenate([self._unmade, np.zeros(number, dtype=np.bool_)])
             self._doubtful = np.concatenate([self._doubtful, np.zeros(number, dtype=np.bool_)])
+            self._alone = np.concatenate([self._alone, np.zeros(number, dtype=np.bool_)])
             self._least = np.concatenate([self._least, np.full(number, -np.inf)])
         return number
 
@@ -139,7 +146,7 @@ class Percolator(Generic[S]):
         self._living -= 1
         self._searching -= bool(entry.plan.searches)
         self._entries[number] = self._hits[number] = None
-        self._unmade[number] = False
+        self._unmade[number] = self._alone[number] = False
         self._doubtful[number] = True
         self._least[number] = -np.inf
         if entry.by_vector:
@@ -201,6 +208,11 @@ class Percolator(Generic[S]):
             entry = self._entries[found.numbers[pair]]
             assert entry is not None
             hits[pair] = Hit(entry.alert, *said)
+        for pair, cosine in found.similar.items():
+            entry = self._entries[found.numbers[pair]]
+            assert entry is not None
+            score, reason = similarity(cosine)
+            hits[pair] = Hit(entry.alert, score, {entry.plan.searches[0].feature_uri: cosine}, reason)
         return [hits[first:last] for first, last in pairwise(found.bounds)]
 
     def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
@@ -210,6 +222,9 @@ class Percolator(Generic[S]):
         width = max(1, len(self._entries))
         pairs = self._nominated(batch, width)
         numbers = pairs % width
+        alone = np.flatnonzero(self._alone[numbers])
+        cosines = map(batch.cosines.__getitem__, pairs[alone].tolist())
+        similar = dict(zip(alone.tolist(), cosines, strict=True))
         doubtful = np.flatnonzero(self._doubtful[numbers])
         judged: dict[int, Verdict] = {}
         if len(doubtful):
@@ -217,13 +232,7 @@ class Percolator(Generic[S]):
             asked = zip(doubtful.tolist(), pairs[doubtful].tolist(), numbers[doubtful].tolist(), strict=True)
             for at, pair, number in asked:
                 entry = self._entries[number]
-                if entry is None:
-                    said = None
-                elif entry.alone is not None:
-                    score = batch.cosines[pair]
-                    said = verdict(entry.plan, score, {entry.alone: score})
-                else:
-                    said = self._judge(batch, entry, pair, pair // width)
+                said = None if entry is None else self._judge(batch, entry, pair, pair // width)
                 if said is None:
                     wrong.append(at)
                 elif said.matched_features is not None:
@@ -234,8 +243,9 @@ class Percolator(Generic[S]):
                 pairs, numbers = pairs[keep], numbers[keep]
                 places = (np.cumsum(keep) - 1).tolist()
                 judged = {places[at]: said for at, said in judged.items()}
+                similar = {places[at]: cosine for at, cosine in similar.items()}
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
-        return Matches(bounds.tolist(), numbers, judged)
+        return Matches(bounds.tolist(), numbers, judged, similar)
 
     def _nominated(self, batch: "_Batch", width: int) -> Pairs:
         """Pairs that may match, as document times ``width`` plus alert number; ascending."""
@@ -276,8 +286,6 @@ class _Entry(Generic[S]):
     plan: Plan
     by_vector: bool
     exactness: Exactness = Exactness.NECESSARY
-    alone: str | None = None
-    """The feature whose cosine decides the alert by itself."""
 
 
 @dataclass(slots=True)

@@ -155,8 +155,13 @@ def judge_one(plan: Plan, search: Search, cosine: float | None) -> Verdict | Non
 def verdict(plan: Plan, raw: float, features: dict[str, float]) -> Verdict | None:
     """What is said of a document that was found, from its rounded score and cosines; ``None`` when it does not
     pass the plan's tests of the score."""
-    score = raw if 0.0 < raw <= 1.0 else float(raw > 0.0)
+    score, words = similarity(raw)
     if plan.score_tests and not plan.passes(score):
         return None
-    similarity = f"similarity {score:g}"
-    return Verdict(score, features, f"{plan.reason}; {similarity}" if plan.reason else similarity)
+    return Verdict(score, features, f"{plan.reason}; {words}" if plan.reason else words)
+
+
+def similarity(raw: float) -> tuple[float, str]:
+    """A rounded cosine as a score, and in words."""
+    score = raw if 0.0 < raw <= 1.0 else float(raw > 0.0)
+    return score, f"similarity {score:g}"
