@@ -21,8 +21,18 @@ from streams.runtime.keys import SCOPES, KnownKeys, digest
 MAX_IDENTIFIER_LENGTH: Final = 1_024
 """Nothing has a longer id or name."""
 _RESOURCE: Final = re.compile("_(id|identifier)$")
-_ASKING: Final = ("/list", "/history", "/explain", "/batch-get", "/aggregate", "/distinct", "/typeahead")
-_EXECUTING: Final = ("/execute", "/execute/batch")
+_ASKING: Final = (
+    "/list",
+    "/list/batch",
+    "/history",
+    "/explain",
+    "/batch-get",
+    "/aggregate",
+    "/distinct",
+    "/typeahead",
+)
+_ANSWERING: Final = re.compile(r"/v1/(retrievers/(.+/)?execute(/batch)?|taxonomies/(.+/execute|execute/.+))")
+"""Runs of retrievers and taxonomies answer, and write no document."""
 _CALLER: Final = "tidewatch_caller"
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
@@ -163,7 +173,7 @@ def only_reads(method: str, path: str) -> bool:
     """Whether a request to a route changes nothing: a GET, or a POST that asks with a body."""
     if method != "POST":
         return method in ("GET", "HEAD")
-    return path.endswith(_ASKING) or (path.startswith("/v1/retrievers/") and path.endswith(_EXECUTING))
+    return path.endswith(_ASKING) or _ANSWERING.fullmatch(path) is not None
 
 
 def _check_text(request: Request) -> None:

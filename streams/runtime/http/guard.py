@@ -25,8 +25,6 @@ OPEN: Final = frozenset(
         "/v1/health/beat",
         "/v1/retrievers/stages",
         "/openapi.json",
-        "/asyncapi.json",
-        "/docs",
     }
 )
 """Paths that need no key: nothing a tenant owns is behind them."""

@@ -1,0 +1,69 @@
+"""Behind a reverse proxy: whose headers count, on a real server with connections of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from streams.http_app import HttpServer, build_http
+from streams.runtime.agent import Context
+from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.cookies import PLAIN, SECURE
+from tests.api.make import refused
+from tests.runtime.http.test_guard import KEY, here
+from tests.support import eventually
+
+__all__ = ["here"]
+
+
+@asynccontextmanager
+async def serving(here: Context, **changed: object) -> AsyncIterator[httpx.AsyncClient]:
+    context = Context(here.settings.model_copy(update=changed), here.broker, here.database)
+    app = build_http(context)
+
+    async def slow(access: AccessDep, context: ContextDep) -> None:
+        async with context.database.connection() as connection:
+            await connection.execute("SELECT pg_sleep(30)")
+
+    app.add_api_route("/v1/slow", slow)
+    server = HttpServer(context, app)
+    running = asyncio.create_task(server.run())
+
+    async def listening() -> bool:
+        return server.port is not None
+
+    try:
+        await eventually(listening)
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{server.port}", headers=KEY, timeout=30
+        ) as client:
+            yield client
+    finally:
+        server.stop()
+        await running
+
+
+@pytest.mark.parametrize(
+    ("trusted", "cookie"),
+    [("", PLAIN), ("127.0.0.1", SECURE), ("10.0.0.0/8, 127.0.0.0/8", SECURE), ("10.1.2.3", PLAIN)],
+)
+async def test_only_a_trusted_proxy_says_that_the_way_is_encrypted(
+    here: Context, trusted: str, cookie: str
+) -> None:
+    async with serving(here, trusted_proxies=trusted) as client:
+        answer = await client.post(
+            "/v1/session", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "8.8.8.8"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Set-Cookie"].startswith(f"{cookie}=")
+        assert ("Strict-Transport-Security" in answer.headers) == (cookie == SECURE)
+        assert "server" not in answer.headers
+
+
+async def test_requests_have_connections_that_give_up_slow_statements(here: Context) -> None:
+    async with serving(here, request_seconds=0.5) as client:
+        error = refused(await client.get("/v1/slow"), 504, "TimeoutError")
+        assert error["details"] == {"retryable": False}
+        assert (await client.get("/v1/alerts")).status_code == 200
