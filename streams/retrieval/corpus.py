@@ -37,7 +37,13 @@ class PostgresCorpus:
     """
 
     def __init__(
-        self, stored: Stored, position: Mapping[str, int], check: Check, *, approximate: bool = False
+        self,
+        stored: Stored,
+        position: Mapping[str, int],
+        check: Check,
+        *,
+        approximate: bool = False,
+        vectors: bool = True,
     ) -> None:
         self._stored = stored
         self._position = position
@@ -48,6 +54,7 @@ class PostgresCorpus:
         self._features: dict[str, dict[str, int]] = {}
         self._names: dict[str, list[str]] = {}
         self._approximate = approximate
+        self._with_vectors = vectors
         self.approximated: set[str] = set()
         """Features that were searched by an index, which may have missed documents."""
         self.limits: list[dict[str, Any]] = []
@@ -61,11 +68,12 @@ class PostgresCorpus:
         check: Check = lambda: None,
         *,
         approximate: bool = False,
+        vectors: bool = True,
     ) -> "PostgresCorpus":
         """The corpus of a namespace; ``connection`` is in a snapshot transaction. ``approximate`` allows searches
-        of large collections to use their indexes."""
+        of large collections to use their indexes; without ``vectors`` rows come without them."""
         stored = Stored(connection, namespace_id)
-        return cls(stored, await stored.position(), check, approximate=approximate)
+        return cls(stored, await stored.position(), check, approximate=approximate, vectors=vectors)
 
     async def nearest(self, asked: Nearest, scope: Scope) -> list[Row]:
         """As ``Corpus`` says."""
@@ -237,7 +245,9 @@ class PostgresCorpus:
         return rows
 
     async def _rows(self, events: Sequence[DocumentEvent]) -> list[Row]:
-        """Documents as rows with their vectors."""
+        """Documents as rows, with their vectors where those are wanted."""
+        if not self._with_vectors:
+            return [row_of(event) for event in events]
         by_collection: dict[str, list[str]] = {}
         for event in events:
             by_collection.setdefault(event.collection_id, []).append(event.document_id)

@@ -36,6 +36,9 @@ _ENOUGH: Final = 100
 """Nominees of an index at least: of so many the true ten best are missed seldom (docs/decisions/024)."""
 _ENOUGH_FITTING: Final = 30
 """Nominees that fit, of the many more that are looked at."""
+_WORTH: Final = 0.02
+"""Nominees for each vector of an index beyond which searching it, and the filter on what it nominates, take longer
+than the filter on every document."""
 _FEW: Final = 0.1
 """The part of documents that fits below which it is faster to find all of those first."""
 
@@ -106,7 +109,7 @@ async def _nominees(indexed: Segments, asked: Nearest, where: Fitting | None, ch
     fitting = await where.among(indexed.collection_id, since)
     count, enough = 4 * wanted, max(_ENOUGH_FITTING, 2 * asked.k)
     # Beyond that it is less work to find all that fit.
-    while count <= min(MAX_NOMINEES, indexed.vectors / 4):
+    while count <= min(MAX_NOMINEES, _WORTH * indexed.vectors):
         check()
         found, all_ = await indexed.nominated(asked, count)
         kept = await where.among(indexed.collection_id, found)

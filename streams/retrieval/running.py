@@ -24,6 +24,8 @@ TIME_LIMIT_MS: Final = 60_000
 _SORTED_IN: Final = "64MB"
 """Memory to put the distances of some 500,000 documents in order."""
 
+_COMPARING: Final = frozenset(("cluster", "mmr", "taxonomy_enrich"))
+
 # What the query station will materialise from the topic: who has an answer can read its execution at once.
 _KEEP: Final = (
     b"INSERT INTO retriever_executions"
@@ -44,6 +46,8 @@ class Asked:
     filters: Mapping[str, Any] | None
     approximate: bool = False
     """Whether searches of large collections may use their indexes; the corpus says which did."""
+    vectors: bool = True
+    """Whether the rows of the result are wanted with their vectors."""
 
 
 async def run_stored(
@@ -65,7 +69,13 @@ async def run_stored(
     named = await named_definitions(
         connection, asked.namespace_id, asked.body.get("stages"), asked.inputs, asked.filters
     )
-    corpus = await PostgresCorpus.open(connection, asked.namespace_id, deadline, approximate=asked.approximate)
+    corpus = await PostgresCorpus.open(
+        connection,
+        asked.namespace_id,
+        deadline,
+        approximate=asked.approximate,
+        vectors=asked.vectors or compares_rows(asked.retriever),
+    )
 
     async def run(there: Corpus) -> Execution:
         return await execute(
@@ -81,6 +91,14 @@ async def run_stored(
         )
 
     return await apart(run, corpus, deadline), corpus
+
+
+def compares_rows(retriever: Prepared) -> bool:
+    """Whether a stage may ask for the vectors of the rows it is given."""
+    return any(
+        stage.stage.asks is not None or stage.stage.stage_id in _COMPARING or (at and stage.stage.source)
+        for at, stage in enumerate(retriever.stages)
+    )
 
 
 async def limit_statements(connection: Connection, milliseconds: float) -> None:

@@ -87,7 +87,11 @@ async def recall(context: Context, queries: NDArray[Any], where: Filter = EVERYT
     return hits / (10 * len(queries))
 
 
-async def test_a_large_collection_is_indexed_and_found_again(context: Context) -> None:
+async def test_a_large_collection_is_indexed_and_found_again(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So few documents are filtered faster than searched.
+    monkeypatch.setattr(searching, "_WORTH", 1.0)
     rng = np.random.default_rng(7)
     log, builder = Log(context.database), Builder(context.database, large=1_000)
     await log.write(documents(some(rng, 999)))
@@ -179,6 +183,7 @@ async def test_a_log_that_has_gone_back_behind_a_segment_is_searched_exactly(con
 async def test_where_few_documents_fit_all_that_do_are_compared(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(searching, "_WORTH", 1.0)
     monkeypatch.setattr(searching, "MAX_NOMINEES", 500)
     rng = np.random.default_rng(11)
     log, builder = Log(context.database), Builder(context.database, large=1_000)

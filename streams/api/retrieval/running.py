@@ -76,6 +76,7 @@ async def answer(
         question.inputs,
         question.filters,
         approximate=not question.exact,
+        vectors=question.return_vectors,
     )
     async with context.database.transaction(snapshot=True) as connection:
         execution, corpus = await run_stored(connection, asked, now=at.now, seed=at.seed, watch=watch)
