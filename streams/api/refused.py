@@ -21,7 +21,6 @@ _EXPORT = "read the topics, or list the documents by cursor"
 _ENRICHMENT = "make a trigger with an action of type taxonomy_enrichment"
 _INFERRING = "taxonomies are not inferred here: create one with its config"
 _SCHEMA = "documents have no enforced schema"
-_BY_COLLECTION = "an id names a document within its collection: use /v1/collections/{collection}/documents/{id}"
 _ORG_ALERTS = "alerts belong to a namespace here: use /v1/alerts; webhooks are told of alerts of every namespace"
 
 AREAS: Final[Mapping[str, str]] = {
@@ -68,11 +67,12 @@ AREAS: Final[Mapping[str, str]] = {
     "/v1/signup": "there is nothing to sign up for",
     "/v1/support": "this server has no support desk",
     "/v1/templates": _TEMPLATES,
+    "/v1/retrievers/{}/learned-fusion": _EVALUATION,
     "/v1/collections/features": "the vector indexes of a collection are in the collection",
     "/v1/collections/import": _EXPORT,
     "/v1/namespaces/migrations": _SNAPSHOTS,
 }
-"""Paths that begin so, with any method."""
+"""Paths that begin so, with any method; ``{}`` for what is named in one."""
 
 _COLLECTION = "/v1/collections/{}"
 _DOCUMENT = "/v1/collections/{}/documents/{}"
@@ -103,9 +103,6 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     f"GET {_DOCUMENT}/diagnostics": "see POST /v1/alerts/{alert}/explain",
     f"GET {_DOCUMENT}/lineage": _LINEAGE,
     f"PATCH {_DOCUMENT}/acl": "access is by namespace: see `tidewatch keys`",
-    "GET /v1/documents/{}": _BY_COLLECTION,
-    "PATCH /v1/documents/{}": _BY_COLLECTION,
-    "PUT /v1/documents/{}": _BY_COLLECTION,
     f"POST {_NAMESPACE}/clone": _SNAPSHOTS,
     f"POST {_NAMESPACE}/ensure-indexes": "the indexes that filters need are there",
     f"GET {_NAMESPACE}/extractors": _MODELS,

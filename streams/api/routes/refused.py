@@ -38,8 +38,9 @@ def _router() -> APIRouter:
         router.add_route("".join(_named(template)), _refusing(reason), [method], include_in_schema=False)
     for area, reason in AREAS.items():
         refuse = _refusing(reason)
-        for path in (area, f"{area}/{{rest:path}}"):
-            router.add_route(path, refuse, list(_METHODS), include_in_schema=False)
+        path = "".join(_named(area))
+        for beneath in (path, f"{path}/{{rest:path}}"):
+            router.add_route(beneath, refuse, list(_METHODS), include_in_schema=False)
     return router
 
 

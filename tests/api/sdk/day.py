@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from tests.api.make import CONSTANT, EBOLA, UNCONFIGURED, filter_stage
 from tests.api.sdk.client import Sdk, mixpeek, until
@@ -40,7 +41,13 @@ def morning(sdk: Sdk, receiver: str) -> None:
     wanted["channels"] = [{"channel": "webhook", "configs": {"url": f"{receiver}/audit", "signing_secret": "s"}}]
     hook = sdk("WebhooksApi.create_webhook_organizations", body=wanted)
     assert sdk("WebhooksApi.get_webhook_organizations", hook.webhook_id).webhook_name == "audit"
-    types = ["alert.created", "alert.triggered", "trigger.execution.completed", "collection.created"]
+    types = [
+        "alert.created",
+        "alert.triggered",
+        "trigger.execution.completed",
+        "collection.created",
+        "document.created",
+    ]
     changed = {**wanted, "is_active": True, "event_types": types}
     assert sdk("WebhooksApi.update_webhook_organizations", hook.webhook_id, body=changed).is_active is True
     listed = sdk("WebhooksApi.list_webhooks_organizations", body={"event_type": "alert.triggered"})
@@ -142,6 +149,10 @@ def documents(sdk: Sdk) -> None:
     assert len(sdk("DocumentsApi.list_documents_batch", body=lists).results) == 1
     got = sdk("DocumentsApi.batch_get", body={"document_ids": ["d1", "nowhere"]})
     assert [item.document_id for item in got.documents] == ["d1"]
+    assert sdk("DocumentsApi.get_document_ns", "d1").document_id == "d1"
+    for method in ("patch_document_ns", "update_document_ns"):
+        shown = sdk(f"DocumentsApi.{method}", "d1", body={"read": True})
+        assert shown.additional_properties["read"] is True
     updates = [{"document_id": "d2", "update_data": {"title": "two"}}]
     assert sdk(f"{every}.batch_update", "news", body={"updates": updates}).updated_count == 1
     sdk(f"{every}.bulk_update", "news", body={"filters": {"metadata.desk": "a"}, "update_data": {"a": 1}})
@@ -288,7 +299,21 @@ def runs(sdk: Sdk) -> None:
     assert sdk("TaxonomiesApi.list_taxonomy_versions_taxonomies", shown.taxonomy_id).total_count == 1
     sample = {"source_documents": [{"document_id": "x", "features": {URI: [1.0, 0.2, 0.0]}}]}
     sdk("TaxonomiesApi.execute_taxonomy_taxonomies_0", "topics", body=sample)
-    sdk("TaxonomiesApi.execute_taxonomy_taxonomies", "topics", body=sample)
+    with pytest.deprecated_call():
+        sdk("TaxonomiesApi.execute_taxonomy_taxonomies", "topics", body=sample)
+
+    # Its models of stages send placeholders for what is not given.
+    enrich = mixpeek.StageParamsTaxonomyEnrich(taxonomy_id=shown.taxonomy_id).to_dict()
+    join = mixpeek.StageParamsDocumentEnrich(retriever_id="ebola").to_dict()
+    assert join["target_collection_id"] == "{{COLLECTION_ID}}"
+    stages = [
+        {"stage_name": name, "config": {"stage_id": name, "parameters": parameters}}
+        for name, parameters in (("taxonomy_enrich", enrich), ("document_enrich", join))
+    ]
+    sdk("RetrieversApi.create_retriever", body={"retriever_name": "enriching", "stages": stages})
+    sdk.refused(400, "TaxonomiesApi.delete_taxonomy_taxonomies", "topics")
+    error = sdk.refused(422, "CollectionsApi.update_collection", "news", body={"colour": 1})
+    assert "Accepted keys" in error.data.error.message
 
     again = sdk("CollectionsApi.trigger_collection", "news")
     assert ended(again.task_id) == "COMPLETED"
@@ -317,6 +342,7 @@ def own_vectors(sdk: Sdk) -> None:
 
 def evening(sdk: Sdk) -> None:
     """Everything is deleted again."""
+    sdk("RetrieversApi.delete_retriever", "enriching")
     for name in ("topics", "topics 2"):
         sdk("TaxonomiesApi.delete_taxonomy_taxonomies", name)
     sdk("ClustersApi.delete_cluster", "groups")
@@ -330,5 +356,5 @@ def evening(sdk: Sdk) -> None:
     for hook in sdk("WebhooksApi.list_webhooks_organizations").results:
         sdk("WebhooksApi.delete_webhook_organizations", hook.webhook_id)
     assert sdk("NamespacesApi.delete_namespace", "desk", force=True)["task_id"]
-    error = sdk.refused(403, "BucketsApi.create_bucket", body={"bucket_name": "files"})
+    error = sdk.refused(403, "BucketsApi.get_bucket", "files")
     assert error.data.error.type == "NotEnabledError"

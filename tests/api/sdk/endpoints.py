@@ -74,7 +74,12 @@ def reason(wanted: Endpoint) -> str | None:
     """Why an endpoint is refused, or ``None`` when it is not."""
     if (found := ENDPOINTS.get(str(wanted))) is not None:
         return found
-    return next((why for area, why in AREAS.items() if f"{wanted.path}/".startswith(f"{area}/")), None)
+    return next((why for area, why in AREAS.items() if within(wanted, area)), None)
+
+
+def within(wanted: Endpoint, area: str) -> bool:
+    """Whether a path begins like an area."""
+    return f"{wanted.path}/".startswith(f"{area}/")
 
 
 def table(app: FastAPI) -> str:

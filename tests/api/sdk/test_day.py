@@ -14,7 +14,7 @@ from streams.http_app import build_http
 from streams.runtime.agent import Context
 from streams.runtime.together import together
 from tests.api.conftest import KEY, served_app
-from tests.api.sdk import day
+from tests.api.sdk import day, high_level
 from tests.api.sdk.client import Sdk
 from tests.api.sdk.endpoints import application, sdk_methods, served
 from tests.notify.support import Receiver, receiving
@@ -48,12 +48,19 @@ async def test_a_users_day(context: Context) -> None:
         await asyncio.to_thread(day.morning, sdk, receiver.url)
         for part in (day.definitions, day.documents, day.results, day.runs, day.own_vectors):
             await asyncio.to_thread(part, sdk)
-        wanted = {"alert.created", "alert.triggered", "trigger.execution.completed", "collection.created"}
+        wanted = {
+            "alert.created",
+            "alert.triggered",
+            "trigger.execution.completed",
+            "collection.created",
+            "document.created",
+        }
 
         async def all_told() -> bool:
             return told(receiver) == wanted
 
         await eventually(all_told, what="the events")
         await asyncio.to_thread(day.evening, sdk)
+        await asyncio.to_thread(high_level.day, url, KEY)
     working = set(sdk_methods()) & set(served(application()))
     assert [str(item) for item in sorted(working - sdk.answered)] == []
