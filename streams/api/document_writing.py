@@ -19,8 +19,9 @@ from schemas.events.document_patch import DocumentPatch
 from schemas.headers import PATCH, SEQ, WRITTEN_AT
 from schemas.strict_json import problem_in
 from schemas.times import format_instant
+from streams.api.collection_heads import collection_head
 from streams.api.names import check_name
-from streams.api.store import VERSION_HEADER, require
+from streams.api.store import VERSION_HEADER
 from streams.api.stored import StoredDocument
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.document_writes import Kept, keep_writes, lock_documents, next_seqs
@@ -62,11 +63,11 @@ async def writable(
 ) -> JsonObject:
     """A collection that takes writes. Raises 404, 400 for one that is disabled unless documents are only to be
     deleted, and 503 while too much waits."""
-    collection = await require(connection, "collection", namespace_id, identifier)
-    if not collection.body["enabled"] and not deleting:
+    collection = await collection_head(connection, namespace_id, identifier)
+    if not collection["enabled"] and not deleting:
         raise ApiError(400, "The collection is disabled")
     await refuse_when_full(connection)
-    return collection.body
+    return collection
 
 
 async def refuse_when_full(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from schemas.api.base import JsonObject
 from schemas.api.document import DocumentResponse
 from streams.api.documents import document_response
-from streams.api.stored import StoredDocument, named_documents
+from streams.api.stored import StoredDocument, named_documents, names_of
 from streams.engines.retrieval.filters.paths import parse_path, resolve
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Access
@@ -37,7 +37,7 @@ async def expanded(
     wanted = sorted({one for fields_ in named for ids in fields_.values() for one in ids})
     if len(wanted) > MAX_REFERENCES:
         raise invalid(f"expand follows at most {MAX_REFERENCES} references", "body", "expand")
-    names = [(collection_id, one) for one in wanted for collection_id in collection_ids]
+    names = await names_of(connection, access.namespace_id, wanted, set(collection_ids))
     found = await named_documents(connection, access.namespace_id, names)
     by_id = {name[1]: document_response(document, access.internal_id) for name, document in found.items()}
     for result, fields_ in zip(results, named, strict=True):

@@ -1,6 +1,6 @@
 """Documents as readers of the API have them: what collect has stored, under what was written over HTTP since."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -107,6 +107,23 @@ async def named_documents(
     if vectors:
         found = await with_vectors(connection, found)
     return {document.name: document for document in found}
+
+
+async def names_of(
+    connection: Connection, namespace_id: str, document_ids: Sequence[str], collection_ids: Collection[str]
+) -> list[Name]:
+    """Which of these collections may have documents of these ids, in the order of the ids."""
+    parameters = {"namespace": namespace_id, "ids": [one for one in document_ids if "\x00" not in one]}
+    cursor = await connection.execute(
+        "SELECT collection_id, document_id FROM documents"
+        " WHERE namespace_id = %(namespace)s AND document_id = ANY(%(ids)s) UNION"
+        " SELECT collection_id, document_id FROM document_writes"
+        " WHERE namespace_id = %(namespace)s AND document_id = ANY(%(ids)s)",
+        parameters,
+    )
+    places = {document_id: place for place, document_id in enumerate(parameters["ids"])}
+    found: list[Name] = [(row[0], row[1]) for row in await cursor.fetchall() if row[0] in collection_ids]
+    return sorted(found, key=lambda name: (places[name[1]], name[0]))
 
 
 async def page_of_documents(

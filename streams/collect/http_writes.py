@@ -3,21 +3,9 @@
 from datetime import datetime
 
 from schemas.errors import DecodeError
-from schemas.events.document import split_key
 from schemas.events.document_patch import DocumentPatch, parse_patch
-from schemas.headers import PATCH, SEQ, WRITTEN_AT, Headers, header, parse_seq
+from schemas.headers import PATCH, WRITTEN_AT, Headers, header
 from schemas.times import parse_instant
-from streams.runtime.document_writes import Settled
-
-
-def settled_by(key: bytes | None, headers: Headers) -> Settled | None:
-    """The write over HTTP that a record is, also one that can never be stored."""
-    try:
-        seq = header(headers, SEQ)
-        return None if seq is None else Settled(*split_key(key), parse_seq(seq))
-    except DecodeError:
-        # Not the API's, then.
-        return None
 
 
 def patch_of(headers: Headers) -> DocumentPatch | None:

@@ -9,8 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.events.document import DELETED, WATERMARK
 from streams.collect.arrivals import Arrival, EventKey, Key, Scope
-from streams.collect.http_writes import settled_by
-from streams.runtime.document_writes import Settled
+from streams.runtime.document_writes import Settled, settled_by
 
 
 class Entry(NamedTuple):

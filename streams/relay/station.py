@@ -30,7 +30,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka
 from aiokafka.structs import RecordMetadata
 
-from schemas.topics import DEAD_LETTERS, REFERENCES
+from schemas.topics import DEAD_LETTERS, DOCUMENTS, REFERENCES
 from streams.relay.definitions import open_definitions
 from streams.relay.leader import leadership
 from streams.relay.rows import KEPT_BYTES, STAGE, OutboxRow, dead_letter, outbox_row
@@ -39,6 +39,7 @@ from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.broker import Sends
 from streams.runtime.database import Connection, wait_for_notify
+from streams.runtime.document_writes import settle_writes, settled_by
 from streams.runtime.failure import Disposition, classify
 from streams.runtime.faults import fault
 from streams.runtime.outbox import CHANNEL
@@ -214,6 +215,9 @@ class Relay:
                 continue
             break
         await connection.execute("DELETE FROM outbox WHERE id = %s", (row.id,))
+        # A document that will never be stored is not shown any longer.
+        if row.topic is DOCUMENTS and (write := settled_by(row.key, row.headers)) is not None:
+            await settle_writes(connection, [write])
         metrics.DEAD_LETTERS.labels(NAME).inc()
         size = len(row.value or b"")
         log.error("outbox_row_too_large", topic=row.topic.name, row=row.id, bytes=size, error=str(error))

@@ -17,7 +17,16 @@ from typing import Final, NamedTuple
 import orjson
 from psycopg.types.json import Jsonb
 
-from schemas.events.document import DELETED, DocumentEvent, Vector, decode_vector, encode_vector
+from schemas.errors import DecodeError
+from schemas.events.document import (
+    DELETED,
+    DocumentEvent,
+    Vector,
+    decode_vector,
+    encode_vector,
+    split_key,
+)
+from schemas.headers import SEQ, Headers, header, parse_seq
 from schemas.ids import document_key
 from streams.runtime.database import Connection, columns
 
@@ -43,6 +52,16 @@ class Settled(NamedTuple):
     collection_id: str
     document_id: str
     seq: int
+
+
+def settled_by(key: bytes | None, headers: Headers) -> Settled | None:
+    """The write over HTTP that a record is, also one that can never be stored."""
+    try:
+        seq = header(headers, SEQ)
+        return None if seq is None else Settled(*split_key(key), parse_seq(seq))
+    except DecodeError:
+        # Not the API's, then.
+        return None
 
 
 async def lock_documents(connection: Connection, namespace_id: str, documents: Iterable[tuple[str, str]]) -> None:

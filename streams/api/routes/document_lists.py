@@ -20,6 +20,7 @@ from schemas.api.document import (
 )
 from schemas.api.pages import Pagination, Sort
 from schemas.strict_json import problem_in
+from streams.api.collection_heads import collection_id_of
 from streams.api.counts import document_counts
 from streams.api.document_figures import aggregated, distinct
 from streams.api.document_lists import Source, count_documents, grouped, list_documents
@@ -28,7 +29,6 @@ from streams.api.documents import Shown, document_response
 from streams.api.expand import expanded
 from streams.api.listing import page_of
 from streams.api.routes.documents import shown
-from streams.api.store import require
 from streams.api.stored import pending_counts, with_vectors
 from streams.engines.retrieval.filters.paths import parse_path
 from streams.runtime.agent import Context
@@ -180,8 +180,8 @@ async def _list(
     body: ListDocumentsRequest,
 ) -> ListDocumentsResponse:
     async with context.database.transaction(snapshot=True) as connection:
-        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
-        return await listed(connection, access, [collection.record.id], body, wanted_page(request, page, body))
+        collection_id = await collection_id_of(connection, access.namespace_id, collection_identifier)
+        return await listed(connection, access, [collection_id], body, wanted_page(request, page, body))
 
 
 @router.post(f"{_COLLECTION}/list")
@@ -228,8 +228,8 @@ async def distinct_document_values(
 ) -> DistinctResponse:
     """The values of a field, the most frequent first; documents without it count for nothing."""
     async with context.database.transaction(snapshot=True) as connection:
-        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
-        return await distinct(Source(connection, access.namespace_id, [collection.record.id]), body)
+        collection_id = await collection_id_of(connection, access.namespace_id, collection_identifier)
+        return await distinct(Source(connection, access.namespace_id, [collection_id]), body)
 
 
 @router.post(f"{_COLLECTION}/aggregate")
@@ -238,5 +238,5 @@ async def aggregate_documents(
 ) -> AggregateResponse:
     """Figures over the documents of a collection, per group."""
     async with context.database.transaction(snapshot=True) as connection:
-        collection = await require(connection, "collection", access.namespace_id, collection_identifier)
-        return await aggregated(Source(connection, access.namespace_id, [collection.record.id]), body)
+        collection_id = await collection_id_of(connection, access.namespace_id, collection_identifier)
+        return await aggregated(Source(connection, access.namespace_id, [collection_id]), body)

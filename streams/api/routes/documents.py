@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from schemas.api.base import JsonObject
 from schemas.api.document import CountResponse, DeletedResponse, DocumentCreateRequest, DocumentResponse
 from schemas.ids import new_id
+from streams.api.collection_heads import collection_id_of
 from streams.api.counts import document_counts
 from streams.api.document_writing import (
     Draft,
@@ -20,7 +21,6 @@ from streams.api.document_writing import (
 )
 from streams.api.documents import Shown, document_response, event_of, patch_of
 from streams.api.expand import expanded
-from streams.api.store import require
 from streams.api.stored import StoredDocument, named_documents, pending_counts, stored_document
 from streams.runtime.agent import Context
 from streams.runtime.http.access import Access, AccessDep, ContextDep
@@ -79,8 +79,7 @@ async def count_documents(collection_identifier: str, access: AccessDep, context
     """How many documents the collection holds."""
     namespace_id = access.namespace_id
     async with context.database.transaction(snapshot=True) as connection:
-        collection = await require(connection, "collection", namespace_id, collection_identifier)
-        collection_id = collection.record.id
+        collection_id = await collection_id_of(connection, namespace_id, collection_identifier)
         counts = await document_counts(connection, namespace_id, [collection_id])
         coming = await pending_counts(connection, namespace_id, [collection_id])
     return CountResponse(
@@ -105,13 +104,13 @@ async def get_document(
     namespace_id = access.namespace_id
     more = shown(return_vectors, return_vector_names)
     async with context.database.transaction(snapshot=True) as connection:
-        collection = await require(connection, "collection", namespace_id, collection_identifier)
+        collection_id = await collection_id_of(connection, namespace_id, collection_identifier)
         found = await stored_document(
-            connection, namespace_id, collection.record.id, document_id, vectors=more.reads_vectors
+            connection, namespace_id, collection_id, document_id, vectors=more.reads_vectors
         )
         answer = document_response(found, access.internal_id, more)
         if expand:
-            await expanded(connection, access, [collection.record.id], [found], [answer], expand.split(","))
+            await expanded(connection, access, [collection_id], [found], [answer], expand.split(","))
     return answer
 
 

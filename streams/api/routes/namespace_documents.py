@@ -15,24 +15,20 @@ from schemas.api.document import (
     ListDocumentsResponse,
     NamespaceListDocumentsRequest,
 )
+from streams.api.collection_heads import collection_names
 from streams.api.documents import document_response
 from streams.api.expand import expanded
 from streams.api.routes.document_lists import listed, wanted_page
 from streams.api.routes.documents import VectorNames, changed_document, shown
-from streams.api.stored import StoredDocument, named_documents
+from streams.api.stored import StoredDocument, named_documents, names_of
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
-from streams.runtime.definitions import list_definitions
 from streams.runtime.http.access import Access, AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, invalid, not_found
+from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=JsonRoute)
-
-
-async def _collections(connection: Connection, namespace_id: str) -> list[str]:
-    return [stored.record.id for stored in await list_definitions(connection, "collection", namespace_id)]
 
 
 async def _across(
@@ -42,11 +38,11 @@ async def _across(
     page: PageRequest,
     body: NamespaceListDocumentsRequest,
 ) -> ListDocumentsResponse:
-    stored = await list_definitions(connection, "collection", access.namespace_id)
+    names = await collection_names(connection, access.namespace_id)
     if body.named is None:
-        ids, unknown = [one.record.id for one in stored], []
+        ids, unknown = list(names), []
     else:
-        known = {name: one.record.id for one in stored for name in (one.record.name, one.record.id)}
+        known = {name: one for one, name in names.items()} | {one: one for one in names}
         ids = sorted({known[name] for name in body.named if name in known})
         unknown = [name for name in body.named if name not in known]
         if unknown and not ids:
@@ -93,11 +89,9 @@ async def list_documents_batch(
 async def batch_get(body: BatchGetRequest, access: AccessDep, context: ContextDep) -> BatchGetResponse:
     """Documents by id, whichever collections of the namespace they are in."""
     async with context.database.transaction(snapshot=True) as connection:
-        collections = await _collections(connection, access.namespace_id)
+        collections = await collection_names(connection, access.namespace_id)
         ids = list(dict.fromkeys(body.document_ids))
-        if any("\x00" in one for one in ids):
-            raise invalid("Text must not contain a NUL character", "body", "document_ids")
-        names = [(collection_id, one) for one in ids for collection_id in collections]
+        names = await names_of(connection, access.namespace_id, ids, collections)
         found = await named_documents(connection, access.namespace_id, names)
     there = {name[1] for name in found}
     return BatchGetResponse(
@@ -108,7 +102,8 @@ async def batch_get(body: BatchGetRequest, access: AccessDep, context: ContextDe
 
 async def _found(connection: Connection, namespace_id: str, document_id: str, *, vectors: bool) -> StoredDocument:
     """A document by id alone. Raises 404, and 400 where several collections have one of that id."""
-    names = [(collection_id, document_id) for collection_id in await _collections(connection, namespace_id)]
+    collections = await collection_names(connection, namespace_id)
+    names = await names_of(connection, namespace_id, [document_id], collections)
     found = list((await named_documents(connection, namespace_id, names, vectors=vectors)).values())
     if not found:
         raise not_found("document", document_id)
@@ -138,8 +133,8 @@ async def get_namespace_document(
         found = await _found(connection, access.namespace_id, document_id, vectors=more.reads_vectors)
         answer = document_response(found, access.internal_id, more)
         if expand:
-            collections = await _collections(connection, access.namespace_id)
-            await expanded(connection, access, collections, [found], [answer], expand.split(","))
+            collections = await collection_names(connection, access.namespace_id)
+            await expanded(connection, access, list(collections), [found], [answer], expand.split(","))
     return answer
 
 

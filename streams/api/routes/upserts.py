@@ -13,16 +13,17 @@ from schemas.api.collection import CreateCollectionRequest
 from schemas.api.document import DocumentResponse
 from schemas.api.upsert import UpsertRequest, UpsertResponse, WriteConsistency
 from schemas.ids import new_id
+from streams.api.collection_heads import collection_names
 from streams.api.collections import new_body
 from streams.api.document_writing import Draft, check_document_id, lock_documents, writable, write_documents
 from streams.api.documents import Shown, document_response
 from streams.api.routes.namespaces import entered
 from streams.api.store import change, internal_id, save
-from streams.api.stored import named_documents
+from streams.api.stored import named_documents, names_of
 from streams.api.upserts import DEFAULT_COLLECTION, Upsert, upsert_of
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
-from streams.runtime.definitions import find_definition, list_definitions
+from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
@@ -151,8 +152,7 @@ async def get_namespace_document(
     """A document by id, whichever collection of the namespace it is in; of several the one written last."""
     async with context.database.transaction(snapshot=True) as connection:
         namespace = (await entered(connection, caller, namespace_id)).record.id
-        collections = await list_definitions(connection, "collection", namespace)
-        names = [(one.record.id, document_id) for one in collections]
+        names = await names_of(connection, namespace, [document_id], await collection_names(connection, namespace))
         found = list((await named_documents(connection, namespace, names, vectors=return_vectors)).values())
     if not found:
         raise not_found("document", document_id)
