@@ -1,8 +1,9 @@
 """How fast the view takes results in: executions per second of the query station, beside a bare binary ``COPY``.
 
 Records of ``alert-results`` as match writes them, with one execution each or with eighty, lie in a real Kafka: of
-10,000 alerts, over four partitions. The real station reads them, decodes and checks them, copies document parts and
-executions into the view, adds to the counters of alerts, moves its positions and commits, in a process of its own.
+10,000 alerts, over four partitions. The real station reads them, decodes and checks them, copies document parts
+and executions into the view, adds to the counters of alerts, moves its positions and commits, in a process of its
+own.
 
 The baseline copies the very rows the station has stored, document parts and executions, read back in the binary
 format and sent again in buffers of the same size, into empty tables with the same columns and indexes. It decodes,
@@ -10,7 +11,8 @@ decides and counts nothing.
 
     python -m benchmarks.materialise [--kafka HOST:PORT] [--hits 1|80] [--executions N] [--rounds N]
 
-The last line is one JSON object; ``mismatches`` counts executions and counted executions that are not there, or twice.
+The last line is one JSON object; ``mismatches`` counts executions and counted executions that are not there, or
+twice.
 """
 
 import argparse
@@ -51,7 +53,9 @@ VIEW: Final = (*STORED, "alert_execution_counts", "positions")
 def records(first: int, count: int, hits: int) -> Iterator[tuple[int, bytes, bytes]]:
     """So many records: source partition, key and value each. Documents of 2014, one a millisecond."""
     alerts = [
-        ExecutionWriter(number, f"alt_{number:016}", 3, f"ret_{number:016}").write(1.0, f"code is c{number % 125}-x")
+        ExecutionWriter(number, f"alt_{number:016}", 3, f"ret_{number:016}").write(
+            1.0, f"code is c{number % 125}-x"
+        )
         for number in range(1, ALERTS + 1)
     ]
     hasher = ExecutionHasher("benchmark")
@@ -103,9 +107,9 @@ async def materialise(settings: Settings, expected: int) -> tuple[float, float]:
         station = build(Context(settings, Broker(settings), database))
         task = asyncio.create_task(station.run())
         # From when it has joined its group: the first position is written with the first part.
-        while await stored(database) == 0:
+        while not (had := await stored(database)):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
-        begun, cpu, had = time.perf_counter(), time.process_time(), await stored(database)
+        begun, cpu = time.perf_counter(), time.process_time()
         while (now := await stored(database)) < expected:
             if task.done():
                 task.result()

@@ -26,7 +26,7 @@ EXECUTION_COLUMNS: Final = (
     "day, base, appended_at, result_partition, result_offset, alert_number, namespace_id, alert_id, alert_version,"
     " retriever_id, score, reason, matched_features, match_count, matches, reference_position, triggered"
 )
-COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions"
+COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions, newest_at, newest_base"
 _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
 _COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))
@@ -54,6 +54,7 @@ class Alert:
 
     suffix: str
     """How its execution ids end."""
+    number: int
     named: bytes
     """Number, namespace and id."""
     fields: bytes
@@ -85,9 +86,11 @@ class Result:
         return b"".join((_day(place.day), copy.data(self.base), _instant(place.appended_at), self.brought))
 
 
-def count_row(alert: Alert, executions: int) -> bytes:
-    """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`."""
-    return b"".join((_COUNT, alert.named, copy.int8(executions)))
+def count_row(alert: Alert, executions: int, newest: tuple[datetime, bytes] | None) -> bytes:
+    """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`. ``newest`` is when the document of its newest
+    execution was appended, and its document part."""
+    place = 2 * copy.NULL if newest is None else _instant(newest[0]) + copy.data(newest[1])
+    return b"".join((_COUNT, alert.named, copy.int8(executions), place))
 
 
 class ResultReader:
@@ -181,7 +184,7 @@ def _alert(namespace_id: str, hit: AlertHit) -> Alert:
     number = copy.int8(count(hit.alert_number, 63))
     named = number + _text(text(namespace_id)) + copy.text(text(hit.alert_id))
     rest = copy.int8(count(hit.alert_version, 63)) + copy.text(text(hit.retriever_id))
-    return Alert(f"{hit.alert_number:x}", named, named + rest)
+    return Alert(f"{hit.alert_number:x}", hit.alert_number, named, named + rest)
 
 
 def _end(hit: AlertHit) -> bytes:

@@ -46,10 +46,12 @@ async def drop_days(database: Database, before: date) -> list[date]:
 async def _drop(connection: Connection, day: date) -> None:
     # An alert keeps its counter at 0: it has fired, though nothing of it is kept.
     await connection.execute(
-        "UPDATE alert_execution_counts c SET executions = c.executions - e.executions FROM (SELECT alert_number,"
-        " count(*) AS executions FROM alert_executions WHERE day = %s GROUP BY 1 ORDER BY 1) e"
+        "UPDATE alert_execution_counts c SET executions = c.executions - e.executions,"
+        " newest_at = CASE WHEN c.newest_at >= %(end)s THEN c.newest_at END,"
+        " newest_base = CASE WHEN c.newest_at >= %(end)s THEN c.newest_base END FROM (SELECT alert_number,"
+        " count(*) AS executions FROM alert_executions WHERE day = %(day)s GROUP BY 1 ORDER BY 1) e"
         " WHERE c.alert_number = e.alert_number",
-        (day,),
+        {"day": day, "end": day + timedelta(days=1)},
     )
     for table in PARTITIONED:
         name = sql.Identifier(partition_name(table, day))

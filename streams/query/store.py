@@ -2,12 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 
 from psycopg.errors import UniqueViolation
 
 from streams.query.partitions import ensure_days
-from streams.query.results import COUNT_COLUMNS, DOCUMENT_COLUMNS, EXECUTION_COLUMNS, Place, Result, count_row
+from streams.query.results import (
+    COUNT_COLUMNS,
+    DOCUMENT_COLUMNS,
+    EXECUTION_COLUMNS,
+    Alert,
+    Place,
+    Result,
+    count_row,
+)
 from streams.query.rows import Row, Rows
 from streams.query.waking import CHANNEL
 from streams.runtime.binary_copy import copy_rows
@@ -16,16 +25,19 @@ from streams.runtime.database import Connection, notify
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
 # really inserted; in order, so that two workers cannot lock two counters crosswise.
 _COUNT = """
-INSERT INTO alert_execution_counts AS c (alert_number, namespace_id, alert_id, executions)
-{counted}
-ON CONFLICT (alert_number) DO UPDATE SET executions = c.executions + EXCLUDED.executions
+INSERT INTO alert_execution_counts AS c (alert_number, namespace_id, alert_id, executions, newest_at, newest_base)
+{counted} ORDER BY alert_number
+ON CONFLICT (alert_number) DO UPDATE SET executions = c.executions + EXCLUDED.executions,
+    newest_at = CASE WHEN {newer} THEN EXCLUDED.newest_at ELSE c.newest_at END,
+    newest_base = CASE WHEN {newer} THEN EXCLUDED.newest_base ELSE c.newest_base END
 """
-# An alert is there several times where its definition changed.
-_COPIED = (
-    "SELECT alert_number, min(namespace_id), min(alert_id), sum(executions) FROM incoming_alert_execution_counts"
-    " GROUP BY 1 ORDER BY 1"
+_NEWER = "c.newest_at IS NULL OR (EXCLUDED.newest_at, EXCLUDED.newest_base) > (c.newest_at, c.newest_base)"
+_COUNT_COPIED = _COUNT.format(counted=f"SELECT {COUNT_COLUMNS} FROM incoming_alert_execution_counts", newer=_NEWER)
+_COUNT_ADDED = _COUNT.format(
+    counted="SELECT alert_number, min(namespace_id), min(alert_id), count(*), max(appended_at),"
+    " (array_agg(base ORDER BY appended_at DESC, base DESC))[1] FROM added GROUP BY alert_number",
+    newer=_NEWER,
 )
-_ADDED = "SELECT alert_number, namespace_id, alert_id, count(*) FROM added GROUP BY 1, 2, 3 ORDER BY 1"
 _MERGE_DOCUMENTS = f"""
 INSERT INTO result_documents ({DOCUMENT_COLUMNS}) SELECT {DOCUMENT_COLUMNS} FROM incoming_result_documents
 ON CONFLICT DO NOTHING
@@ -34,7 +46,7 @@ _MERGE_EXECUTIONS = f"""
 WITH added AS (
     INSERT INTO alert_executions ({EXECUTION_COLUMNS}) SELECT {EXECUTION_COLUMNS} FROM incoming_alert_executions
     ON CONFLICT DO NOTHING
-    RETURNING day, base, result_partition, result_offset, alert_number, namespace_id, alert_id
+    RETURNING day, base, appended_at, result_partition, result_offset, alert_number, namespace_id, alert_id
 ), additions AS (
     INSERT INTO result_additions (day, base, result_partition, result_offset)
     SELECT DISTINCT a.day, a.base, a.result_partition, a.result_offset FROM added a
@@ -42,7 +54,7 @@ WITH added AS (
      AND (d.result_partition, d.result_offset) <> (a.result_partition, a.result_offset)
     ON CONFLICT DO NOTHING
 )
-{_COUNT.format(counted=_ADDED)}
+{_COUNT_ADDED}
 """
 
 _ADD_PROGRESS = """
@@ -128,7 +140,7 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
     except UniqueViolation:
         fresh, again = [], [*fresh, *again]
     if fresh or gone:
-        await _count(connection, [result for result, _ in fresh], gone)
+        await _count(connection, fresh, gone)
     if again:
         for table in ("result_documents", "alert_executions"):
             await _stage(connection, table)
@@ -145,14 +157,27 @@ async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Resu
         await copy_rows(connection, f"{prefix}alert_executions", EXECUTION_COLUMNS, executions)
 
 
-async def _count(connection: Connection, added: Iterable[Result], gone: Iterable[Result]) -> None:
+async def _count(connection: Connection, added: Sequence[tuple[Result, Place]], gone: Iterable[Result]) -> None:
     """Count executions; of those whose day is gone only that there were some."""
-    counted = Counter(chain.from_iterable(result.alerts for result in added))
+    counted = Counter(chain.from_iterable(result.alerts for result, _ in added))
     counted.update(dict.fromkeys(chain.from_iterable(result.alerts for result in gone), 0))
+    newest: dict[Alert, tuple[datetime, bytes]] = {}
+    for at, result in sorted(((place.appended_at, result) for result, place in added), key=_age):
+        newest.update(dict.fromkeys(result.alerts, (at, result.base)))
+    rows: dict[int, tuple[Alert, int, tuple[datetime, bytes] | None]] = {}
+    for alert, more in counted.items():
+        # Several, where its definition changed.
+        _, had, until = rows.get(alert.number, (alert, 0, None))
+        places = [place for place in (until, newest.get(alert)) if place is not None]
+        rows[alert.number] = (alert, had + more, max(places, default=None))
     await _stage(connection, "alert_execution_counts")
-    rows = [count_row(alert, more) for alert, more in counted.items()]
-    await copy_rows(connection, "incoming_alert_execution_counts", COUNT_COLUMNS, rows)
-    await connection.execute(_COUNT.format(counted=_COPIED).encode())
+    table = "incoming_alert_execution_counts"
+    await copy_rows(connection, table, COUNT_COLUMNS, [count_row(*row) for row in rows.values()])
+    await connection.execute(_COUNT_COPIED.encode())
+
+
+def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:
+    return item[0], item[1].base
 
 
 async def _stage(connection: Connection, table: str) -> None:

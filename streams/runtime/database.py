@@ -11,6 +11,7 @@ import orjson
 import psycopg
 from aiokafka import TopicPartition
 from pgvector.psycopg import register_vector_async
+from psycopg import IsolationLevel
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -62,10 +63,11 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
         """One transaction; with ``snapshot`` every statement in it sees the same state (repeatable read)."""
-        async with self._pool.connection() as connection, connection.transaction():
-            if snapshot:
-                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield connection
+        async with self._pool.connection() as connection:
+            # Part of BEGIN, where a statement of its own would be a round trip.
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ if snapshot else None)
+            async with connection.transaction():
+                yield connection
 
 
 async def _configure(connection: Connection) -> None:

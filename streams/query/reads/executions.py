@@ -28,7 +28,7 @@ SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retrieve
        CASE WHEN {erased} THEN NULL ELSE r.asset_id END AS asset_id, r.truncated,
        CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document
 FROM ({page}) p
-JOIN result_documents r ON r.day = p.day AND r.base = p.base AND r.day = ANY(%(days)s)
+JOIN result_documents r ON r.day = p.day AND r.base = p.base{pruned}
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
 """
 
@@ -39,6 +39,20 @@ _COLUMNS = (
     f" {_ALERT}) AS include_matches,"
     f" (SELECT coalesce(a.body -> 'notification_config' -> 'channels', '[]') {_ALERT}) AS channels"
 )
+
+
+# The index has the order, and a page is few rows. Without statistics of a day that has just begun the planner
+# would read and sort all of it, or join all of it, for the first page; and to plan costs more than to read one.
+_IN_ORDER = (
+    "SELECT set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true),"
+    " set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
+
+
+def _select(page: str, *, pruned: bool = True) -> bytes:
+    """The executions of a page; ``pruned`` where their days are given."""
+    days = " AND r.day = ANY(%(days)s)" if pruned else ""
+    return _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES, pruned=days).encode()
 
 
 async def newest(
@@ -70,19 +84,33 @@ async def newest(
         f"SELECT {_COLUMNS} FROM alert_executions e WHERE {' AND '.join(wheres)}"
         " ORDER BY e.appended_at DESC, e.base DESC, e.alert_number DESC LIMIT %(limit)s"
     )
-    statement = _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode()
-    # The index has the order. Without statistics of a day that has just begun the planner would read and sort
-    # all of it for the first page.
-    await connection.execute("SET LOCAL enable_sort = off")
+    statement = _select(page)
+    async with connection.pipeline():
+        await connection.execute(_IN_ORDER)
+        stored = await stored_days(connection)
     found: list[Execution] = []
-    for days in windows(await stored_days(connection), start):
+    for days in windows(stored, start):
         parameters.update(days=days, limit=limit - len(found))
         async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-            await cursor.execute(statement, parameters)
+            await cursor.execute(statement, parameters, prepare=True)
             found += await cursor.fetchall()
         if len(found) >= limit:
             break
     return found
+
+
+async def latest(connection: Connection, namespace_id: str, alert: int) -> Execution | None:
+    """The newest execution of an alert by its number: what its counter says is the newest."""
+    page = (
+        f"SELECT {_COLUMNS} FROM alert_execution_counts n JOIN alert_executions e"
+        " ON e.day = (n.newest_at AT TIME ZONE 'UTC')::date AND e.namespace_id = n.namespace_id"
+        " AND e.appended_at = n.newest_at AND e.base = n.newest_base AND e.alert_number = n.alert_number"
+        f" WHERE n.alert_number = %(alert)s AND n.namespace_id = %(namespace)s AND {_SERVED}"
+    )
+    async with connection.cursor(row_factory=class_row(Execution)) as cursor:
+        parameters = {"alert": alert, "namespace": namespace_id}
+        await cursor.execute(_select(page, pruned=False), parameters, prepare=True)
+        return await cursor.fetchone()
 
 
 async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) -> Execution | None:
@@ -104,9 +132,7 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(
-            _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode(), parameters
-        )
+        await cursor.execute(_select(page), parameters)
         return await cursor.fetchone()
 
 
@@ -131,20 +157,22 @@ async def by_key(
         "namespace": namespace_id,
     }
     async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(
-            _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES).encode(), parameters
-        )
+        await cursor.execute(_select(page), parameters)
         return await cursor.fetchall()
 
 
 async def count(connection: Connection, namespace_id: str, alerts: Sequence[int] | None) -> int:
     """How many executions are recorded, exactly, of all alerts of the namespace or of some by number."""
+    # Of alerts deleted meanwhile few have a counter again: cheaper to take away than to look all others up.
+    only = "" if alerts is None else " AND c.alert_number = ANY(%(alerts)s)"
     return int(
         await fetch_value(
             connection,
-            f"SELECT coalesce(sum(e.executions), 0)::bigint FROM alert_execution_counts e"
-            f" WHERE e.namespace_id = %(namespace)s AND {_SERVED}"
-            + ("" if alerts is None else " AND e.alert_number = ANY(%(alerts)s)"),
+            "SELECT coalesce(sum(c.executions), 0)::bigint - (SELECT coalesce(sum(c.executions), 0)::bigint"
+            "  FROM definitions d JOIN alert_execution_counts c ON c.alert_number = d.number"
+            "  WHERE d.kind = 'alert' AND d.namespace_id = %(namespace)s AND d.deleted_at IS NOT NULL"
+            f"  AND c.namespace_id = %(namespace)s{only})"
+            f" FROM alert_execution_counts c WHERE c.namespace_id = %(namespace)s{only}",
             {"namespace": namespace_id, "alerts": None if alerts is None else list(alerts)},
         )
     )

@@ -47,6 +47,13 @@ SELECT * FROM newest ORDER BY number DESC
 """
 
 
+_CHECKED = f"""
+SELECT collection_id, partition, next_offset, occurred_at, appended_at, definitions_version FROM match_progress
+WHERE namespace_id = %(namespace)s AND collection_id IN (SELECT collection_id FROM ({_APPLIED}) applied)
+ORDER BY collection_id, partition
+"""
+
+
 async def unfired(connection: Connection, namespace_id: str, alert_id: str | None = None) -> list[Unfired]:
     """Alerts that were checked as they are defined now and have never fired; the youngest alert first."""
     async with connection.cursor(row_factory=class_row(Unfired)) as cursor:
@@ -54,23 +61,17 @@ async def unfired(connection: Connection, namespace_id: str, alert_id: str | Non
         return await cursor.fetchall()
 
 
-async def checked(connection: Connection, namespace_id: str, alert_id: str) -> list[Progress]:
-    """How far the collections an alert is attached to have been checked."""
-    async with connection.cursor(row_factory=class_row(Progress)) as cursor:
-        await cursor.execute(
-            f"SELECT collection_id, partition, next_offset, occurred_at, appended_at, definitions_version"
-            f" FROM match_progress WHERE namespace_id = %(namespace)s AND collection_id IN"
-            f" (SELECT collection_id FROM ({_APPLIED}) applied) ORDER BY collection_id, partition".encode(),
-            {"namespace": namespace_id, "alert": alert_id},
+async def through(
+    connection: Connection, namespace_id: str, alert_id: str
+) -> tuple[list[Progress], dict[str, datetime]]:
+    """How far the collections an alert is attached to have been checked, and by collection up to which instant its
+    windows have been decided. One round trip."""
+    parameters = {"namespace": namespace_id, "alert": alert_id}
+    async with connection.pipeline(), connection.cursor(row_factory=class_row(Progress)) as checked:
+        await checked.execute(_CHECKED.encode(), parameters)
+        decided = await connection.execute(
+            "SELECT collection_id, to_timestamp(through) FROM alert_windows"
+            " WHERE namespace_id = %(namespace)s AND alert_id = %(alert)s AND through IS NOT NULL ORDER BY 1",
+            parameters,
         )
-        return await cursor.fetchall()
-
-
-async def decided(connection: Connection, namespace_id: str, alert_id: str) -> dict[str, datetime]:
-    """By collection up to which instant windows of an alert have been decided."""
-    cursor = await connection.execute(
-        "SELECT collection_id, to_timestamp(through) FROM alert_windows"
-        " WHERE namespace_id = %s AND alert_id = %s AND through IS NOT NULL ORDER BY 1",
-        (namespace_id, alert_id),
-    )
-    return dict(await cursor.fetchall())
+        return await checked.fetchall(), dict(await decided.fetchall())

@@ -26,24 +26,22 @@ from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
 async def latest_result(alert_identifier: str, access: AccessDep, context: ContextDep) -> Response:
     """The newest execution of an alert. 404 when it is unknown or was never checked."""
-    async with context.database.transaction(snapshot=True) as connection:
-        record = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
-        alert = record.id
-        found: list[Execution | Unfired] = [
-            *await executions.newest(connection, access.namespace_id, [record.number], 1)
-        ] or [*await progress.unfired(connection, access.namespace_id, alert)]
+    async with context.database.connection() as connection:
+        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
+        # Read before the execution: whatever it says is checked has its executions in what is read then.
+        through = await progress.through(connection, access.namespace_id, alert.id)
+        newest = await executions.latest(connection, access.namespace_id, alert.number)
+        found: list[Execution | Unfired] = [] if newest is None else [newest]
+        if newest is None:
+            found = [*await progress.unfired(connection, access.namespace_id, alert.id)]
         if not found:
             raise ApiError(
                 404,
-                f"Alert has not been executed yet: {alert}",
-                details={"resource": "alert_execution", "id": alert},
+                f"Alert has not been executed yet: {alert.id}",
+                details={"resource": "alert_execution", "id": alert.id},
             )
         (result,) = await composed(connection, access.namespace_id, found)
-        through = compose.checked_through(
-            await progress.checked(connection, access.namespace_id, alert),
-            await progress.decided(connection, access.namespace_id, alert),
-        )
-        return answer({**result, "checked_through": through})
+        return answer({**result, "checked_through": compose.checked_through(*through)})
 
 
 async def list_all(

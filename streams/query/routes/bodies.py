@@ -4,32 +4,25 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streams.runtime.http.pages import PageDep, PageRequest, WindowRequest, decode_cursor
+from schemas.api.base import ApiRequest, GivenInstant
+from streams.runtime.http.pages import PageDep, PageRequest, decode_cursor
 
 Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
 """A status word. One that no execution has finds none."""
 
 
-class HistoryRequest(WindowRequest):
-    """Body of a cluster trigger's history."""
+class HistoryRequest(ApiRequest):
+    """Body of a cluster trigger's history (style B)."""
 
-    offset: int = Field(0, ge=0, lt=1 << 63)
+    offset: int = Field(0, ge=0, le=2**53)
+    limit: int = Field(50, ge=1, le=1000)
     status_filter: Status | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: item for name, item in value.items() if item is not None}
-        return value
 
-
-class ListRequest(BaseModel):
+class ListRequest(ApiRequest):
     """Body of an execution list: filters and sorting are declared by the contract and refused when used."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filters: dict[str, Any] | None = None
     sort: dict[str, Any] | None = None
@@ -38,22 +31,13 @@ class ListRequest(BaseModel):
     status: Status | None = None
 
 
-class AdhocListRequest(BaseModel):
+class AdhocListRequest(ApiRequest):
     """Body of the list of executions whose retriever was never stored."""
 
-    model_config = ConfigDict(extra="forbid")
-
     status: Status | None = None
-    start_time: AwareDatetime | None = None
-    end_time: AwareDatetime | None = None
+    start_time: GivenInstant | None = None
+    end_time: GivenInstant | None = None
     count_only: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: item for name, item in value.items() if item is not None}
-        return value
 
 
 class ExecutionsBody(BaseModel):

@@ -45,7 +45,7 @@ async def history(
     trigger_id: str,
     access: AccessDep,
     context: ContextDep,
-    offset: Annotated[int, Query(ge=0, lt=1 << 63)] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     status_filter: Annotated[Status | None, Query()] = None,
 ) -> Response:
