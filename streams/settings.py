@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         1_000.0, ge=0, description="Requests a second of one key to one process; 0: no limit"
     )
     rate_burst: int = Field(2_000, ge=1, description="Requests of one key at once, after a rest")
-    key_requests: int = Field(64, ge=1, description="Requests of one key at the same time")
+    key_requests: int = Field(256, ge=1, description="Requests of one key at the same time")
     key_streams: int = Field(32, ge=1, description="Event streams of one key at the same time")
     read_wait_seconds: float = Field(
         5.0, gt=0, le=60, description="How long a read waits for its min_position before it answers 503"

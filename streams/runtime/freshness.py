@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import psycopg
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+from psycopg_pool import PoolTimeout
 
 from schemas.times import EPOCH, from_millis
 from schemas.topics import (
@@ -97,7 +99,14 @@ class Freshness:
 
     async def _measure(self) -> None:
         at = time.monotonic()
-        through = await self._measured()
+        try:
+            through = await self._measured()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            if self._known is None:
+                raise
+            # Whoever reads meets the same; here what is known stays true.
+            log.warning("freshness_not_measured", error=repr(error))
+            return
         self._known = _Known(through if self._known is None else max(through, self._known.through), at)
 
     async def _measured(self) -> datetime:

@@ -112,6 +112,11 @@ async def test_secrets_are_kept(context: Context, capfd: pytest.CaptureFixture[s
             )
         ]
         answers += [await http.post("/v1/organizations/webhooks/list"), await http.post("/v1/alerts/list")]
+    (metrics,) = (answer.text for answer in answers if answer.url.path == "/metrics")
+    assert "tidewatch_records_total" in metrics
+    # Labels name no tenant, nor anything of one.
+    for name in (collection, alert, retriever, alert.partition("_")[2], '"news"', '"ns_'):
+        assert name not in metrics
     hidden = [SIGNING, TOKEN, SLACK.rpartition("/")[2], ORGANISATION, key, session]
     places = {f"the answer to {answer.request.method} {answer.url}": answer.text for answer in answers}
     for topic in TOPICS:
