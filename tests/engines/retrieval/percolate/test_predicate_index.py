@@ -13,6 +13,7 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import parse_path
+from streams.engines.retrieval.percolate import met
 from streams.engines.retrieval.percolate.interval_index import IntervalIndex
 from streams.engines.retrieval.percolate.normal import Interval
 from streams.engines.retrieval.percolate.pattern_index import alternatives, needed
@@ -225,3 +226,12 @@ def test_what_matches_has_what_is_needed(pattern: str, text: str) -> None:
     if found:
         needs = [needed(alternative) for alternative in alternatives(pattern)]
         assert any(need.part.casefold() in text.casefold() and need.length <= len(text) for need in needs)
+
+
+def test_what_values_meet_is_forgotten_when_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(met, "_MOST", 20)
+    asked = [parse_filter({"AND": [{"a": n % 5}, {"b": {"gte": n}}]}) for n in range(40)]
+    index = percolator(asked)
+    for start in range(0, 300, 30):
+        events = [event({"a": n % 6, "b": n % 45}) for n in range(start, start + 30)]
+        assert answers(index, events) == [expected(asked, set(range(40)), one) for one in events]
