@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test check format clean
+.PHONY: help install install-dev demo dev test fuzz check format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ TEST_PROCESSES ?= 2
 
 test: install-dev ## The whole test suite (ARGS="-k name" for some of it)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+FUZZ ?= --phases examples,coverage,fuzzing,stateful --max-examples 200 --max-time 1200
+fuzz: install-dev ## schemathesis against a running service, for long (FUZZ="--max-time 7200 …" for its options)
+	TIDEWATCH_FUZZ="$(FUZZ)" $(BIN)/python -m pytest tests/fuzz -x
 
 check: install-dev ## Formatting, lint, types, layering
 	$(BIN)/ruff format --check .

@@ -7,7 +7,8 @@ type for another, and refuse what JSON cannot hold (contract 1.4, 1.5). Response
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import (
     AwareDatetime,
@@ -94,6 +95,21 @@ def _declared(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
+@cache
+def _whole(model: type[BaseModel]) -> frozenset[str]:
+    """The wire names of the fields that hold whole numbers."""
+    return frozenset(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if set(get_args(field.annotation) or (field.annotation,)) <= {int, NoneType}
+    )
+
+
+def _as_whole(value: Any) -> Any:
+    """JSON has one kind of number: 1.0 is as whole as 1."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 class ApiRequest(BaseModel):
     """A request body or a part of one."""
 
@@ -116,6 +132,8 @@ class ApiRequest(BaseModel):
         if isinstance(raw, dict) and None in raw.values():
             declared = _declared(cls)
             raw = {key: value for key, value in raw.items() if value is not None or key not in declared}
+        if isinstance(raw, dict) and (whole := _whole(cls) & raw.keys()):
+            raw = {**raw, **{key: _as_whole(raw[key]) for key in whole}}
         try:
             return handler(raw)
         except ValidationError as error:
@@ -146,7 +164,8 @@ def _either(*schemas: JsonSchemaValue) -> JsonSchemaValue:
 
 def having(*names: str, **more: Any) -> JsonSchemaValue:
     """The schema of an object that has these fields, not ``null``; ``more`` are schemas of others."""
-    return {"required": list(names), "properties": {name: {"not": {"type": "null"}} for name in names} | more}
+    given = {name: {"not": {"type": "null"}, **more.get(name, {})} for name in names}
+    return {"required": list(names), "properties": {**more, **given}}
 
 
 def lacking(*names: str) -> JsonSchemaValue:

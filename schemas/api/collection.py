@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, problem
+from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
 from schemas.api.pages import ListRequest, Pagination
 
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
@@ -43,6 +43,15 @@ class FeatureExtractor(ApiRequest):
 
 class InputSource(ApiRequest):
     """Where a retriever input comes from."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                having("source_type", source_type={"const": "constant"}),
+                having("source_type", "path", path={"minLength": 1}),
+            ]
+        }
+    )
 
     source_type: Literal["document_field", "constant", "source_blob"]
     path: str | None = None

@@ -205,6 +205,15 @@ class DocumentUpdate(ApiRequest):
 class BatchUpdateRequest(ApiRequest):
     """``BatchUpdateDocumentsRequest``: a change for each of some documents, or one for all that fit a filter."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                having("updates", filters={"type": "null"}, update_data={"type": "null"}),
+                having("filters", "update_data", updates={"type": "null"}),
+            ]
+        }
+    )
+
     updates: list[DocumentUpdate] | None = Field(None, min_length=1, max_length=MAX_BATCH)
     filters: JsonObject | None = None
     update_data: JsonObject | None = None
@@ -239,6 +248,15 @@ class BatchUpdateResponse(ApiResponse):
 
 class BatchDeleteRequest(ApiRequest):
     """``BatchDeleteDocumentsRequest``: some documents, or all that fit a filter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                having("document_ids", filters={"type": "null"}),
+                having("filters", document_ids={"type": "null"}),
+            ]
+        }
+    )
 
     document_ids: list[DocumentId] | None = Field(None, min_length=1, max_length=MAX_BATCH)
     filters: JsonObject | None = None

@@ -49,7 +49,7 @@ class Pagination(ApiResponse):
 class WindowedListRequest(ApiRequest):
     """Style B of the trigger lists."""
 
-    offset: int = Field(0, ge=0, lt=1 << 63)
+    offset: int = Field(0, ge=0, le=2**53)
     limit: int = Field(50, ge=1, le=1000)
     sort_by: Literal[
         "created_at", "updated_at", "next_scheduled_at", "last_triggered_at", "trigger_type", "status"

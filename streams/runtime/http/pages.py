@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import orjson
 import pybase64
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
 
 from streams.runtime.http.errors import ApiError
 
@@ -71,12 +70,3 @@ def page_envelope(request: PageRequest, total: int, next_cursor: tuple[Any, ...]
         "previous_page": None,
         "next_cursor": None if next_cursor is None else encode_cursor(next_cursor),
     }
-
-
-class WindowRequest(BaseModel):
-    """Style B in a body: ``offset`` and ``limit``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    offset: int = Field(0, ge=0)
-    limit: int = Field(50, ge=1, le=1000)

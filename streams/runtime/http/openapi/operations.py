@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from streams.runtime.http.access import authenticate, authorize, enter_namespace
+from streams.runtime.http.access import administer, authenticate, authorize, enter_namespace
 from streams.runtime.http.freshness import fresh_documents, fresh_results
 from streams.runtime.http.openapi.sdk_names import CLASSES
 
@@ -70,7 +70,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         path=path,
         name=name,
         tag=tag,
-        needs_key=not called.isdisjoint((authenticate, authorize)),
+        needs_key=not called.isdisjoint((authenticate, authorize, administer)),
         in_namespace=enter_namespace in called,
         has_body=route.body_field is not None,
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
