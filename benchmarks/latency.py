@@ -3,8 +3,8 @@
 1,000 documents a second come. On their collection stand 10,000 alerts, each on a code; a document has one code,
 which ``--hits`` of them ask for. The real stations match and query run in processes of their own. A process
 publishes documents at their due times, and another follows ``GET /v1/alerts/executions/stream``: a document is
-visible when its execution has come over HTTP. With ``--hits 20`` it follows one alert that fires on every document,
-beside nineteen others.
+visible when its execution has come over HTTP. With ``--hits 20`` it follows one alert that fires on every
+document, beside nineteen others.
 
 Every document is timed from when it was *due*: one that waits because another was slow is slow itself. The bare
 round trip, first and last in the same run, is two hops over Kafka with the same documents at the same rate:
@@ -31,6 +31,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from psycopg.types.json import Jsonb
 
 from benchmarks.pipeline import servers
 from benchmarks.serving import (
@@ -65,21 +66,22 @@ async def define(settings: Settings, hits: int) -> None:
     for number in range(ALERTS - len(conditions)):
         conditions[f"alt_{number}"] = {"field": "code", "operator": "eq", "value": f"c{number // alike}-x"}
     applications = [{"alert_id": alert, "execution_mode": "on_ingest"} for alert in conditions]
-    channels = {"channels": [], "include_matches": True}
+    bodies: list[tuple[str, str, dict[str, Any]]] = []
+    for alert, condition in conditions.items():
+        name = alert.replace("alt_", "ret_")
+        stage = {"stage_id": "attribute_filter", "parameters": {"conditions": {"AND": [condition]}}}
+        stages = [{"stage_name": "only", "config": stage}]
+        bodies.append(("retriever", name, {"collection_identifiers": [COLLECTION], "stages": stages}))
+        channels = {"channels": [], "include_matches": True}
+        bodies.append(("alert", alert, {"retriever_id": name, "enabled": True, "notification_config": channels}))
     async with Database(settings) as database, database.transaction() as connection:
         await put_definition(connection, "namespace", "", NS, "bench", {"namespace_id": NS})
-        for alert, condition in conditions.items():
-            stage = {"stage_id": "attribute_filter", "parameters": {"conditions": {"AND": [condition]}}}
-            retriever: dict[str, Any] = {
-                "collection_identifiers": [COLLECTION],
-                "stages": [{"stage_name": "only", "config": stage}],
-            }
-            name = alert.replace("alt_", "ret_")
-            await put_definition(connection, "retriever", NS, name, name, retriever)
-            body = {"retriever_id": name, "enabled": True, "notification_config": channels}
-            await put_definition(connection, "alert", NS, alert, alert, body)
-        body = {"collection_id": COLLECTION, "alert_applications": applications}
-        await put_definition(connection, "collection", NS, COLLECTION, COLLECTION, body)
+        statement = "COPY definitions (kind, namespace_id, id, name, body, version) FROM STDIN"
+        async with connection.cursor().copy(statement) as copy:
+            for kind, name, body in bodies:
+                await copy.write_row((kind, NS, name, name, Jsonb(body), 1))
+        collection = {"collection_id": COLLECTION, "alert_applications": applications}
+        await put_definition(connection, "collection", NS, COLLECTION, COLLECTION, collection)
         await connection.execute("DELETE FROM outbox")
 
 

@@ -179,12 +179,15 @@ async def note_positions(
     connection: Connection, station: str, positions: Mapping[TopicPartition, StoredPosition]
 ) -> None:
     """Write down where a station stands, in one statement, whatever was written before: for stations whose
-    position is kept elsewhere and that only want to know their log again."""
+    position is kept elsewhere and that only want to know their log again. A crash of the database may undo it."""
     # In one order, so that two workers never wait for each other's rows.
     ordered = sorted(positions.items(), key=lambda item: (item[0].topic, item[0].partition))
     await connection.execute(
-        "INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)"
-        " SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bytea[])"
+        # What stood there before is as true of the log: nobody waits for the disk.
+        "WITH asynchronous AS (SELECT set_config('synchronous_commit', 'off', true))"
+        " INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)"
+        " SELECT %s, at.* FROM asynchronous,"
+        " unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bytea[]) AS at"
         " ON CONFLICT (station, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset,"
         " last_timestamp = EXCLUDED.last_timestamp, last_key = EXCLUDED.last_key, updated_at = now()",
         (
