@@ -52,12 +52,15 @@ EventType = Literal[
 ]
 """Every word of the contract. docs/webhooks.md says which of them this server has occasion to use."""
 
+RunWord = Literal["trigger.results.changed", "trigger.results.unchanged", "trigger.results.failed"]
+"""How a trigger's run of a retriever went. Told to the trigger's own channels: no webhook can ask for these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
     """One thing that happened to one subject."""
 
-    type: EventType
+    type: EventType | RunWord
     namespace_id: str
     subject_id: str
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -5,12 +5,15 @@ from typing import Any, Final
 
 from schemas.api.actions import LONGEST_CHAIN, NAMES, ActionType
 from schemas.api.base import JsonObject
+from schemas.api.channel import MASK, secret_places
 from streams.api.attachments import collections_of_alert
 from streams.api.clusters import check_filters
 from streams.api.names import not_enabled
+from streams.api.secrets import sealed
 from streams.api.store import require
 from streams.engines.retrieval.errors import InputError
 from streams.engines.retrieval.execution.inputs import bind
+from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid, not_found
@@ -20,18 +23,34 @@ def check_action(action_type: ActionType, config: JsonObject) -> None:
     """Refuse (403) what nothing here would do as asked, and (422) filters that cannot be read."""
     if config.get("include_buckets"):
         raise not_enabled("include_buckets", "include_collections; this server has no buckets")
-    if config.get("notification_config"):
-        raise not_enabled(
-            "notification_config of a retriever_execution",
-            "an alert on the retriever with an action of type alert_evaluation; a breach of acceptance fails the"
-            " run and is told in the history",
-        )
+    for channel in (config.get("notification_config") or {}).get("channels", ()):
+        if channel["channel_type"] not in ("webhook", "slack"):
+            raise not_enabled(f"Delivery of a run by {channel['channel_type']}", "webhook, slack")
+        if (channel.get("config") or {}).get("payload_template"):
+            raise not_enabled("payload_template of a run", "the payload of the events as it is")
     check_filters(config.get("filters"), "action_config", "filters")
     source = config.get("source_filters")
     if source is not None and set(source) == {"filters"}:
         check_filters(source["filters"], "action_config", "source_filters", "filters")
     else:
         check_filters(source, "action_config", "source_filters")
+
+
+async def sealed_action(
+    connection: Connection, context: Context, namespace_id: str, config: JsonObject
+) -> JsonObject:
+    """The config with the secrets of its channels stored and replaced by references. Raises 422 for a mask, of
+    which a new trigger has no secret."""
+    notified = config.get("notification_config")
+    if not notified:
+        return config
+    for index, channel in enumerate(notified["channels"]):
+        for holder, name in secret_places(channel):
+            if holder[name] == MASK:
+                where = ("body", "action_config", "notification_config", "channels", index, "config", name)
+                raise invalid("This is how a stored secret is shown: send the secret itself", *where)
+    key = context.settings.secret_key
+    return {**config, "notification_config": await sealed(connection, key, namespace_id, notified)}
 
 
 async def resolve_action(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.api.base import JsonObject
+from schemas.api.channel import masked
 from schemas.api.cluster_trigger import ClusterTriggerResponse
 from schemas.api.trigger import Status, TriggerResponse
 from streams.engines.rules.condition import Condition
@@ -124,7 +125,7 @@ def trigger_response(
     return TriggerResponse(
         **_common(stored, state, internal_id),
         action_type=body["action_type"],
-        action_config=body["action_config"],
+        action_config=_shown(body["action_config"]),
         name=body.get("name"),
         last_condition_check_at=state.last_condition_check_at,
         last_execution_task_id=state.last_job_id,
@@ -136,6 +137,12 @@ def trigger_response(
             state.status, body["trigger_type"], state.next_due_at or state.next_scheduled_at, now
         ),
     )
+
+
+def _shown(action_config: JsonObject) -> JsonObject:
+    """What a trigger runs, without the secrets of its channels."""
+    notified = action_config.get("notification_config")
+    return {**action_config, "notification_config": masked(notified)} if notified else action_config
 
 
 def cluster_trigger_response(

@@ -31,5 +31,7 @@ def aim(policies: Mapping[AlertKey, Policy], alert: AlertKey, channel: bytes, ch
 
 
 def _noun(key: AlertKey) -> str:
-    namespace_id, _ = key
-    return "alert" if namespace_id else "webhook"
+    namespace_id, subject = key
+    if not namespace_id:
+        return "webhook"
+    return "trigger" if subject.startswith("trig_") else "alert"

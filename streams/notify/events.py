@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, get_args
 
 import orjson
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord
-from schemas.events.happening import Happening
+from schemas.events.happening import Happening, RunWord
 from schemas.ids import derived_id
 from schemas.times import format_instant
 from streams.notify.channels import NotConfiguredError, identity, way
 from streams.notify.payload import slack_escape, slack_text, webhook_fields
 from streams.notify.plan import AlertKey, Delivery
 from streams.notify.policy import Policy, policy
+
+_OWN: Final = frozenset(get_args(RunWord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class Event:
     def subject_type(self) -> str:
         """What it happened to: of several documents their collection."""
         return "collection" if self.resource_type == "documents" else self.resource_type
+
+    @property
+    def subject(self) -> AlertKey:
+        """What it happened to."""
+        return self.namespace_id, self.subject_id
+
+    @property
+    def own(self) -> bool:
+        """Whether it is for the channels of its subject, and for no webhook."""
+        return self.event_type in _OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +76,19 @@ def webhook(webhook_id: str, body: Mapping[str, Any]) -> Webhook:
     return Webhook(policy("", webhook_id, body), frozenset(types), frozenset(resources))
 
 
-def deliveries_of(events: Iterable[Event], webhooks: Sequence[Webhook]) -> list[Delivery]:
-    """What is to be sent, event by event; a channel that cannot deliver has its problem."""
-    return [
-        _delivery(event, wanting.policy, index)
-        for event in events
-        for wanting in webhooks
-        if wanting.wants(event)
-        for index in range(len(wanting.policy.channels))
-    ]
+def deliveries_of(
+    events: Iterable[Event], webhooks: Sequence[Webhook], own: Mapping[AlertKey, Policy] = MappingProxyType({})
+) -> list[Delivery]:
+    """What is to be sent, event by event; a channel that cannot deliver has its problem. ``own`` are the policies
+    of subjects with channels of their own."""
+    found: list[Delivery] = []
+    for event in events:
+        receivers = [one.policy for one in webhooks if one.wants(event)]
+        if event.own and event.subject in own:
+            receivers.append(own[event.subject])
+        for receiver in receivers:
+            found += [_delivery(event, receiver, index) for index in range(len(receiver.channels))]
+    return found
 
 
 def _delivery(event: Event, receiver: Policy, index: int) -> Delivery:

@@ -9,7 +9,7 @@ from schemas.api.channel import is_unconfigured
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The notification side of one alert definition (contract 4.2)."""
+    """The notification side of an alert (contract 4.2), a webhook, or a trigger that runs a retriever (4.8)."""
 
     namespace_id: str
     alert_id: str
@@ -24,7 +24,8 @@ class Policy:
 
 def policy(namespace_id: str, alert_id: str, body: Mapping[str, Any]) -> Policy:
     """Read a definition body. The API has checked it; what it lets be absent or null has its default here."""
-    config = body.get("notification_config") or {}
+    # A trigger has it where it says what it runs.
+    config = body.get("notification_config") or (body.get("action_config") or {}).get("notification_config") or {}
     return Policy(
         namespace_id=namespace_id,
         alert_id=alert_id,

@@ -118,7 +118,8 @@ class Sender:
             events = await take_events(connection, LOOKED_AT)
             if not events:
                 return 0
-            deliveries = deliveries_of(events, await load_webhooks(connection))
+            own = await load_policies(connection, {event.subject for event in events if event.own})
+            deliveries = deliveries_of(events, await load_webhooks(connection), own)
             await write_plan(connection, Plan(deliveries=deliveries), self._context.clock())
         return len(events)
 

@@ -22,16 +22,15 @@ def _keys(keys: Iterable[AlertKey]) -> dict[str, list[str]]:
 
 
 async def load_policies(connection: Connection, keys: Collection[AlertKey]) -> dict[AlertKey, Policy]:
-    """The policies of the alerts, and of the webhooks, that exist.
+    """The policies of the alerts, of the webhooks and of the triggers that exist.
 
     From PostgreSQL and not from the definitions topic: an alert whose definition is still on its way there
     would lose its first deliveries, and one just switched off would send another.
     """
     if not keys:
         return {}
-    found = await select_definitions(
-        connection, f"d.kind IN ('alert', 'webhook') AND (d.namespace_id, d.id) IN ({_KEYS})", _keys(keys)
-    )
+    where = f"d.kind IN ('alert', 'webhook', 'trigger') AND (d.namespace_id, d.id) IN ({_KEYS})"
+    found = await select_definitions(connection, where, _keys(keys))
     records = [stored.record for stored in found]
     return {(r.namespace_id, r.id): policy(r.namespace_id, r.id, r.body) for r in records}
 

@@ -25,6 +25,10 @@ _TELL = (
     " WITH ORDINALITY AS t (event_id, event_type, namespace_id, subject_id, metadata, occurred_at, n)"
     f" WHERE {_WANTED} ORDER BY t.n"
 )
+_TELL_CHANNELS = (
+    "INSERT INTO webhook_events (event_id, event_type, namespace_id, subject_id, metadata, occurred_at)"
+    " VALUES (%b, %b, %b, %b, %b, coalesce(%b::timestamptz, now()))"
+)
 _CREATED: dict[str, EventType] = {
     "collection": "collection.created",
     "cluster": "cluster.created",
@@ -72,6 +76,15 @@ async def tell(connection: Connection, happenings: Sequence[Happening]) -> None:
             [orjson.dumps(item.metadata, option=orjson.OPT_NON_STR_KEYS) for item in happenings],
             [item.occurred_at for item in happenings],
         ),
+    )
+
+
+async def tell_channels(connection: Connection, item: Happening) -> None:
+    """Tell the channels of the subject itself, in the caller's transaction."""
+    metadata = orjson.dumps(item.metadata, option=orjson.OPT_NON_STR_KEYS)
+    await connection.execute(
+        _TELL_CHANNELS,
+        (item.event_id, item.type, item.namespace_id, item.subject_id, metadata, item.occurred_at),
     )
 
 

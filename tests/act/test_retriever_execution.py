@@ -6,6 +6,7 @@ import pytest
 
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from streams.runtime.agent import Context
+from streams.runtime.database import fetch_value
 from tests.act.support import NAMESPACE, add_documents, results, row, trigger_row
 from tests.act.writing import define, ran
 
@@ -85,6 +86,58 @@ async def test_a_run_says_whether_its_results_changed(context: Context) -> None:
         await connection.execute("UPDATE documents SET text = 'flu' WHERE document_id = 'd000001'")
     other = await ran(context, "retriever_execution", config(), "job_3")
     assert [job["outcome"]["changed"] for job in (same, other)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("notify_on", "told"),
+    [
+        (None, ["changed"]),
+        ("failure", ["failed", "failed"]),
+        ("always", ["unchanged", "unchanged", "changed", "failed", "failed"]),
+    ],
+)
+async def test_runs_are_told_to_the_channels_of_their_trigger(
+    context: Context, notify_on: str | None, told: list[str]
+) -> None:
+    await flu(context)
+    notified = {"channels": [{"channel_type": "webhook", "config": {"url": "https://a.example"}}]}
+    if notify_on is not None:
+        notified["notify_on"] = notify_on  # type: ignore[assignment]
+    wanted = config(notification_config=notified)
+    await ran(context, "retriever_execution", wanted)
+    await ran(context, "retriever_execution", wanted, "job_2")
+    async with context.database.connection() as connection:
+        await connection.execute("UPDATE documents SET text = 'flu' WHERE document_id = 'd000001'")
+    await ran(context, "retriever_execution", wanted, "job_3")
+    failed = await ran(context, "retriever_execution", {**wanted, "acceptance": {"min_results": 4}}, "job_4")
+    gone = await ran(context, "retriever_execution", {**wanted, "retriever_id": "ret_gone"}, "job_5")
+    assert [job["status"] for job in (failed, gone)] == ["failed", "failed"]
+    async with context.database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT event_type, subject_id, convert_from(metadata, 'UTF8')::jsonb FROM webhook_events ORDER BY id"
+        )
+        found = await cursor.fetchall()
+    assert [kind for kind, _, _ in found] == [f"trigger.results.{word}" for word in told]
+    for _, subject, facts in found:
+        assert (subject, facts["trigger_id"]) == ("trig_1", "trig_1")
+        assert "total_time_ms" not in facts
+    by_job = {facts["task_id"]: facts for _, _, facts in found}
+    if "job_3" in by_job:
+        assert by_job["job_3"]["results"] == 3
+        assert [one["document_id"] for one in by_job["job_3"]["documents"]] == ["d000000", "d000001", "d000002"]
+    if "job_5" in by_job:
+        assert by_job["job_5"]["error"] == gone["error"]
+
+
+async def test_diagnostics_are_told_to_who_asks_for_them(context: Context) -> None:
+    await flu(context)
+    channel = {"channel_type": "webhook", "config": {"url": "https://a.example"}}
+    notified = {"channels": [channel], "notify_on": "always", "include_internal_diagnostics": True}
+    await ran(context, "retriever_execution", config(notification_config=notified))
+    async with context.database.connection() as connection:
+        facts = await fetch_value(connection, "SELECT convert_from(metadata, 'UTF8')::jsonb FROM webhook_events")
+    assert facts["total_time_ms"] >= 0
+    assert list(facts["stage_statistics"]) == ["filter"]
 
 
 @pytest.mark.parametrize(

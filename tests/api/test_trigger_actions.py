@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from schemas.api.actions import LONGEST_CHAIN
+from schemas.api.channel import MASK
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition
 from tests.api import make
@@ -204,6 +205,31 @@ async def test_a_wrong_action_is_refused_at_its_place(
         where = places(error)[0][1]
         assert where[:2] == ["body", "action_config"]
         assert where[-1] == location
+
+
+async def test_the_channels_of_a_run_keep_their_secrets(
+    api: httpx.AsyncClient, ids: dict[str, str], here: Context
+) -> None:
+    channel = {
+        "channel_type": "webhook",
+        "config": {"url": "https://a.example", "signing_secret": "whsec_c2VjcmV0"},
+    }
+    config = {"retriever_id": "ebola", "notification_config": {"channels": [channel], "notify_on": "always"}}
+    one = await made(api, "/v1/triggers", body("retriever_execution", config))
+    (shown,) = one["action_config"]["notification_config"]["channels"]
+    assert (shown["config"]["url"], shown["config"]["signing_secret"]) == ("https://a.example", MASK)
+    async with here.database.connection() as connection:
+        stored = await find_definition(connection, "trigger", one["namespace_id"], one["trigger_id"])
+    assert stored is not None
+    assert "c2VjcmV0" not in str(stored.body)
+    masked = {**config, "notification_config": one["action_config"]["notification_config"]}
+    error = refused(
+        await api.post("/v1/triggers", json=body("retriever_execution", masked)), 422, "ValidationError"
+    )
+    assert places(error)[0][1][-1] == "signing_secret"
+    for kind in ("email", "batch"):
+        told = {**config, "notification_config": {"channels": [{"channel_type": kind}]}}
+        refused(await api.post("/v1/triggers", json=body("retriever_execution", told)), 403, "NotEnabledError")
 
 
 async def test_what_an_event_trigger_watches_is_there(api: httpx.AsyncClient, ids: dict[str, str]) -> None:

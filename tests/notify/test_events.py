@@ -15,7 +15,7 @@ from streams.api.webhooks import body_of, notification_config
 from streams.notify.events import Event, deliveries_of, webhook
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition, put_definition
-from streams.runtime.happenings import tell, wanted_types
+from streams.runtime.happenings import tell, tell_channels, wanted_types
 from tests.notify.support import (
     AT,
     NAMESPACE,
@@ -125,6 +125,27 @@ async def test_what_happens_reaches_webhooks_once_whatever_the_alerts_channels_d
     assert first.headers["webhook-id"].startswith(f"{body['event_id']}_wh_")
     states = [row[2] for row in await deliveries(context) if row[0].endswith(every)]
     assert states == ["delivered"] * 6
+
+
+async def test_how_a_run_went_is_told_to_its_triggers_channels_and_to_no_webhook(context: Context) -> None:
+    async with receiving() as receiver:
+        await put_webhook(context, f"{receiver.url}/every", "*")
+        channels = [{"channel_type": "webhook", "config": {"url": f"{receiver.url}/own"}}]
+        body = {
+            "name": "t",
+            "action_config": {"retriever_id": "ret_1", "notification_config": {"channels": channels}},
+        }
+        metadata = {"trigger_id": "trig_1", "changed": True}
+        item = Happening("trigger.results.changed", NAMESPACE, "trig_1", metadata, event_id="evt_run")
+        async with context.database.transaction() as connection:
+            await put_definition(connection, "trigger", NAMESPACE, "trig_1", None, body)
+            await put_definition(connection, "trigger", "ns_other", "trig_1", None, body)
+            await tell_channels(connection, item)
+            await tell(connection, [Happening("trigger.paused", NAMESPACE, "trig_1")])
+        async with notifying(allowing(context)):
+            await receiver.count(4)
+    assert told(receiver, "/own") == [("trigger.results.changed", "trig_1")]
+    assert sorted(told(receiver, "/every")) == [*[("trigger.created", "trig_1")] * 2, ("trigger.paused", "trig_1")]
 
 
 async def test_a_webhook_that_is_gone_is_told_nothing_more(context: Context) -> None:

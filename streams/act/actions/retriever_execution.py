@@ -15,6 +15,7 @@ from streams.act.actions.resources import filter_of, needed
 from streams.act.failures import ActionError
 from streams.act.lease import Job
 from streams.act.outcome import Outcome
+from streams.act.run_notice import notice
 from streams.act.work import Work
 from streams.engines.retrieval.errors import InputError, PlanError
 from streams.engines.retrieval.execution.detail import kept, outcome
@@ -22,16 +23,35 @@ from streams.engines.retrieval.execution.prepare import prepare
 from streams.engines.retrieval.stages.stage import Row
 from streams.retrieval.running import Asked, record_execution, run_stored
 from streams.runtime.database import Connection
+from streams.runtime.happenings import tell_channels
 
 KEPT_ROWS: Final = 100
 """Results that the record of a run holds."""
+TOLD_ROWS: Final = 10
+"""Results that a notification names."""
 EARLIER: Final = 20
 """Executions whose stages say how long they usually take."""
 
 
 async def run(work: Work) -> Finish:
     """Run the retriever over the documents that are there. Its own failure is the job's, as is a breach of its
-    acceptance; either way the execution is kept."""
+    acceptance; either way the execution is kept, and the trigger's channels are told if they want to be."""
+    try:
+        return await _run(work)
+    except ActionError as refused:
+        problem = str(refused)
+        told = notice(work.job, {}, problem)
+        if told is None:
+            raise
+
+    async def finish(connection: Connection, _: datetime) -> Outcome:
+        await tell_channels(connection, told)
+        return Outcome(error=problem)
+
+    return finish
+
+
+async def _run(work: Work) -> Finish:
     command, config = work.job.command, work.job.command.action_config
     filter_of(config, "filters")
     created_at = work.context.clock()
@@ -79,9 +99,14 @@ async def run(work: Work) -> Finish:
         "changed": None if before is None else before != digest,
     }
     error = "; ".join([*problems, *(f"acceptance: {one}" for one in breached)]) or None
+    found_ids = [{"collection_id": row.collection_id, "document_id": row.document_id} for row in rows[:TOLD_ROWS]]
+    telling = {**facts, "documents": found_ids, "stage_statistics": execution.statistics()["stages"]}
+    notified = notice(work.job, telling, error)
 
     async def finish(connection: Connection, _: datetime) -> Outcome:
         await record_execution(connection, record)
+        if notified is not None:
+            await tell_channels(connection, notified)
         return Outcome(num_documents=len(rows), facts=facts, error=error)
 
     return finish

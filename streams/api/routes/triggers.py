@@ -14,7 +14,7 @@ from schemas.api.trigger import (
 )
 from streams.api.routes.switches import add_switches
 from streams.api.store import change
-from streams.api.trigger_actions import check_action, resolve_action
+from streams.api.trigger_actions import check_action, resolve_action, sealed_action
 from streams.api.trigger_families import Family
 from streams.api.triggers import trigger_response
 from streams.runtime.agent import Context
@@ -35,7 +35,7 @@ async def create_trigger(
         config, about = await resolve_action(connection, access.namespace_id, body.action_type, body.action_config)
         fields = {
             "action_type": body.action_type,
-            "action_config": config,
+            "action_config": await sealed_action(connection, context, access.namespace_id, config),
             "trigger_type": body.trigger_type,
             "schedule_config": body.schedule_config,
             "name": body.name,
