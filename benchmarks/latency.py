@@ -44,7 +44,7 @@ from benchmarks.serving import (
     session,
 )
 from schemas.events.document import DocumentEvent, encode_document_event
-from schemas.topics import DOCUMENTS, NOTIFICATIONS, TRIGGER_COMMANDS
+from schemas.topics import DEAD_LETTERS, DOCUMENTS, TRIGGER_COMMANDS
 from streams.runtime.broker import Broker, partitions_of
 from streams.runtime.database import Database
 from streams.runtime.definitions import put_definition
@@ -191,7 +191,7 @@ class Arrived:
 async def two_hops(settings: Settings, work: argparse.Namespace, first: int) -> tuple[list[float], Arrived]:
     """The bare round trip. Over topics that nothing else uses here."""
     broker = Broker(settings)
-    source, target = broker.topic(TRIGGER_COMMANDS), broker.topic(NOTIFICATIONS)
+    source, target = broker.topic(TRIGGER_COMMANDS), broker.topic(DEAD_LETTERS)
     spawn = multiprocessing.get_context("spawn")
     ready, stop = spawn.Event(), spawn.Event()
     hopping = spawn.Process(target=hop, args=(settings.model_dump(), source, target, ready, stop))
