@@ -65,7 +65,8 @@ async def run_stored(
     limit = TIME_LIMIT_MS if limit is None else min(limit, TIME_LIMIT_MS)
     retriever = replace(asked.retriever, max_time_ms=limit)
     deadline = Deadline(time.monotonic, limit)
-    await limit_statements(connection, limit)
+    # The deadline ends statements of the stages; this ends those that nobody is left to end.
+    await limit_statements(connection, TIME_LIMIT_MS)
     named = await named_definitions(
         connection, asked.namespace_id, asked.body.get("stages"), asked.inputs, asked.filters
     )

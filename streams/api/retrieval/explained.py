@@ -60,7 +60,7 @@ async def explain_stored(context: Context, asked: Explained) -> Explanation:
             standing = replace(standing, retriever=replace(standing.retriever, max_time_ms=limit))
         else:
             reference_collections(standing, named)
-        await limit_statements(connection, limit)
+        await limit_statements(connection, TIME_LIMIT_MS)
         deadline = Deadline(time.monotonic, limit)
         corpus = await PostgresCorpus.open(connection, asked.namespace_id, deadline)
         told = await apart(_run(asked, standing, named), corpus, deadline)
