@@ -1,4 +1,4 @@
-"""Lists as the contract has them, whichever resource they are of: bounds, spellings, envelopes, what the SDK reads."""
+"""Lists as the contract has them, of whatever resource: bounds, spellings, envelopes, what the SDK reads."""
 
 from typing import Any
 
