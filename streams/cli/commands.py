@@ -5,6 +5,7 @@ import typer
 from streams.cli.agents import agents
 from streams.cli.apply import apply
 from streams.cli.check import check
+from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.dev import dev
 from streams.cli.explain import explain
@@ -30,5 +31,6 @@ app.command()(apply)
 app.command()(worker)
 app.add_typer(query, name="query")
 app.add_typer(topics, name="topics")
+app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(keys, name="keys")
 app.command()(agents)
