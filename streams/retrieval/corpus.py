@@ -165,19 +165,23 @@ class PostgresCorpus:
             for key in wanted
         ]
 
-    async def vector_of(self, collection_id: str, document_id: str, feature_uri: str) -> RowVector | None:
+    async def vectors_of(
+        self, collection_id: str, document_ids: Sequence[str], feature_uri: str
+    ) -> Mapping[str, RowVector]:
         """As ``Corpus`` says."""
         names = await self._feature_names(collection_id)
-        own = (await self._stored.vectors(collection_id, [document_id], names)).get(document_id, {})
-        name = resolve_feature(feature_uri, own)
-        if name is not None:
-            return own[name]
-        if feature_uri != HashingEmbedder.URI:
-            return None
-        event = (await self._stored.named(collection_id, [document_id])).get(document_id)
-        if event is None:
-            return None
-        found: Vector = HashingEmbedder().embed([document_text(event.text, event.payload)])[0]
+        stored = await self._stored.vectors(collection_id, document_ids, names)
+        found: dict[str, RowVector] = {}
+        for document_id, own in stored.items():
+            name = resolve_feature(feature_uri, own)
+            if name is not None:
+                found[document_id] = own[name]
+        if feature_uri == HashingEmbedder.URI:
+            rest = [document_id for document_id in document_ids if document_id not in found]
+            events = list((await self._stored.named(collection_id, rest)).values())
+            texts = [document_text(event.text, event.payload) for event in events]
+            embedded: list[Vector] = list(HashingEmbedder().embed(texts))
+            found.update(zip((event.document_id for event in events), embedded, strict=True))
         return found
 
     async def features(self, collections: tuple[str, ...] | None) -> Mapping[str, int]:

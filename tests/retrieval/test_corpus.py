@@ -136,10 +136,11 @@ async def ask(rng: random.Random, ours: PostgresCorpus, memory: MemoryCorpus) ->
     found = await ours.lookup(collection_id, field, values)
     expected = await memory.lookup(collection_id, field, values)
     assert [shown(rows) for rows in found] == [shown(rows) for rows in expected], (field, values)
-    for document_id in ids:
-        mine = await ours.vector_of(collection_id, document_id, uri)
-        theirs = await memory.vector_of(collection_id, document_id, uri)
-        assert (None if mine is None else mine.tolist()) == (None if theirs is None else theirs.tolist())
+    mine = await ours.vectors_of(collection_id, ids, uri)
+    theirs = await memory.vectors_of(collection_id, ids, uri)
+    assert {name: one.tolist() for name, one in mine.items()} == {
+        name: one.tolist() for name, one in theirs.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -65,8 +65,11 @@ class Corpus(Protocol):
         ``eq`` with case does, by document id."""
         ...
 
-    async def vector_of(self, collection_id: str, document_id: str, feature_uri: str) -> Vector | None:
-        """The stored vector that a feature URI means, shape ``(dimensions,)``."""
+    async def vectors_of(
+        self, collection_id: str, document_ids: Sequence[str], feature_uri: str
+    ) -> Mapping[str, Vector]:
+        """The stored vectors that a feature URI means, each of shape ``(dimensions,)``, by document; those that
+        have none are left out."""
         ...
 
     async def features(self, collections: tuple[str, ...] | None) -> Mapping[str, int]:

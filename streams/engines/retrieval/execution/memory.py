@@ -105,10 +105,15 @@ class MemoryCorpus:
             return [[] for _ in values]
         return [[documents.row(document_id) for document_id in documents.equal(field, value)] for value in values]
 
-    async def vector_of(self, collection_id: str, document_id: str, feature_uri: str) -> Vector | None:
+    async def vectors_of(
+        self, collection_id: str, document_ids: Sequence[str], feature_uri: str
+    ) -> Mapping[str, Vector]:
         """As :class:`~.corpus.Corpus` says."""
         documents = self._collections.get(collection_id)
-        return None if documents is None else documents.vector(document_id, feature_uri)
+        if documents is None:
+            return {}
+        found = ((name, documents.vector(name, feature_uri)) for name in document_ids)
+        return {name: vector for name, vector in found if vector is not None}
 
     async def features(self, collections: tuple[str, ...] | None) -> Mapping[str, int]:
         """As :class:`~.corpus.Corpus` says; of several dimensions under one name the most frequent."""

@@ -124,14 +124,19 @@ class Run:
 
     async def vectors(self, rows: Sequence[Row], feature_uri: str) -> list[Vector | None]:
         """For each row the vector a feature URI means: the row's own, else the stored document's."""
-        found: list[Vector | None] = []
-        for row in rows:
-            name = resolve_feature(feature_uri, row.features)
-            if name is not None:
-                found.append(row.features[name])
-            else:
-                found.append(await self.corpus.vector_of(row.collection_id, row.document_id, feature_uri))
-        return found
+        own = [resolve_feature(feature_uri, row.features) for row in rows]
+        asked: dict[str, dict[str, None]] = {}
+        for row, name in zip(rows, own, strict=True):
+            if name is None:
+                asked.setdefault(row.collection_id, {})[row.document_id] = None
+        stored = {
+            collection_id: await self.corpus.vectors_of(collection_id, list(ids), feature_uri)
+            for collection_id, ids in asked.items()
+        }
+        return [
+            stored[row.collection_id].get(row.document_id) if name is None else row.features[name]
+            for row, name in zip(rows, own, strict=True)
+        ]
 
     async def nested(self, retriever: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Row]:
         """The rows of another retriever over the same corpus, at this execution's cost. Raises

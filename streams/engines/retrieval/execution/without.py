@@ -55,9 +55,11 @@ class Without:
         """As :class:`~.corpus.Corpus` says."""
         return [self._rest(rows) for rows in await self._corpus.lookup(collection_id, field, values)]
 
-    async def vector_of(self, collection_id: str, document_id: str, feature_uri: str) -> Vector | None:
+    async def vectors_of(
+        self, collection_id: str, document_ids: Sequence[str], feature_uri: str
+    ) -> Mapping[str, Vector]:
         """As :class:`~.corpus.Corpus` says, of this document too."""
-        return await self._corpus.vector_of(collection_id, document_id, feature_uri)
+        return await self._corpus.vectors_of(collection_id, document_ids, feature_uri)
 
     async def features(self, collections: tuple[str, ...] | None) -> Mapping[str, int]:
         """As :class:`~.corpus.Corpus` says, of this document too."""

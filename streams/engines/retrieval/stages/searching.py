@@ -117,7 +117,8 @@ async def _queries(search: Search, scope: Scope, place: str, run: Run) -> NDArra
         return query
     named = (query.collection_id,) if query.collection_id is not None else scope.collections
     for collection_id in collections_of(named, run, place) or await _every(run):
-        vector = await run.corpus.vector_of(collection_id, query.document_id, search.feature_uri)
+        found = await run.corpus.vectors_of(collection_id, [query.document_id], search.feature_uri)
+        vector = found.get(query.document_id)
         if vector is not None and vector.any():
             return unit_rows(vector[None, :])
     raise StageError(f"{place}: there is no document {query.document_id!r} with a vector of {search.feature_uri}")
