@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
@@ -29,6 +31,22 @@ class Page:
     results: list[StoredDefinition]
     total: int
     pagination: Pagination
+
+
+async def list_body(request: Request, search: str | None = None) -> ListRequest:
+    """What a list by GET asks for: its query, and the body that some callers send with a GET (contract 1.1)."""
+    asked = ListRequest()
+    if (await request.body()).strip():
+        try:
+            asked = ListRequest.model_validate(await request.json())
+        except ValidationError as error:
+            problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+            raise RequestValidationError(problems) from error
+    return asked if search is None else asked.model_copy(update={"search": search})
+
+
+ListBodyDep = Annotated[ListRequest, Depends(list_body)]
+"""On a ``JsonRoute``, whose requests decode strictly."""
 
 
 def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageRequest:

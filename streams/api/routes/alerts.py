@@ -17,7 +17,7 @@ from schemas.ids import new_id
 from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
 from streams.api.channels import into_collections
-from streams.api.listing import list_page, page_of
+from streams.api.listing import ListBodyDep, list_page, page_of
 from streams.api.references import follow, with_references
 from streams.api.secrets import forget, references, restored, sealed
 from streams.api.store import change, require, require_name, save
@@ -184,7 +184,7 @@ async def list_alerts(
 
 @router.get("")
 async def get_alerts(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, search: str | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListBodyDep
 ) -> ListAlertsResponse:
     """Alerts, newest first."""
-    return await _list(request, access, context, page, ListRequest(search=search))
+    return await _list(request, access, context, page, body)

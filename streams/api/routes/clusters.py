@@ -19,7 +19,7 @@ from schemas.api.task import TaskResponse
 from schemas.ids import new_id
 from streams.api.cluster_runs import add_auto_trigger, newest_runs, open_jobs, queue_run, run_of
 from streams.api.clusters import check_enabled, new_body, patch_response, patched_body, response, run_config
-from streams.api.listing import list_page, page_of
+from streams.api.listing import ListBodyDep, list_page, page_of
 from streams.api.store import change, require, require_name, save
 from streams.api.trigger_actions import resolve_action
 from streams.api.trigger_store import set_status
@@ -203,7 +203,7 @@ async def list_clusters(
 
 @router.get("")
 async def get_clusters(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, search: str | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListBodyDep
 ) -> ListClustersResponse:
     """Clusters, newest first."""
-    return await _list(request, access, context, page, ListRequest(search=search))
+    return await _list(request, access, context, page, body)

@@ -20,7 +20,7 @@ from streams.api.automation import Automation
 from streams.api.collection_runs import queue_collection_run
 from streams.api.collections import check_enabled, clone_request, new_body, patched_body, response
 from streams.api.counts import document_counts
-from streams.api.listing import list_page, page_of
+from streams.api.listing import ListBodyDep, list_page, page_of
 from streams.api.names import not_enabled
 from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
@@ -232,10 +232,10 @@ async def get_collections(
     access: AccessDep,
     context: ContextDep,
     page: PageDep,
-    search: str | None = None,
+    body: ListBodyDep,
     namespace_id: str | None = None,
 ) -> ListCollectionsResponse:
     """Collections, newest first; ``namespace_id``, if given, must be the request's namespace."""
     if namespace_id is not None and namespace_id != access.namespace_id:
         raise not_found("namespace", namespace_id)
-    return await _list(request, access, context, page, ListRequest(search=search))
+    return await _list(request, access, context, page, body)

@@ -21,7 +21,7 @@ from schemas.api.retriever import (
 from schemas.ids import new_id
 from streams.api.asking import refuse_circle, refuse_unknown_features
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
-from streams.api.listing import list_page, page_of
+from streams.api.listing import ListBodyDep, list_page, page_of
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed, follow, with_references
 from streams.api.retrievers import clone_request, new_body, patched_body, response
@@ -173,7 +173,7 @@ async def list_retrievers(
 
 @router.get("")
 async def get_retrievers(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, search: str | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListBodyDep
 ) -> ListRetrieversResponse:
     """Retrievers, newest first."""
-    return await _list(request, access, context, page, ListRequest(search=search))
+    return await _list(request, access, context, page, body)

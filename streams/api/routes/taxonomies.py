@@ -18,7 +18,7 @@ from schemas.api.taxonomy import (
     TaxonomyResponse,
 )
 from schemas.ids import new_id
-from streams.api.listing import list_page, page_of
+from streams.api.listing import ListBodyDep, list_page, page_of
 from streams.api.names import not_enabled
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed
@@ -176,7 +176,7 @@ async def list_taxonomies(
 
 @router.get("")
 async def get_taxonomies(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, search: str | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListBodyDep
 ) -> ListTaxonomiesResponse:
     """Taxonomies, newest first."""
-    return await _list(request, access, context, page, ListRequest(search=search))
+    return await _list(request, access, context, page, body)
