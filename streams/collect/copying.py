@@ -1,14 +1,11 @@
 """Documents and vectors as rows of PostgreSQL's binary COPY. Pure.
 
-Written by hand, because a client that looks up how to write each value of each row takes longer over it than the
-server takes to store it. Most of a row is known as soon as its record is read, so it is written while the
-transaction before is under way. Format: PostgreSQL documentation, "COPY", binary format; ``vector_recv`` of
-pgvector.
+Most of a row is known as soon as its record is read, so it is written while the transaction before is under way.
+Format: :mod:`streams.runtime.binary_copy`; of a vector ``vector_recv`` of pgvector.
 """
 
 import struct
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +15,7 @@ import orjson
 from schemas.events.document import UPSERTED
 from streams.collect.arrivals import Arrival, Row
 from streams.collect.fold import Version
+from streams.runtime.binary_copy import BEGIN, END, NULL, instant, length, microseconds, row, text
 
 DOCUMENT_COLUMNS: Final = (
     "namespace_id, collection_id, document_id, payload, text, asset_id, occurred_at, appended_at, partition,"
@@ -25,17 +23,10 @@ DOCUMENT_COLUMNS: Final = (
 )
 VECTOR_COLUMNS: Final = "namespace_id, collection_id, feature_uri, document_id, embedding"
 
-_BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_END: Final = b"\xff\xff"
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_NULL: Final = b"\xff\xff\xff\xff"
-_DOCUMENT: Final = struct.pack("!h", 12)
-_VECTOR: Final = struct.pack("!h", 5)
+_DOCUMENT: Final = row(12)
+_VECTOR: Final = row(5)
 _FLOATS: Final = np.dtype(">f4")
-_length: Final = struct.Struct("!i").pack
 _jsonb: Final = struct.Struct("!iB").pack
-_instant: Final = struct.Struct("!iq").pack
 _place: Final = struct.Struct("!iqiqiiiq").pack
 _embedding: Final = struct.Struct("!ihh").pack
 
@@ -50,7 +41,7 @@ def write_ahead(arrivals: Sequence[Arrival]) -> None:
     for arrival in upserts:
         event = arrival.event
         document = event.document_id.encode()
-        named = _length(len(document)) + document
+        named = length(len(document)) + document
         rows: list[bytes] = []
         for uri, vector in event.features.items():
             size = 4 * len(vector)
@@ -66,19 +57,19 @@ def write_ahead(arrivals: Sequence[Arrival]) -> None:
 
 def document_rows(versions: Iterable[Version]) -> bytes:
     """Rows of ``documents``, columns :data:`DOCUMENT_COLUMNS`."""
-    parts = [_BEGIN]
+    parts = [BEGIN]
     for version in versions:
         arrival, created_at, measured_at = version
         parts.append(_row(arrival).document)
         parts.append(_at(created_at))
-        parts.append(_NULL if measured_at == arrival.event.occurred_at else _at(measured_at))
-    parts.append(_END)
+        parts.append(NULL if measured_at == arrival.event.occurred_at else _at(measured_at))
+    parts.append(END)
     return b"".join(parts)
 
 
 def vector_rows(versions: Iterable[Version]) -> bytes:
     """Rows of ``document_vectors``, columns :data:`VECTOR_COLUMNS`."""
-    return b"".join([_BEGIN, *[_row(version.arrival).vectors for version in versions], _END])
+    return b"".join([BEGIN, *[_row(version.arrival).vectors for version in versions], END])
 
 
 def _row(arrival: Arrival) -> Row:
@@ -91,7 +82,7 @@ def _row(arrival: Arrival) -> Row:
 
 def _document(arrival: Arrival, named: bytes) -> bytes:
     event = arrival.event
-    payload, json = _NULL, b""
+    payload, json = NULL, b""
     if event.payload is not None:
         json = orjson.dumps(event.payload)
         payload = _jsonb(1 + len(json), 1)
@@ -101,11 +92,11 @@ def _document(arrival: Arrival, named: bytes) -> bytes:
             named,
             payload,
             json,
-            _NULL if event.text is None else _text(event.text),
-            _NULL if event.asset_id is None else _text(event.asset_id),
+            NULL if event.text is None else text(event.text),
+            NULL if event.asset_id is None else text(event.asset_id),
             _place(
                 8,
-                (event.occurred_at - _EPOCH) // _MICROSECOND,
+                microseconds(event.occurred_at),
                 8,
                 _microseconds(arrival.appended_at),
                 4,
@@ -119,24 +110,14 @@ def _document(arrival: Arrival, named: bytes) -> bytes:
 
 @lru_cache(1_024)
 def _document_head(namespace_id: str, collection_id: str) -> bytes:
-    return _DOCUMENT + _text(namespace_id) + _text(collection_id)
+    return _DOCUMENT + text(namespace_id) + text(collection_id)
 
 
 @lru_cache(1_024)
 def _vector_head(namespace_id: str, collection_id: str, uri: str) -> bytes:
-    return _VECTOR + _text(namespace_id) + _text(collection_id) + _text(uri)
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return _length(len(encoded)) + encoded
+    return _VECTOR + text(namespace_id) + text(collection_id) + text(uri)
 
 
 # Many documents of a batch were appended in the same millisecond.
-@lru_cache(1_024)
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _at(moment: datetime) -> bytes:
-    return _instant(8, _microseconds(moment))
+_microseconds = lru_cache(1_024)(microseconds)
+_at = lru_cache(1_024)(instant)

@@ -58,9 +58,14 @@ def day(value: date) -> bytes:
     return _int4(4, value.toordinal() - _FIRST_DAY)
 
 
+def microseconds(moment: datetime) -> int:
+    """The value of a ``timestamptz``."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def instant(moment: datetime) -> bytes:
     """A ``timestamptz``."""
-    return _int8(8, (moment - _EPOCH) // _MICROSECOND)
+    return _int8(8, microseconds(moment))
 
 
 async def copy_rows(connection: Connection, table: str, columns: str, parts: Iterable[bytes]) -> None:
