@@ -20,6 +20,7 @@ from streams.runtime.database import Database
 from streams.runtime.http.body_limit import BodyLimit
 from streams.runtime.http.errors import install_error_handlers
 from streams.settings import Settings
+from tests.api.answers import check
 
 KEY = "sk_test"
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
@@ -52,6 +53,7 @@ def caller(context: Context, key: str | None = None, **headers: str) -> httpx.As
         transport=httpx.ASGITransport(application(context)),
         base_url="http://api",
         headers={"Authorization": f"Bearer {secret}", **headers},
+        event_hooks={"response": [check]},
     )
 
 
