@@ -64,8 +64,8 @@ async def test_a_list_is_walked_by_cursor_in_every_order(api: httpx.AsyncClient)
         *sorted((one for one in every if int(one[1:]) % 2 == 0), reverse=True),
         *sorted((one for one in every if int(one[1:]) % 2), reverse=True),
     ]
-    for body in ({"sort": {"field": "updated_at"}}, {"sort": {"field": "created_at", "direction": "desc"}}):
-        assert set(await walked(api, limit=2, **body)) == every
+    for sort in ({"field": "updated_at"}, {"field": "created_at", "direction": "desc"}):
+        assert set(await walked(api, limit=2, sort=sort)) == every
     assert ids(await listed(api, limit=3, offset=1)) == ["d7", "d6", "d5"]
     assert ids(await listed(api, page_size=3, page=2)) == ["d5", "d4", "d3"]
 
@@ -225,7 +225,8 @@ async def test_across_collections(api: httpx.AsyncClient, here: Context) -> None
     assert sorted(one["document_id"] for one in found["documents"]) == ["a", "a", "b"]
     assert found["not_found"] == ["c"]
     assert {one["collection_id"] for one in found["documents"]} >= {other["collection_id"]}
-    for body in ({"document_ids": []}, {"document_ids": ["x"] * 1001}, {}):
+    bodies: list[dict[str, list[str]]] = [{"document_ids": []}, {"document_ids": ["x"] * 1001}, {}]
+    for body in bodies:
         refused(await api.post("/v1/documents/batch-get", json=body), 422, "ValidationError")
 
 
