@@ -29,8 +29,8 @@ _ASSIGNED = re.compile(r'^tidewatch_rebalances_total\{station="(\w+)"\} (\d+)', 
 _GROUPS = frozenset(("match", "collect", "notify", "query"))
 """Stations that wait for partitions when they start."""
 
-ONE_WORKER: Sequence[str] = ("match,collect,trigger,act,notify,relay",)
-TWO_WORKERS: Sequence[str] = ("match,notify,relay", "collect,trigger,act")
+ONE_WORKER: Sequence[str] = ("match,collect,trigger,act,index,notify,relay",)
+TWO_WORKERS: Sequence[str] = ("match,notify,relay", "collect,trigger,act,index")
 """Stations by process: two processes use two cores."""
 
 Progress = Callable[[str], None]
@@ -122,7 +122,7 @@ async def run_stack(
         processes.append(await _start("query", ["query"], environment, logs))
         for child, (answering, stations) in zip(processes, [*metrics, (port, "query")], strict=True):
             groups = _GROUPS & frozenset(stations.split(","))
-            await _wait_until_ready(child, f"http://127.0.0.1:{answering}/metrics", groups)
+            await _wait_until_ready(child, f"http://127.0.0.1:{answering}/metrics", api_key, groups)
         yield Stack(
             environment["TIDEWATCH_URL"],
             api_key,
@@ -166,11 +166,12 @@ async def _stop_all(children: list[Child]) -> None:
     await asyncio.gather(*(child.stop() for child in children))
 
 
-async def _wait_until_ready(child: Child, metrics: str, groups: frozenset[str]) -> None:
+async def _wait_until_ready(child: Child, metrics: str, api_key: str, groups: frozenset[str]) -> None:
     """Wait until the child's document stations have been given their partitions."""
     waiting = groups
+    headers = {"Authorization": f"Bearer {api_key}"}
     try:
-        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as client:
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession(headers=headers) as client:
             while True:
                 child.check()
                 with contextlib.suppress(aiohttp.ClientError):
