@@ -35,7 +35,11 @@ async def test_the_key_is_changed_without_a_secret_being_lost(settings: Settings
             await read_secret(connection, SecretStr(old), "ns_1", second)
 
 
-@pytest.mark.parametrize("key", ["", ",", "short", "x" * 44, fresh()[:-4], f"{fresh()},nonsense"])
+@pytest.mark.parametrize(
+    "key",
+    ["", ",", "short", "x" * 44, fresh()[:-4], f"{fresh()},nonsense"],
+    ids=["empty", "comma", "short", "long", "cut", "one of two"],
+)
 def test_a_key_that_could_not_encrypt_is_refused_at_the_start_and_not_repeated(key: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(secret_key=SecretStr(key))
@@ -44,6 +48,6 @@ def test_a_key_that_could_not_encrypt_is_refused_at_the_start_and_not_repeated(k
         assert key not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", [fresh(), f"{fresh()},{fresh()}"])
+@pytest.mark.parametrize("key", [fresh(), f"{fresh()},{fresh()}"], ids=["one", "two"])
 def test_keys_that_encrypt_are_taken(key: str) -> None:
     assert Settings(secret_key=SecretStr(key)).secret_key == SecretStr(key)
