@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 WINDOW: Final = 1_000
-"""Records of a partition that one read looks through, at most."""
+"""Records that one read looks through, at most: what it finds beyond its page is found again by the next."""
 _NONE: Final = -1
 """Before the first alert of a record."""
 
@@ -44,11 +44,9 @@ class Stands:
 
     def ahead(self, ends: Mapping[int, int]) -> dict[int, tuple[Stand, int]]:
         """What to read next where the view has come to ``ends``: per partition from where, and to which offset."""
-        return {
-            partition: (self.of(partition), min(end, self.of(partition).offset + WINDOW))
-            for partition, end in sorted(ends.items())
-            if end > self.of(partition).offset
-        }
+        behind = {tp: (self.of(tp), end) for tp, end in sorted(ends.items()) if end > self.of(tp).offset}
+        share = max(1, WINDOW // max(1, len(behind)))
+        return {tp: (stand, min(end, stand.offset + share)) for tp, (stand, end) in behind.items()}
 
     def after(self, read: Mapping[int, tuple[Stand, int]], last: Brought | None) -> "Stands":
         """Behind a read of ``read``: all of it, or what comes in order up to ``last``."""

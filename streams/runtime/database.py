@@ -1,8 +1,8 @@
 """The PostgreSQL protocol: a pool, migrations, and positions that move by compare-and-set."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -61,13 +61,22 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
-        """One transaction; with ``snapshot`` every statement in it sees the same state (repeatable read)."""
-        async with self._pool.connection() as connection:
+    async def transaction(
+        self, *, snapshot: bool = False, first: Callable[[Connection], Awaitable[object]] | None = None
+    ) -> AsyncIterator[Connection]:
+        """One transaction; with ``snapshot`` every statement in it sees the same state (repeatable read). What
+        ``first`` asks for shares the round trip in which the transaction begins."""
+        async with self._pool.connection() as connection, AsyncExitStack() as stack:
             # Part of BEGIN, where a statement of its own would be a round trip.
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ if snapshot else None)
-            async with connection.transaction():
-                yield connection
+            if first is None:
+                await stack.enter_async_context(connection.transaction())
+            else:
+                async with connection.pipeline():
+                    # Not connection.transaction(): begun in a pipeline, that stays in one.
+                    await stack.enter_async_context(psycopg.AsyncTransaction(connection))
+                    await first(connection)
+            yield connection
 
 
 async def _configure(connection: Connection) -> None:

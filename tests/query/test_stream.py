@@ -19,6 +19,7 @@ from streams.http_app import HttpServer, build_http
 from streams.query.following import Brought, Stand, Stands, parse_event_id
 from streams.query.reads.brought import brought, ends
 from streams.runtime.agent import Context
+from streams.runtime.database import Connection, fetch_value
 from tests.query.support import (
     KEY,
     NAMESPACE,
@@ -200,3 +201,33 @@ async def test_streams_end_with_the_server_and_bad_requests_are_refused(context:
             await anext(stream)
         # The server has stopped: what it was sending ended as a whole answer does.
         assert [event async for event in stream] == []
+
+
+async def test_a_page_costs_its_rows_also_where_the_first_was_read_from_an_empty_view(context: Context) -> None:
+    await define_namespace(context)
+    alert = await define_alert(context, "a")
+    async with running(context):
+        await publish(context, ALERT_RESULTS, keyed(result(0, hit(alert))))
+        await drained(context)
+        async with context.database.connection() as connection:
+            # Often enough for a plan that is kept.
+            for _ in range(12):
+                assert await touched(context, connection, 10) < 100
+            await publish(context, ALERT_RESULTS, keyed(*(result(n, hit(alert)) for n in range(1, 2_000))))
+            await drained(context)
+            assert await touched(context, connection, 10) < 10_000
+
+
+async def touched(context: Context, connection: Connection, size: int) -> int:
+    """How many rows of the view one page from the beginning takes to be read."""
+    async with connection.transaction():
+        ahead = Stands().ahead(await ends(connection, context.broker.topic(ALERT_RESULTS)))
+        page, _ = await brought(connection, NAMESPACE, None, ahead, size)
+        assert page
+        rows = await fetch_value(
+            connection,
+            "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int FROM pg_stat_xact_user_tables"
+            " WHERE relname LIKE 'result_documents%' OR relname LIKE 'alert_executions%'",
+        )
+        assert isinstance(rows, int)
+        return rows

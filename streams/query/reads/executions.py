@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Any
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from schemas.ids import ExecutionRef
 from streams.query.compose.rows import Delivery, Execution
+from streams.query.following import Brought
 from streams.query.paging import After, windows
 from streams.query.partitions import stored_days
 from streams.runtime import erasure
@@ -26,7 +27,7 @@ SELECT p.base, p.alert_number AS number, p.alert_id, p.alert_version, p.retrieve
        p.include_matches, p.channels, r.collection_id, r.document_id, r.source_topic, r.source_partition,
        r.source_offset, r.occurred_at, r.executed_at, r.duration_ms, r.definitions_version,
        CASE WHEN {erased} THEN NULL ELSE r.asset_id END AS asset_id, r.truncated,
-       CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document
+       CASE WHEN {erased} THEN '{{}}'::json ELSE r.document END AS document{more}
 FROM ({page}) p
 JOIN result_documents r ON r.day = p.day AND r.base = p.base{pruned}
 ORDER BY p.appended_at DESC, p.base DESC, p.alert_number DESC
@@ -44,15 +45,18 @@ _COLUMNS = (
 # The index has the order, and a page is few rows. Without statistics of a day that has just begun the planner
 # would read and sort all of it, or join all of it, for the first page; and to plan costs more than to read one.
 _IN_ORDER = (
-    "SELECT set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true),"
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true),"
+    " set_config('enable_hashjoin', 'off', true),"
     " set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 
 
-def _select(page: str, *, pruned: bool = True) -> bytes:
-    """The executions of a page; ``pruned`` where their days are given."""
+def _select(page: str, *, pruned: bool = True, more: str = "") -> bytes:
+    """The executions of a page; ``pruned`` where their days are given, with ``more`` of its columns."""
     days = " AND r.day = ANY(%(days)s)" if pruned else ""
-    return _SELECT.format(page=page, erased=erasure.ERASED, matches=erasure.MATCHES, pruned=days).encode()
+    return _SELECT.format(
+        page=page, erased=erasure.ERASED, matches=erasure.MATCHES, pruned=days, more=more
+    ).encode()
 
 
 async def newest(
@@ -136,29 +140,65 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         return await cursor.fetchone()
 
 
-async def by_key(
-    connection: Connection, namespace_id: str, keys: Sequence[tuple[date, bytes, int]]
-) -> list[Execution]:
-    """Executions by day, document part and alert number, in no order."""
-    if not keys:
-        return []
-    days, bases, numbers = columns(keys, 3)
-    page = (
-        f"SELECT {_COLUMNS} FROM unnest(%(key_days)s::date[], %(bases)s::bytea[], %(numbers)s::bigint[])"
-        " AS k (day, base, number) JOIN result_documents d ON d.day = k.day AND d.base = k.base"
-        " JOIN alert_executions e ON e.day = k.day AND e.base = k.base AND e.appended_at = d.appended_at"
-        f" AND e.alert_number = k.number AND e.namespace_id = %(namespace)s WHERE {_SERVED}"
-    )
-    parameters = {
-        "days": sorted(set(days)),
-        "key_days": days,
-        "bases": bases,
-        "numbers": numbers,
-        "namespace": namespace_id,
-    }
-    async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        await cursor.execute(_select(page), parameters)
-        return await cursor.fetchall()
+# One probe for each record: its document part, then the executions of that part that the record brought. Records
+# are put in order first, so that no more of them are looked up than fill the page.
+_BROUGHT = _select(
+    f"""
+SELECT r.partition AS brought_in, e.result_offset AS brought_at, {_COLUMNS}
+FROM (
+    SELECT s.partition, s."offset" AS stand, s.number, d.day, d.base, d.appended_at, d.result_offset
+    FROM unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(numbers)s::bigint[], %(ends)s::bigint[])
+         AS s (partition, "offset", number, "end")
+    CROSS JOIN LATERAL (
+        SELECT d.day, d.base, d.appended_at, d.result_offset FROM result_documents d
+        WHERE d.result_partition = s.partition AND d.result_offset >= s."offset" AND d.result_offset < s."end"
+          AND d.namespace_id = %(namespace)s
+        UNION ALL
+        SELECT d.day, d.base, d.appended_at, a.result_offset FROM result_additions a
+        JOIN result_documents d ON d.day = a.day AND d.base = a.base
+        WHERE a.result_partition = s.partition AND a.result_offset >= s."offset" AND a.result_offset < s."end"
+          AND d.namespace_id = %(namespace)s
+    ) d
+    ORDER BY s.partition, d.result_offset
+) r
+CROSS JOIN LATERAL (
+    SELECT x.* FROM alert_executions x
+    WHERE x.namespace_id = %(namespace)s AND x.appended_at = r.appended_at AND x.base = r.base AND x.day = r.day
+      AND x.result_partition = r.partition AND x.result_offset = r.result_offset
+    OFFSET 0
+) e
+WHERE (e.result_offset, e.alert_number) > (r.stand, r.number)
+  AND (%(alerts)s::text[] IS NULL OR e.alert_id = ANY(%(alerts)s)) AND {_SERVED}
+ORDER BY r.partition, r.result_offset, e.alert_number LIMIT %(limit)s
+""",
+    pruned=False,
+    more=", p.brought_in, p.brought_at",
+)
+
+
+async def brought(
+    connection: Connection,
+    namespace_id: str,
+    alert_ids: Sequence[str] | None,
+    ahead: Sequence[tuple[int, int, int, int]],
+    limit: int,
+) -> list[tuple[Brought, Execution]]:
+    """The next executions of a namespace, of all its alerts or of some, in the order in which records brought
+    them. ``ahead``: partition, offset and alert number to begin behind, offset to end before."""
+    async with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
+        await connection.execute(_IN_ORDER)
+        values = dict(zip(("partitions", "offsets", "numbers", "ends"), columns(ahead, 4), strict=True))
+        parameters = {**values, "namespace": namespace_id, "alerts": alert_ids, "limit": limit}
+        await cursor.execute(_BROUGHT, parameters, prepare=True)
+        rows = await cursor.fetchall()
+    found = [
+        (Brought(row.pop("brought_in"), row.pop("brought_at"), row["number"]), Execution(**row)) for row in rows
+    ]
+    return sorted(found, key=_place)
+
+
+def _place(item: tuple[Brought, Execution]) -> Brought:
+    return item[0]
 
 
 async def count(connection: Connection, namespace_id: str, alerts: Sequence[int] | None) -> int:

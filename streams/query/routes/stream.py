@@ -8,7 +8,7 @@ nothing comes twice. It holds no more than one page in memory: it reads on when 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import orjson
@@ -22,6 +22,7 @@ from streams.query.routes.answer import known
 from streams.query.routes.composing import composed
 from streams.query.waking import Waking, waking
 from streams.runtime.agent import Context
+from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
 from streams.runtime.http.errors import ApiError
 
@@ -93,9 +94,9 @@ class _Follower:
             while not waking.ending:
                 wake.clear()
                 page, more = await self._next()
-                for item, result in page:
-                    self._stands = self._stands.behind(item)
-                    yield _event(self._stands.event_id(), result)
+                if page:
+                    # Together: each piece of its own is a turn of the server, and of whoever reads it.
+                    yield b"".join(self._events(page))
                 self._stands = more
                 if time.monotonic() - beat > HEARTBEAT_SECONDS:
                     if not await self._still_allowed():
@@ -106,10 +107,19 @@ class _Follower:
                 if not self._behind:
                     await _wait(wake, POLL_SECONDS)
 
+    def _events(self, page: Sequence[tuple[Brought, dict[str, Any]]]) -> Iterator[bytes]:
+        for item, result in page:
+            self._stands = self._stands.behind(item)
+            yield _event(self._stands.event_id(), result)
+
     async def _next(self) -> tuple[list[tuple[Brought, dict[str, Any]]], Stands]:
         namespace_id = self._access.namespace_id
-        async with self._context.database.transaction(snapshot=True) as connection:
-            held = await ends(connection, self._topic)
+        held: dict[int, int] = {}
+
+        async def first(connection: Connection) -> None:
+            held.update(await ends(connection, self._topic))
+
+        async with self._context.database.transaction(snapshot=True, first=first) as connection:
             ahead = self._stands.ahead(held)
             self._behind = bool(ahead)
             if not ahead:
