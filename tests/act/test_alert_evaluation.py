@@ -79,6 +79,7 @@ async def test_it_is_told_by_rising_edge(context: Context) -> None:
 
 
 async def test_a_sweep_that_comes_late_is_recorded_and_tells_nobody(context: Context) -> None:
+    context = replace(context, clock=lambda: START + timedelta(minutes=10))
     await swept_alert(context, cooldown_seconds=60)
     await sweep(context, 1, 10)
     await sweep(context, 2, 5)

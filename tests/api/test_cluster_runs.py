@@ -180,7 +180,7 @@ async def test_a_wrong_run_is_refused(api: httpx.AsyncClient, body: dict[str, An
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("kmeans", {"n_clusters": 1}, "n_clusters"),
     ("kmeans", {"n_clusters": 1_001}, "n_clusters"),
-    ("kmeans", {"n_clusters": 2.0}, "n_clusters"),
+    ("kmeans", {"n_clusters": 2.5}, "n_clusters"),
     ("kmeans", {"max_iter": 10_001}, "max_iter"),
     ("kmeans", {"init": "far"}, "init"),
     ("kmeans", {"tol": -1}, "tol"),
