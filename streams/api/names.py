@@ -26,6 +26,9 @@ def check_name(kind: str, name: str, field: str) -> None:
         raise invalid("A name must not contain '/'", "body", field)
     if name in (".", "..") or name != name.strip():
         raise invalid("A name must not be '.', '..' or begin or end with a space", "body", field)
+    if kind == "document" and "\n" in name:
+        # The paths of documents end at a line break.
+        raise invalid("An id must not contain a line break", "body", field)
     if name in RESERVED.get(kind, ()):
         raise invalid(f"{name!r} is a word of the API and cannot name {_article(kind)} {kind}", "body", field)
 

@@ -8,7 +8,8 @@ Causality), and the alerts and triggers it is an effect of, so that none of them
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from schemas.events.document import DocumentEvent, encode_document_event
+from schemas.errors import DecodeError
+from schemas.events.document import DocumentEvent, decode_document_event, encode_document_event
 from schemas.headers import (
     CAUSED_BY,
     CHANGED,
@@ -25,7 +26,8 @@ from streams.runtime.outbox import MAX_RECORD_BYTES, Outgoing, enqueue_all
 
 
 class DocumentTooLargeError(ValueError):
-    """A document that no record can hold; the message says how large it may be."""
+    """A document that no record can hold, or with names too long or nested too deep to be read from one; the
+    message says how large it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def write_of(
     write = Write(event.key, encode_document_event(event), made_from, changed, headers or {})
     if write.size > MAX_RECORD_BYTES:
         raise DocumentTooLargeError(f"The document is larger than {MAX_RECORD_BYTES} bytes")
+    try:
+        # A write that was accepted is never a dead letter.
+        decode_document_event(write.key, write.value, (), appended_at=event.occurred_at)
+    except DecodeError as error:
+        raise DocumentTooLargeError(f"The document could not be read again: {error}") from error
     return write
 
 

@@ -83,11 +83,19 @@ def news_namespace(shown: dict[str, Any]) -> str:
     return namespace
 
 
+def nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels - 1):
+        found = [found]
+    return found
+
+
 @pytest.mark.parametrize(
     ("body", "status", "location"),
     [
         ({"document_id": "count"}, 422, ["body", "document_id"]),
         ({"document_id": ""}, 422, ["body", "document_id"]),
+        ({"document_id": "a\nb"}, 422, ["body", "document_id"]),
         ({"collection_id": "col_other"}, 422, ["body", "collection_id"]),
         ({"occurred_at": "yesterday"}, 422, ["body", "occurred_at"]),
         ({"vectors": {"embedding": [1.0]}}, 422, ["body", "vectors"]),
@@ -112,6 +120,17 @@ async def test_a_wrong_document_is_refused_and_not_published(
     if location is not None:
         assert places(error)[0][1] == location
     assert await published(here) == []
+
+
+@pytest.mark.parametrize("body", [{"vectors": {"v" * 3_000: [1.0]}}, {"deep": nested(63)}])
+async def test_what_no_station_could_read_is_refused(
+    api: httpx.AsyncClient, here: Context, body: dict[str, Any]
+) -> None:
+    await make.collection(api)
+    error = refused(await api.post(PATH, json=body), 413, "BadRequestError")
+    assert "could not be read again" in error["message"]
+    assert await published(here) == []
+    assert (await api.post(PATH, json={"deep": nested(62)})).status_code == 200
 
 
 async def test_get_count_and_delete_read_what_was_collected(api: httpx.AsyncClient, here: Context) -> None:
