@@ -8,6 +8,7 @@ from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
 from schemas.api.document import MAX_BATCH, DocumentId
 
 Numbers = Annotated[list[float], Field(min_length=1)]
+Rows = Annotated[list[Numbers], Field(min_length=1)]
 
 
 class SparseVector(ApiRequest):
@@ -29,7 +30,7 @@ class UpsertDocument(ApiRequest):
     """``BYODocument``."""
 
     document_id: DocumentId
-    vectors: dict[Annotated[str, Field(min_length=1, max_length=255)], Numbers | list[Numbers] | SparseVector]
+    vectors: dict[Annotated[str, Field(min_length=1, max_length=255)], Numbers | Rows | SparseVector]
     payload: JsonObject | None = None
     metadata: JsonObject | None = None
     acl: JsonObject | None = None

@@ -108,6 +108,7 @@ async def test_what_cannot_be_upserted_is_refused_and_nothing_is_written(
         assert ["body", "documents", 1, *where] in [place for _, place in places(error)]
     for body in (
         {"documents": [{"document_id": "a"}]},
+        {"documents": [{"document_id": "a", "vectors": {"v": []}}]},
         {"documents": [good] * 1001},
         {"documents": [{**good, "colour": 1}]},
         {"documents": [{"document_id": "a", "vectors": {"s": {"indices": [1, 1], "values": [1, 2]}}}]},
