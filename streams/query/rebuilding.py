@@ -25,3 +25,5 @@ async def empty_view(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(f"TRUNCATE {', '.join(VIEW)}".encode())
         await connection.execute("DELETE FROM positions WHERE station = %s", (NAME,))
+        # What comes again holds what was taken out of it.
+        await connection.execute("UPDATE erased_documents SET swept = false WHERE swept")

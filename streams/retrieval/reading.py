@@ -30,6 +30,10 @@ SELECT name FROM names WHERE name IS NOT NULL
 _COLLECTIONS: Final = _NAMES.format(
     name="collection_id", table="documents", within="namespace_id = %(namespace)s"
 ).encode()
+_DELETED: Final = (
+    "SELECT id FROM definitions WHERE kind = 'collection' AND namespace_id = %(namespace)s"
+    " AND id = ANY(%(collections)s) AND deleted_at IS NOT NULL"
+)
 _FEATURES: Final = _NAMES.format(name="feature_uri", table="document_vectors", within=OF).encode()
 
 
@@ -42,9 +46,12 @@ class Stored:
         self._cursors = itertools.count()
 
     async def collections(self) -> list[str]:
-        """Ids of the collections that hold documents, sorted."""
-        cursor = await self.connection.execute(_COLLECTIONS, {"namespace": self.namespace_id})
-        return sorted(row[0] for row in await cursor.fetchall())
+        """Ids of the collections that hold documents, sorted; not those that were deleted while documents of
+        theirs were on their way."""
+        parameters = {"namespace": self.namespace_id}
+        found = {row[0] for row in await (await self.connection.execute(_COLLECTIONS, parameters)).fetchall()}
+        deleted = await self.connection.execute(_DELETED, {**parameters, "collections": list(found)})
+        return sorted(found - {row[0] for row in await deleted.fetchall()})
 
     async def feature_names(self, collection_id: str) -> list[str]:
         """The features that vectors of a collection are stored for, sorted."""

@@ -20,11 +20,13 @@ KEPT: Final = timedelta(days=31)
 SETTLING: Final = timedelta(minutes=1)
 """Results of what was deleted last may still be on their way."""
 _SHOWN: Final = ("document_id", "collection_id", "score")
+_AT_ONCE: Final = 10_000
+_COLUMNS: Final = "namespace_id, document_id, collection_id, erased_at, partition, record_offset"
 
 ERASED: Final = (
     "EXISTS (SELECT FROM erased_documents x WHERE x.namespace_id = r.namespace_id"
     " AND x.document_id IN ('', r.document_id) AND x.collection_id = r.collection_id"
-    " AND CASE WHEN x.partition = r.source_partition AND r.source_topic <> ''"
+    " AND CASE WHEN x.document_id = '' THEN true WHEN x.partition = r.source_partition AND r.source_topic <> ''"
     " THEN r.source_offset < x.record_offset ELSE r.appended_at <= x.erased_at END)"
 )
 """SQL: whether the document of ``result_documents`` r was deleted after the version that it is."""
@@ -36,6 +38,17 @@ MATCHES: Final = (
     " WITH ORDINALITY AS m (value, n)) END"
 )
 """SQL: what a look-up of executions p found as it may be shown."""
+
+
+OF_COLLECTION: Final = (
+    "documents",
+    "document_vectors",
+    "document_writes",
+    "collection_counters",
+    "drift_sketches",
+    "drift_seeds",
+)
+"""Tables whose rows go with their collection."""
 
 
 class Erased(NamedTuple):
@@ -61,6 +74,15 @@ async def note_erased(connection: Connection, deletions: Iterable[Erased]) -> No
             " ON CONFLICT (namespace_id, document_id, collection_id) DO UPDATE SET erased_at = EXCLUDED.erased_at,"
             " partition = EXCLUDED.partition, record_offset = EXCLUDED.record_offset, swept = false",
             columns(last.values(), 6),
+        )
+
+
+async def delete_content(connection: Connection, namespace_id: str, collection_id: str) -> None:
+    """Delete what a collection holds: once with it, and once more when what was on its way has come."""
+    for table in OF_COLLECTION:
+        await connection.execute(
+            f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
+            (namespace_id, collection_id),
         )
 
 
@@ -113,14 +135,20 @@ async def erased_since(
 async def sweep_erased(connection: Connection, now: datetime) -> int:
     """Take what was deleted a while ago out of the stored results, and forget what is older than any of them.
     Returns how many deletions were dealt with. In the caller's transaction."""
-    await connection.execute("DELETE FROM erased_documents WHERE erased_at < %s", (now - KEPT,))
-    cursor = await connection.execute(
+    # Swept again before it is forgotten: results that came late, or again, hold what nothing would hide any more.
+    forgotten = await connection.execute(
+        "DELETE FROM erased_documents WHERE ctid = ANY (ARRAY(SELECT ctid FROM erased_documents"
+        f" WHERE erased_at < %s ORDER BY erased_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING {_COLUMNS}"
+        "".encode(),
+        (now - KEPT,),
+    )
+    swept = await connection.execute(
         "UPDATE erased_documents SET swept = true WHERE ctid = ANY (ARRAY(SELECT ctid FROM erased_documents"
-        " WHERE NOT swept AND erased_at < %s ORDER BY erased_at LIMIT 10000 FOR UPDATE SKIP LOCKED))"
-        " RETURNING namespace_id, document_id, collection_id, erased_at, partition, record_offset",
+        f" WHERE NOT swept AND erased_at < %s ORDER BY erased_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED))"
+        f" RETURNING {_COLUMNS}".encode(),
         (now - SETTLING,),
     )
-    due = [Erased(*row) for row in await cursor.fetchall()]
+    due = [Erased(*row) for row in (*await forgotten.fetchall(), *await swept.fetchall())]
     if not due:
         return 0
     await connection.execute(
@@ -128,19 +156,19 @@ async def sweep_erased(connection: Connection, now: datetime) -> int:
         " FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::bigint[])"
         " AS x (namespace_id, document_id, collection_id, erased_at, partition, record_offset)"
         " WHERE r.namespace_id = x.namespace_id AND r.collection_id = x.collection_id"
-        " AND x.document_id IN ('', r.document_id) AND r.appended_at <= x.erased_at"
-        " AND (x.partition IS DISTINCT FROM r.source_partition OR r.source_offset < x.record_offset)",
+        " AND (x.document_id = '' OR x.document_id = r.document_id AND r.appended_at <= x.erased_at"
+        " AND (x.partition IS DISTINCT FROM r.source_partition OR r.source_offset < x.record_offset))",
         columns(due, 6),
     )
+    for one in due:
+        if one.document_id == WHOLE:
+            await delete_content(connection, one.namespace_id, one.collection_id)
     for namespace_id in sorted({one.namespace_id for one in due}):
         await _sweep_runs(connection, namespace_id, [one for one in due if one.namespace_id == namespace_id])
     return len(due)
 
 
 async def _sweep_runs(connection: Connection, namespace_id: str, due: list[Erased]) -> None:
-    erased: dict[str, set[str]] = {}
-    for one in due:
-        erased.setdefault(one.document_id, set()).add(one.collection_id)
     texts = [orjson.dumps(one.document_id or one.collection_id).decode() for one in due]
     newest = max(one.erased_at for one in due)
     for table, column, key in (
@@ -149,12 +177,17 @@ async def _sweep_runs(connection: Connection, namespace_id: str, due: list[Erase
     ):
         moment = "created_at" if table == "retriever_executions" else "appended_at"
         cursor = await connection.execute(
-            f"SELECT tableoid, ctid, {column} FROM {table} WHERE namespace_id = %s AND {moment} <= %s"
+            f"SELECT tableoid, ctid, {moment}, {column} FROM {table} WHERE namespace_id = %s AND {moment} <= %s"
             f" AND {column} IS NOT NULL AND EXISTS (SELECT FROM unnest(%s::text[]) AS t (name)"
             f" WHERE strpos({column}::text, t.name) > 0) ORDER BY {key} FOR UPDATE".encode(),
             (namespace_id, newest, texts),
         )
-        for table_id, place, value in await cursor.fetchall():
+        for table_id, place, at, value in await cursor.fetchall():
+            # What was written again after its deletion is another document.
+            erased: dict[str, set[str]] = {}
+            for one in due:
+                if one.erased_at >= at:
+                    erased.setdefault(one.document_id, set()).add(one.collection_id)
             await connection.execute(
                 f"UPDATE {table} SET {column} = %s WHERE tableoid = %s AND ctid = %s".encode(),
                 (orjson.dumps(without_erased(value, erased)).decode(), table_id, place),

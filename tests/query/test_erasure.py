@@ -7,8 +7,9 @@ from typing import Any
 from schemas.events.alert_result import Found, encode_alert_result
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.topics import ALERT_RESULTS, RETRIEVER_EXECUTIONS
+from streams.query.rebuilding import empty_view
 from streams.runtime.agent import Context
-from streams.runtime.erasure import WHOLE, Erased, named_in, note_erased, sweep_erased, without_erased
+from streams.runtime.erasure import KEPT, WHOLE, Erased, named_in, note_erased, sweep_erased, without_erased
 from tests.query.support import (
     NAMESPACE,
     NOON,
@@ -111,6 +112,79 @@ async def test_what_look_ups_and_runs_found_goes_as_well(context: Context) -> No
         text = str(await table(context, name))
         assert "Title p1" not in text
         assert "Title p2" in text
+
+
+async def test_what_was_written_again_after_its_deletion_is_kept(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    run = RetrieverExecutionRecord(
+        execution_id="exec_run",
+        namespace_id=NAMESPACE,
+        retriever_id="ret_a",
+        status="completed",
+        created_at=NOON,
+        completed_at=NOON,
+        detail={"documents": [{"document_id": name, "collection_id": "col_a", "x": name * 9} for name in "pq"]},
+    )
+    await apply(context, RETRIEVER_EXECUTIONS, run.encode())
+    async with context.database.transaction() as connection:
+        # p was deleted and is there again when the retriever runs; q is deleted after it.
+        before, after = NOON - timedelta(seconds=5), NOON + timedelta(seconds=5)
+        deletions = [Erased(NAMESPACE, "p", "col_a", before, 0, 1), Erased(NAMESPACE, "q", "col_a", after, 0, 9)]
+        await note_erased(connection, deletions)
+        assert await sweep_erased(connection, NOON + timedelta(hours=1)) == 2
+    text = str(await table(context, "retriever_executions"))
+    assert "ppppppppp" in text
+    assert "qqqqqqqqq" not in text
+
+
+async def test_results_that_come_after_the_sweep_are_swept_before_their_deletion_is_forgotten(
+    context: Context,
+) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert = await define_alert(context, "alt_a")
+    await define_collection(context, "alt_a")
+    records = [encode_alert_result(result(offset, hit(alert))) for offset in range(2)]
+    await erase(context, "doc_0", offset=9)
+    async with context.database.transaction() as connection:
+        assert await sweep_erased(connection, NOON + timedelta(hours=1)) == 1
+    await apply(context, ALERT_RESULTS, *records)
+    expected = {"doc_0": None, "doc_1": "Title 1"}
+    assert await titles(context) == expected
+    async with context.database.transaction() as connection:
+        await sweep_erased(connection, NOON + KEPT + timedelta(days=1))
+    assert await table(context, "erased_documents") == []
+    assert await titles(context) == expected
+
+
+async def test_a_view_made_again_is_swept_again(context: Context) -> None:
+    await erase(context, "doc_0", offset=9)
+    for _ in range(2):
+        async with context.database.transaction() as connection:
+            assert await sweep_erased(connection, NOON + timedelta(hours=1)) == 1
+        await empty_view(context.database)
+
+
+async def test_nothing_of_a_deleted_collection_is_shown_whenever_it_comes(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert = await define_alert(context, "alt_a")
+    await define_collection(context, "alt_a")
+    await erase(context, WHOLE, offset=None)
+    # On its way when the collection was deleted.
+    late = result(5, hit(alert), at=NOON + timedelta(minutes=1))
+    await apply(context, ALERT_RESULTS, encode_alert_result(late))
+    assert await titles(context) == {"doc_5": None}
+    async with context.database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO documents (namespace_id, collection_id, document_id, occurred_at, created_at,"
+            " appended_at, partition, record_offset) VALUES (%s, 'col_a', 'doc_5', now(), now(), now(), 0, 5)",
+            (NAMESPACE,),
+        )
+        await sweep_erased(connection, NOON + timedelta(hours=1))
+    assert SECRET not in str(await table(context, "result_documents"))
+    assert await table(context, "documents") == []
 
 
 def test_only_what_is_named_is_taken_out() -> None:

@@ -20,6 +20,7 @@ from streams.retrieval import nearest as searching
 from streams.retrieval import reading
 from streams.retrieval.corpus import PostgresCorpus
 from streams.runtime.agent import Context
+from streams.runtime.definitions import delete_definition, put_definition
 from tests.retrieval.storing import AT, NS, in_memory, store
 
 COLLECTIONS: Final = ("col_a", "col_b", "col_é", "col_Z")
@@ -239,3 +240,14 @@ async def test_long_readings_stop_when_they_are_told_to(context: Context) -> Non
 
 
 ONE: Final = np.ones(1, dtype=np.float32)
+
+
+async def test_a_deleted_collection_is_not_searched_whatever_still_came(context: Context) -> None:
+    rng = random.Random(5)
+    await store(context.database, [document(rng, name, 1) for name in ("col_a", "col_b")])
+    async with context.database.transaction() as connection:
+        await put_definition(connection, "collection", NS, "col_a", "a", {"collection_id": "col_a"})
+        await delete_definition(connection, "collection", NS, "col_a")
+    async with context.database.transaction(snapshot=True) as connection:
+        corpus = await PostgresCorpus.open(connection, NS)
+        assert await corpus.collections() == ("col_b",)
