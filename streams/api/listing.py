@@ -58,10 +58,11 @@ def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageReque
         opaque = body.cursor or body.next_cursor or body.after
         cursor = decode_cursor(opaque) if opaque else None
         offset = (body.page - 1) * limit if body.page is not None else body.offset
-        if offset > 10_000:
-            raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
     elif "page" in named:
-        offset = (int(named["page"]) - 1) * limit
+        # Counted in pages of the query's own size so far.
+        offset = page.offset // page.limit * limit
+    if offset > 10_000:
+        raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
     return PageRequest(limit, offset, cursor, page.include_total or body.include_total)
 
 

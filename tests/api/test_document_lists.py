@@ -292,3 +292,14 @@ async def test_figures(api: httpx.AsyncClient) -> None:
     ]
     for wrong in mistakes:
         refused(await api.post(f"{PATH}/aggregate", json=wrong), 422, "ValidationError")
+
+
+async def test_a_page_of_the_query_is_one_of_the_size_asked_for(api: httpx.AsyncClient) -> None:
+    await make.collection(api)
+    for name in "abcd":
+        await put(api, name)
+    whole = (await api.get(PATH, params={"page": "2.0", "limit": 3})).json()
+    assert ids(whole) == ["a"]
+    sized = await api.post(f"{PATH}/list?page=2", json={"limit": 3})
+    assert ids(sized.json()) == ["a"]
+    refused(await api.post(f"{PATH}/list?page=200", json={"limit": 1_000}), 422, "ValidationError")
