@@ -18,7 +18,9 @@ from schemas.topics import ALERT_RESULTS
 from streams.http_app import HttpServer, build_http
 from streams.query.following import Brought, Stand, Stands, parse_event_id
 from streams.query.reads.brought import brought, ends
+from streams.query.routes import stream as streaming
 from streams.runtime.agent import Context
+from streams.runtime.definitions import delete_definition
 from streams.runtime.database import Connection, fetch_value
 from tests.query.support import (
     KEY,
@@ -231,3 +233,14 @@ async def touched(context: Context, connection: Connection, size: int) -> int:
         )
         assert isinstance(rows, int)
         return rows
+
+
+async def test_a_stream_ends_with_its_namespace(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 0.1)
+    await define_namespace(context)
+    async with client(context), service(context) as url, listening(url) as found:
+        await anext(found)
+        async with context.database.transaction() as connection:
+            await delete_definition(connection, "namespace", "", NAMESPACE)
+        async with asyncio.timeout(20):
+            assert all("data" not in event for event in [event async for event in found])

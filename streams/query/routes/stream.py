@@ -23,6 +23,7 @@ from streams.query.routes.composing import composed
 from streams.query.waking import Waking, waking
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
+from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
 from streams.runtime.http.errors import ApiError
 
@@ -132,8 +133,11 @@ class _Follower:
     async def _still_allowed(self) -> bool:
         caller = self._access.caller
         now = await caller_of(self._request, caller.secret_digest, caller.expires_at)
+        async with self._context.database.connection() as connection:
+            namespace = await find_definition(connection, "namespace", "", self._access.namespace_id)
         return (
-            now is not None
+            namespace is not None
+            and now is not None
             and now.may_enter(self._access.namespace_id)
             and "read" in now.scopes
             and (caller.expires_at is None or caller.expires_at > self._context.clock())
