@@ -20,8 +20,8 @@ from streams.query.following import Brought, Stand, Stands, parse_event_id
 from streams.query.reads.brought import brought, ends
 from streams.query.routes import stream as streaming
 from streams.runtime.agent import Context
-from streams.runtime.definitions import delete_definition
 from streams.runtime.database import Connection, fetch_value
+from streams.runtime.definitions import delete_definition
 from tests.query.support import (
     KEY,
     NAMESPACE,
