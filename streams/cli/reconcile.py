@@ -347,6 +347,9 @@ def _trigger(request: CreateTriggerRequest) -> Wish:
     keys = ("description", "schedule_config", "status")
     changeable: JsonObject = {key: given[key] for key in keys if key in given}
     fixed: JsonObject = {key: given[key] for key in ("action_type", "action_config", "trigger_type")}
+    if notified := given["action_config"].get("notification_config"):
+        # Secrets are masked in answers.
+        fixed["action_config"] = {**given["action_config"], "notification_config": masked(notified)}
     return Wish(given, changeable, fixed)
 
 

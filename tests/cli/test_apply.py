@@ -141,6 +141,19 @@ async def test_secrets_are_sent_again_only_when_asked(client: ApiClient) -> None
     assert [item for item in moved if item[0] != "unchanged"] == [("changed", "alert", "Ebola")]
 
 
+async def test_secrets_of_a_trigger_are_compared_as_they_are_shown(client: ApiClient) -> None:
+    await applied(client, NEWS)
+    told = ACTIONS.replace(
+        "action_config: {retriever_id: storms}",
+        "action_config: {retriever_id: storms, notification_config: {channels: [{channel_type: webhook,"
+        ' config: {url: "https://a.example", signing_secret: s3cret}}]}}',
+    )
+    await applied(client, told)
+    assert {action for action, *_ in await applied(client, told)} == {"unchanged"}
+    with pytest.raises(ApplyError, match="action_config cannot be changed"):
+        await applied(client, told.replace("a.example", "b.example"))
+
+
 async def test_an_error_names_the_object_and_the_server_and_keeps_what_was_before(client: ApiClient) -> None:
     text = (
         "kind: collection\ncollection_name: news\n---\n"
