@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     )
 
     database: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL address")
-    database_pool_size: int = Field(8, ge=2)
+    database_pool_size: int = Field(
+        8, ge=2, description="Connections of a worker; a query service has two pools of so many"
+    )
 
     host: str = Field("127.0.0.1", description="Address the query service listens on")
     port: int = Field(8090, ge=0, le=65535, description="Port the query service listens on")
@@ -95,7 +97,7 @@ class Settings(BaseSettings):
     alert_sweep_seconds: int = Field(300, ge=1, description="How often alerts attached as scheduled are swept")
     clock_seconds: float = Field(0.2, gt=0, description="How often the trigger station looks for due work")
     log_format: str = Field("auto", description="auto (colours on a terminal, JSON else), console or json")
-    log_level: str = Field("info")
+    log_level: str = Field("info", description="Least level of what is logged: debug, info, warning or error")
 
     @field_validator("secret_key")
     @classmethod

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from streams.http_app import build_http
 from streams.runtime.agent import Context
 from streams.runtime.http.access import only_reads
+from streams.runtime.http.freshness import close_freshness
 from streams.runtime.http.guard import OPEN
 from streams.runtime.http.openapi.examples import read_examples
 from streams.runtime.http.openapi.operations import operations as described
@@ -95,7 +96,7 @@ async def world(context: Context) -> AsyncIterator[World]:
     await add_key(here, "sk_own", [found.own.namespace_id], ["read", "write", "admin"])
     await add_key(here, "sk_reader", None, ["read"])
     yield found
-    await found.app.state.freshness.close()
+    await close_freshness(found.app)
 
 
 def told(answer: httpx.Response, *hidden: str) -> tuple[int, Any]:

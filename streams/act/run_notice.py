@@ -1,7 +1,7 @@
 """Whom a run of a retriever is told to: ``notification_config`` of its trigger (contract 4.8). Pure."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from schemas.events.happening import Happening, RunWord
 from schemas.ids import derived_id
@@ -14,8 +14,6 @@ _TOLD: Final[Mapping[str, frozenset[RunWord]]] = {
 }
 DIAGNOSTICS: Final = ("total_time_ms", "stage_statistics")
 """What only those are told who ask for ``include_internal_diagnostics``."""
-
-NotifyOn = Literal["change", "failure", "always"]
 
 
 def notice(job: Job, facts: Mapping[str, Any], error: str | None) -> Happening | None:

@@ -15,8 +15,7 @@ from schemas.api.cluster import (
 from schemas.api.clustering import METHODS, MISSING_METHODS, VectorConfig, checked_parameters, parameters_of
 from schemas.features import HASHING
 from streams.api.names import not_enabled
-from streams.engines.retrieval.errors import FilterError
-from streams.engines.retrieval.filters.parse import parse_filter
+from streams.api.sifting import read_filter
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import invalid
 
@@ -69,12 +68,8 @@ def check_labeling(llm_labeling: JsonObject | None) -> None:
 
 def check_filters(filters: JsonObject | None, *location: str) -> None:
     """Refuse (422) filters that cannot be read; ``location`` is their place in the body."""
-    if filters is None:
-        return
-    try:
-        parse_filter(filters, place=location[-1])
-    except FilterError as error:
-        raise invalid(str(error), "body", *location) from error
+    if filters is not None:
+        read_filter(filters, *location)
 
 
 def new_body(request: CreateClusterRequest, cluster_id: str, collection_ids: Sequence[str]) -> JsonObject:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from schemas.api.base import JsonObject
-from schemas.api.document import (
+from schemas.api.document_figures import (
     AggregateGroup,
     AggregateOperation,
     AggregateRequest,

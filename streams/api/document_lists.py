@@ -14,13 +14,13 @@ from datetime import datetime
 from heapq import nsmallest
 from typing import Any, Final, NamedTuple
 
-from streams.api.document_query import Plan, Rank, Wanted, bad_cursor, values_of
+from streams.api.document_query import Plan, Rank, Wanted, values_of
 from streams.api.stored import After, Name, Order, StoredDocument, after_of, named_documents, page_of_documents
 from streams.engines.retrieval.filters.paths import Path, resolve
 from streams.engines.retrieval.stages.values import identity
 from streams.runtime.database import Connection
 from streams.runtime.http.errors import ApiError
-from streams.runtime.http.pages import PageRequest
+from streams.runtime.http.pages import PageRequest, bad_cursor
 
 PAGE: Final = 500
 """Documents read at a time."""

@@ -11,13 +11,13 @@ from schemas.api.document import ListPartition
 from schemas.api.pages import Sort
 from schemas.events.document import DocumentEvent
 from schemas.times import format_instant
+from streams.api.sifting import read_filter
 from streams.api.stored import ORDERS, WINDOW, Order, StoredDocument
-from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
 from streams.engines.retrieval.stages.values import order as order_of
 from streams.retrieval.sql.filters import SqlFilter, compile_filter
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import invalid
 
 EVERYTHING: Final = parse_filter({})
 _SEARCHED: Final = ("text", "name", "title", "description")
@@ -97,10 +97,7 @@ def wanted(
     partition: ListPartition | None = None,
 ) -> Wanted:
     """Read what a list asks. Raises 422."""
-    try:
-        parsed = parse_filter(filters or {}, case_sensitive_default=case_sensitive, place="filters")
-    except FilterError as error:
-        raise invalid(str(error), "body", "filters") from error
+    parsed = read_filter(filters or {}, case_sensitive=case_sensitive)
     if search is not None and "\x00" in search:
         raise invalid("Text must not contain a NUL character", "search")
     found = None
@@ -189,8 +186,3 @@ def values_of(keys: Sequence[Key], document: StoredDocument) -> list[Any]:
     values = [(resolve(root, key.path) or [None])[0] for key in keys]
     # Lists and objects have no order among themselves.
     return [[] if isinstance(value, list | dict) else value for value in values]
-
-
-def bad_cursor() -> ApiError:
-    """400 for a cursor that is not of this list."""
-    return ApiError(400, "The cursor is not one this server gave out for this list")

@@ -21,12 +21,12 @@ from schemas.strict_json import problem_in
 from schemas.times import format_instant
 from streams.api.collection_heads import collection_head
 from streams.api.names import check_name
-from streams.api.store import VERSION_HEADER
 from streams.api.stored import StoredDocument
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.document_writes import Kept, keep_writes, lock_documents, next_seqs
-from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.write_tokens import HEADER, current_token
+from streams.runtime.http.errors import ApiError, come_again, invalid
+from streams.runtime.http.headers import DEFINITIONS_VERSION, WRITE_TOKEN
+from streams.runtime.write_tokens import current_token
 from streams.runtime.writes import DocumentTooLargeError, queue_writes, write_of
 
 __all__ = ["Draft", "lock_documents"]
@@ -74,13 +74,10 @@ async def refuse_when_full(connection: Connection) -> None:
     """Raises 503 while more records wait for the broker than are read past quickly."""
     waiting = await fetch_value(connection, "SELECT coalesce(max(id) - min(id), 0) FROM outbox")
     if waiting > MAX_WAITING:
-        raise ApiError(
-            503,
+        raise come_again(
             f"About {waiting:,} records wait for the broker, which does not take them; try again later."
             " Nothing of this request was written",
-            details={"retryable": True, "retry_after_seconds": RETRY_AFTER_SECONDS},
-            type="ServiceUnavailableError",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            RETRY_AFTER_SECONDS,
         )
 
 
@@ -118,7 +115,7 @@ async def write_documents(connection: Connection, drafts: Sequence[Draft], now: 
             raise ApiError(413, str(error)) from error
         kept.append(Kept(seq, event, draft.created_at, now))
     await keep_writes(connection, kept)
-    answer.headers[VERSION_HEADER] = await queue_writes(connection, writes)
+    answer.headers[DEFINITIONS_VERSION] = await queue_writes(connection, writes)
     token = await current_token(connection)
-    answer.headers[HEADER] = token
+    answer.headers[WRITE_TOKEN] = token
     return token

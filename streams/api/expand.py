@@ -33,7 +33,7 @@ async def expanded(
     named: list[dict[str, list[str]]] = []
     for document in documents:
         root = document.event.root()
-        named.append({field: _ids(resolve(root, path)) for field, path in paths.items()})
+        named.append({field: ids_in(resolve(root, path)) for field, path in paths.items()})
     wanted = sorted({one for fields_ in named for ids in fields_.values() for one in ids})
     if len(wanted) > MAX_REFERENCES:
         raise invalid(f"expand follows at most {MAX_REFERENCES} references", "body", "expand")
@@ -49,6 +49,7 @@ async def expanded(
         result.model_extra["_expanded"] = beside
 
 
-def _ids(values: Sequence[object]) -> list[str]:
+def ids_in(values: Sequence[object]) -> list[str]:
+    """The ids among the values of a field, each once."""
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return list(dict.fromkeys(item for item in flat if isinstance(item, str) and "\x00" not in item))
+    return list(dict.fromkeys(item for item in flat if isinstance(item, str) and item and "\x00" not in item))

@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
@@ -15,8 +13,9 @@ from streams.api.listed import check_sorts, item
 from streams.api.sifting import Sifted, read_filter
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
-from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.http.pages import PageRequest, decode_cursor, page_envelope
+from streams.runtime.http.errors import invalid
+from streams.runtime.http.json_route import body_of_get
+from streams.runtime.http.pages import PageRequest, bad_cursor, decode_cursor, page_envelope
 
 _NAME = "coalesce(d.name, d.body->>'name', '')"
 """Webhooks have a name that need not be theirs alone."""
@@ -34,19 +33,12 @@ class Page:
 
 
 async def list_body(request: Request, search: str | None = None) -> ListRequest:
-    """What a list by GET asks for: its query, and the body that some callers send with a GET (contract 1.1)."""
-    asked = ListRequest()
-    if (await request.body()).strip():
-        try:
-            asked = ListRequest.model_validate(await request.json())
-        except ValidationError as error:
-            problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
-            raise RequestValidationError(problems) from error
+    """What a list by GET asks for."""
+    asked = await body_of_get(request, ListRequest)
     return asked if search is None else asked.model_copy(update={"search": search})
 
 
 ListBodyDep = Annotated[ListRequest, Depends(list_body)]
-"""On a ``JsonRoute``, whose requests decode strictly."""
 
 
 def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageRequest:
@@ -63,7 +55,9 @@ def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageReque
         offset = page.offset // page.limit * limit
     if offset > 10_000:
         raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
-    return PageRequest(limit, offset, cursor, page.include_total or body.include_total)
+    return PageRequest(
+        limit, offset, cursor, page.include_total if "include_total" in named else body.include_total
+    )
 
 
 def like(search: str) -> str:
@@ -124,7 +118,7 @@ async def list_page(
             or not all(isinstance(part, str) and "\x00" not in part for part in page.cursor[2:])
             or (_CASTS[field] and not _is_instant(page.cursor[2]))
         ):
-            raise ApiError(400, "The cursor is not one this server gave out for this list")
+            raise bad_cursor()
         where += f" AND ({column}, d.id) {sign} (%(after)s{_CASTS[field]}, %(after_id)s)"
         values["after"], values["after_id"] = page.cursor[2:]
     else:

@@ -20,12 +20,13 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.feeds import drain_others, open_feeds, unready
-from streams.runtime.http.errors import ApiError
+from streams.runtime.http.errors import ApiError, come_again
 from streams.runtime.named import named_definitions
 
 T = TypeVar("T")
 
 WAIT_SECONDS: Final = 25.0
+RETRY_AFTER_SECONDS: Final = 2
 _POLL_SECONDS: Final = 0.05
 
 
@@ -58,10 +59,10 @@ async def _fed(context: Context, unfed: UnfedError, deadline: float) -> None:
         if not missing:
             return
         if time.monotonic() > deadline:
-            raise ApiError(
-                503,
+            raise come_again(
                 f"The documents of {', '.join(sorted(missing))} are still being prepared for looking up, by the"
                 " collect and relay stations. Ask again in a moment",
+                RETRY_AFTER_SECONDS,
             )
         await asyncio.sleep(_POLL_SECONDS)
 

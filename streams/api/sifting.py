@@ -11,8 +11,8 @@ from schemas.api.pages import Sort
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import parse_path, resolve
-from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.http.pages import PageRequest
+from streams.runtime.http.errors import invalid
+from streams.runtime.http.pages import PageRequest, bad_cursor
 
 _MARK: Final = "sifted"
 
@@ -21,12 +21,13 @@ Scalar = str | int | float | bool | None
 _Place = tuple[tuple[Scalar, ...], str]
 
 
-def read_filter(raw: JsonObject, *, case_sensitive: bool) -> Filter:
-    """The filter of a list. Raises 422."""
+def read_filter(raw: JsonObject, *location: str, case_sensitive: bool = False) -> Filter:
+    """The filter of a request, from its place in the body: ``filters``, if not said. Raises 422."""
+    where = location or ("filters",)
     try:
-        return parse_filter(raw, case_sensitive_default=case_sensitive, place="filters")
+        return parse_filter(raw, case_sensitive_default=case_sensitive, place=where[-1])
     except FilterError as error:
-        raise invalid(str(error), "body", "filters") from error
+        raise invalid(str(error), "body", *where) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Sifted:
             case (mark, list(keys), str(identifier)) if mark == self._mark() and len(keys) == len(self.sorts):
                 if all(isinstance(key, str | int | float | None) for key in keys):
                     return tuple(keys), identifier
-        raise ApiError(400, "The cursor is not one this server gave out for this list")
+        raise bad_cursor()
 
     def _mark(self) -> str:
         return " ".join((_MARK, *(f"{sort.field} {sort.direction}" for sort in self.sorts)))

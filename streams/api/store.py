@@ -12,11 +12,9 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection, Database
 from streams.runtime.definitions import StoredDefinition, current_version, find_definition, put_definition
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.headers import DEFINITIONS_VERSION, WRITE_TOKEN
 from streams.runtime.outbox import MAX_RECORD_BYTES
-from streams.runtime.write_tokens import HEADER as WRITE_TOKEN
 from streams.runtime.write_tokens import current_token
-
-VERSION_HEADER = "X-Definitions-Version"
 
 
 @asynccontextmanager
@@ -26,7 +24,7 @@ async def change(context: Context, response: Response) -> AsyncIterator[Connecti
     async with context.database.transaction() as connection:
         await connection.execute("SELECT 1 FROM stream_identity FOR UPDATE")
         yield connection
-        response.headers[VERSION_HEADER] = str(await current_version(connection))
+        response.headers[DEFINITIONS_VERSION] = str(await current_version(connection))
         response.headers[WRITE_TOKEN] = await current_token(connection)
 
 

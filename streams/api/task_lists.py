@@ -14,7 +14,7 @@ from streams.api.tasks import STATUSES, TASK_TYPES, task_response
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.http.access import Caller
 from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.http.pages import PageRequest, page_envelope
+from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
 
 MOST_IN_MEMORY: Final = 10_000
 """Tasks that filters and other orders than by time are about at most; more are to be narrowed first."""
@@ -104,7 +104,7 @@ def _after(cursor: tuple[Any, ...]) -> Mapping[str, Any]:
                 return {"at": parse_instant(moment), "id": job_id}
             except (ValueError, OverflowError):
                 pass
-    raise ApiError(400, "The cursor is not one this server gave out for this list")
+    raise bad_cursor()
 
 
 async def _sifted(

@@ -15,7 +15,7 @@ import orjson
 from schemas.events.document import UPSERTED
 from streams.collect.arrivals import Arrival, Row
 from streams.collect.fold import Version
-from streams.runtime.binary_copy import BEGIN, END, NULL, instant, length, microseconds, row, text
+from streams.runtime.binary_copy import NULL, instant, length, microseconds, row, text
 
 DOCUMENT_COLUMNS: Final = (
     "namespace_id, collection_id, document_id, payload, text, asset_id, occurred_at, appended_at, partition,"
@@ -55,21 +55,20 @@ def write_ahead(arrivals: Sequence[Arrival]) -> None:
         arrival.row = Row(_document(arrival, named), b"".join(rows))
 
 
-def document_rows(versions: Iterable[Version]) -> bytes:
-    """Rows of ``documents``, columns :data:`DOCUMENT_COLUMNS`."""
-    parts = [BEGIN]
+def document_rows(versions: Iterable[Version]) -> list[bytes]:
+    """Rows of ``documents``, columns :data:`DOCUMENT_COLUMNS`, in parts."""
+    parts: list[bytes] = []
     for version in versions:
         arrival, created_at, measured_at = version
         parts.append(_row(arrival).document)
         parts.append(_at(created_at))
         parts.append(NULL if measured_at == arrival.event.occurred_at else _at(measured_at))
-    parts.append(END)
-    return b"".join(parts)
+    return parts
 
 
-def vector_rows(versions: Iterable[Version]) -> bytes:
-    """Rows of ``document_vectors``, columns :data:`VECTOR_COLUMNS`."""
-    return b"".join([BEGIN, *[_row(version.arrival).vectors for version in versions], END])
+def vector_rows(versions: Iterable[Version]) -> list[bytes]:
+    """Rows of ``document_vectors``, columns :data:`VECTOR_COLUMNS`, in parts."""
+    return [_row(version.arrival).vectors for version in versions]
 
 
 def _row(arrival: Arrival) -> Row:

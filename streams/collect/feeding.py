@@ -6,7 +6,7 @@ collection never stands in the way of what others queue, and a crash costs nothi
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,7 +17,7 @@ from schemas.ids import document_key
 from schemas.topics import REFERENCES
 from streams.collect.arrivals import Key
 from streams.collect.fold import Folded
-from streams.collect.store import stored_features
+from streams.retrieval.reading import Stored
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.database import Connection, Database, fetch_value
 from streams.runtime.failure import Disposition, classify
@@ -149,7 +149,9 @@ async def _next(connection: Connection, feed: _Feed) -> tuple[list[Outgoing], st
         return [], None
     vectors: Mapping[str, Mapping[str, Vector]] = {}
     if feed.state == "seeding":
-        vectors = await _vectors(connection, feed, [row[0] for row in rows])
+        stored = Stored(connection, feed.namespace_id)
+        names = await stored.feature_names(feed.collection_id)
+        vectors = await stored.vectors(feed.collection_id, [row[0] for row in rows], names)
     outgoing: list[Outgoing] = []
     for document_id, payload, text, asset_id, occurred_at, partition, offset in rows:
         key = (feed.namespace_id, feed.collection_id, document_id)
@@ -167,19 +169,3 @@ async def _next(connection: Connection, feed: _Feed) -> tuple[list[Outgoing], st
             value = encode_document_event(event)
         outgoing.append(_outgoing(key, value, SourcePosition(partition, offset)))
     return outgoing, rows[-1][0]
-
-
-async def _vectors(
-    connection: Connection, feed: _Feed, document_ids: Sequence[str]
-) -> dict[str, dict[str, Vector]]:
-    features: Iterable[str] = await stored_features(connection, feed.namespace_id, feed.collection_id)
-    found: dict[str, dict[str, Vector]] = {}
-    for uri in features:
-        cursor = await connection.execute(
-            "SELECT document_id, embedding FROM document_vectors WHERE namespace_id = %s AND collection_id = %s"
-            " AND feature_uri = %s AND document_id = ANY(%s)",
-            (feed.namespace_id, feed.collection_id, uri, list(document_ids)),
-        )
-        for document_id, embedding in await cursor.fetchall():
-            found.setdefault(document_id, {})[uri] = embedding.to_numpy()
-    return found

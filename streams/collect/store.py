@@ -15,6 +15,8 @@ from psycopg.types.json import Json
 from streams.collect.arrivals import EventKey, Key, Scope
 from streams.collect.copying import DOCUMENT_COLUMNS, VECTOR_COLUMNS, document_rows, vector_rows
 from streams.collect.fold import Folded, Tally, Version
+from streams.retrieval.reading import Stored
+from streams.runtime.binary_copy import copy_rows, staging
 from streams.runtime.database import Connection, columns
 
 
@@ -131,50 +133,20 @@ async def _write(connection: Connection, versions: Sequence[Version], known: Abs
 
 
 async def _add(connection: Connection, versions: Sequence[Version]) -> None:
-    await _copy(connection, "documents", DOCUMENT_COLUMNS, document_rows(versions))
-    await _copy(connection, "document_vectors", VECTOR_COLUMNS, vector_rows(versions))
+    await copy_rows(connection, "documents", DOCUMENT_COLUMNS, document_rows(versions))
+    await copy_rows(connection, "document_vectors", VECTOR_COLUMNS, vector_rows(versions))
 
 
-async def _merge(connection: Connection, table: str, names: str, key: int, rows: bytes) -> None:
+async def _merge(connection: Connection, table: str, names: str, key: int, rows: Iterable[bytes]) -> None:
     """Put rows in, or in place of those with the same key, which is the first ``key`` of ``names``."""
-    staging = f"incoming_{table}"
-    # Made once per connection; after that a look-up in the catalog.
-    await connection.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS {staging} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
-    )
-    await _copy(connection, staging, names, rows)
+    incoming = await staging(connection, table)
+    await copy_rows(connection, incoming, names, rows)
     each = names.split(", ")
     replaced = ", ".join(f"{name} = EXCLUDED.{name}" for name in each[key:])
     await connection.execute(
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging}"
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {incoming}"
         f" ON CONFLICT ({', '.join(each[:key])}) DO UPDATE SET {replaced}".encode()
     )
-
-
-async def _copy(connection: Connection, table: str, names: str, rows: bytes) -> None:
-    async with connection.cursor().copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
-        await copy.write(rows)
-
-
-_FEATURES = """
--- One index probe per feature: the key leads with it, and DISTINCT would read every vector of the collection.
-WITH RECURSIVE features AS (
-    (SELECT feature_uri FROM document_vectors
-     WHERE namespace_id = %(ns)s AND collection_id = %(collection)s ORDER BY feature_uri LIMIT 1)
-    UNION ALL
-    SELECT (SELECT v.feature_uri FROM document_vectors v
-            WHERE v.namespace_id = %(ns)s AND v.collection_id = %(collection)s AND v.feature_uri > f.feature_uri
-            ORDER BY v.feature_uri LIMIT 1)
-    FROM features f WHERE f.feature_uri IS NOT NULL
-)
-SELECT feature_uri FROM features WHERE feature_uri IS NOT NULL
-"""
-
-
-async def stored_features(connection: Connection, namespace_id: str, collection_id: str) -> list[str]:
-    """The features that vectors of a collection are stored for."""
-    cursor = await connection.execute(_FEATURES.encode(), {"ns": namespace_id, "collection": collection_id})
-    return [row[0] for row in await cursor.fetchall()]
 
 
 async def _delete_vectors(connection: Connection, keys: Iterable[Key]) -> None:
@@ -182,7 +154,7 @@ async def _delete_vectors(connection: Connection, keys: Iterable[Key]) -> None:
     for namespace_id, collection_id, document_id in keys:
         documents.setdefault((namespace_id, collection_id), []).append(document_id)
     for (namespace_id, collection_id), ids in documents.items():
-        features = await stored_features(connection, namespace_id, collection_id)
+        features = await Stored(connection, namespace_id).feature_names(collection_id)
         if features:
             await connection.execute(
                 "DELETE FROM document_vectors WHERE namespace_id = %s AND collection_id = %s"

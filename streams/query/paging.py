@@ -8,7 +8,7 @@ from typing import Any
 from schemas.ids import BASE_BYTES
 from schemas.times import format_instant, parse_instant
 from streams.query.compose.rows import Execution, Unfired
-from streams.runtime.http.errors import ApiError
+from streams.runtime.http.pages import bad_cursor
 
 _LARGEST_WINDOW = 32
 
@@ -49,7 +49,7 @@ def parse_cursor(values: tuple[Any, ...] | None) -> After | None:
             else:
                 if len(bytes.fromhex(base)) == BASE_BYTES:
                     return after
-    raise ApiError(400, "The cursor is not one this server gave out")
+    raise bad_cursor()
 
 
 def _is_number(value: int) -> bool:

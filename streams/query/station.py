@@ -16,27 +16,20 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
-from schemas.topics import (
-    ALERT_RESULTS,
-    MATCH_PROGRESS,
-    NOTIFICATIONS,
-    RETRIEVER_EXECUTIONS,
-    TRIGGER_RESULTS,
-    Topic,
-)
+from schemas.topics import Topic
 from streams.query.results import ResultReader
 from streams.query.retention import drop_days
 from streams.query.rows import Rows
 from streams.query.store import write
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.faults import fault
+from streams.runtime.freshness import VIEWED
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.runtime.positions import Positions
 
 log = structlog.get_logger(__name__)
 
 NAME = "query"
-TOPICS = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
 BATCHES: Final = 4
 """The station takes so many times the records of others in a batch: it does not hold one transaction over all."""
 PART_BYTES: Final = 16 * 1024 * 1024
@@ -54,11 +47,11 @@ class ViewWriter:
     ``BatchHandler``."""
 
     name = NAME
-    topics: tuple[Topic, ...] = TOPICS
+    topics: tuple[Topic, ...] = VIEWED
 
     def __init__(self, context: Context, dead_letters: DeadLetters) -> None:
         self._dead_letters = dead_letters
-        self._logical = {context.broker.topic(topic): topic.name for topic in TOPICS}
+        self._logical = {context.broker.topic(topic): topic.name for topic in VIEWED}
         self._positions = Positions(context, NAME)
         self._reader = ResultReader()
 

@@ -19,7 +19,7 @@ from streams.query.results import (
 )
 from streams.query.rows import Row, Rows
 from streams.query.waking import CHANNEL
-from streams.runtime.binary_copy import copy_rows
+from streams.runtime.binary_copy import copy_rows, staging
 from streams.runtime.database import Connection, notify
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
@@ -143,7 +143,7 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
         await _count(connection, fresh, gone)
     if again:
         for table in ("result_documents", "alert_executions"):
-            await _stage(connection, table)
+            await staging(connection, table)
         await _copy(connection, "incoming_", again)
         await connection.execute(_MERGE_DOCUMENTS.encode())
         await connection.execute(_MERGE_EXECUTIONS.encode())
@@ -170,21 +170,13 @@ async def _count(connection: Connection, added: Sequence[tuple[Result, Place]], 
         _, had, until = rows.get(alert.number, (alert, 0, None))
         places = [place for place in (until, newest.get(alert)) if place is not None]
         rows[alert.number] = (alert, had + more, max(places, default=None))
-    await _stage(connection, "alert_execution_counts")
-    table = "incoming_alert_execution_counts"
+    table = await staging(connection, "alert_execution_counts")
     await copy_rows(connection, table, COUNT_COLUMNS, [count_row(*row) for row in rows.values()])
     await connection.execute(_COUNT_COPIED.encode())
 
 
 def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:
     return item[0], item[1].base
-
-
-async def _stage(connection: Connection, table: str) -> None:
-    """Have a staging table: made once per connection, after that a look-up in the catalog."""
-    await connection.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS incoming_{table} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
-    )
 
 
 async def _claim(connection: Connection, keyed: Sequence[Result]) -> Mapping[bytes, Place]:

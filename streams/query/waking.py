@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from streams.runtime.database import wait_for_notify
+from streams.runtime.http.application import held_by, one_of
 
 CHANNEL: Final = "tidewatch_executions"
 """PostgreSQL notification channel; told in the transaction that writes executions."""
@@ -60,16 +61,11 @@ class Waking:
 
 
 def waking(app: FastAPI, dsn: str) -> Waking:
-    """The one of the application, made when it is first needed."""
-    if not hasattr(app.state, "waking"):
-        app.state.waking = Waking(dsn)
-    found = app.state.waking
-    assert isinstance(found, Waking)
-    return found
+    """The one of the application."""
+    return one_of(app, Waking, lambda: Waking(dsn))
 
 
 def end_streams(app: FastAPI) -> None:
     """Have the streams of an application that is about to stop end, as they would of themselves."""
-    found = getattr(app.state, "waking", None)
-    if isinstance(found, Waking):
+    if (found := held_by(app, Waking)) is not None:
         found.end()

@@ -72,3 +72,13 @@ async def copy_rows(connection: Connection, table: str, columns: str, parts: Ite
     """Copy rows into a table. ``parts`` joined are whole rows, without :data:`BEGIN` and :data:`END`."""
     async with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
         await copy.write(b"".join((BEGIN, *parts, END)))
+
+
+async def staging(connection: Connection, table: str) -> str:
+    """The name of a table like this one that is empty in every transaction: made once per connection, after that a
+    look-up in the catalog."""
+    name = f"incoming_{table}"
+    await connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {name} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
+    )
+    return name

@@ -134,14 +134,14 @@ async def delete_definition(connection: Connection, kind: Kind, namespace_id: st
 
 
 async def find_definition(
-    connection: Connection, kind: Kind, namespace_id: str, identifier: str, *, lock: bool = False
+    connection: Connection, kind: Kind, namespace_id: str, identifier: str
 ) -> StoredDefinition | None:
     """A definition by id or by name (contract 1.6); an id wins over another's equal name."""
     if "\x00" in identifier:
         return None  # PostgreSQL has no such text
     cursor = await connection.execute(
         f"SELECT {_COLUMNS} FROM definitions AS d WHERE kind = %s AND namespace_id = %s AND deleted_at IS NULL"
-        " AND (id = %s OR name = %s) ORDER BY (id = %s) DESC LIMIT 1" + (" FOR UPDATE OF d" if lock else ""),
+        " AND (id = %s OR name = %s) ORDER BY (id = %s) DESC LIMIT 1",
         (kind, namespace_id, identifier, identifier, identifier),
     )
     row = await cursor.fetchone()

@@ -13,8 +13,6 @@ from schemas.topics import ALERT_RESULTS, DOCUMENTS, RETRIEVER_EXECUTIONS, TRIGG
 from schemas.write_token import write_token
 from streams.runtime.database import Connection, columns, fetch_value
 
-HEADER: Final = "X-Write-Token"
-"""Response header of a write that is read back from what a station makes of it."""
 AWAITED: Final[tuple[Topic, ...]] = (DOCUMENTS, ALERT_RESULTS, RETRIEVER_EXECUTIONS, TRIGGER_RESULTS)
 """Topics whose records change what is read."""
 KEPT_HOURS: Final = 1

@@ -9,14 +9,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from streams.engines.rules import grid
-from streams.runtime import metrics
 from streams.runtime.agent import Context
-from streams.runtime.backoff import backoff_seconds, pause
-from streams.runtime.failure import Disposition, classify
 from streams.runtime.statistics import Statistics
+from streams.runtime.ticking import every
 from streams.runtime.together import together
 from streams.trigger.alert_results.reading import AlertResults
 from streams.trigger.alert_windows.deciding import AlertWindows
@@ -28,8 +24,6 @@ from streams.trigger.schedules.firing import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
 from streams.trigger.triggers import Trigger
 from streams.trigger.watermarks import Watermarks
-
-log = structlog.get_logger(__name__)
 
 LOOK_BACK: Final = timedelta(minutes=1)
 """How often it is looked whether a clock has gone back."""
@@ -86,20 +80,9 @@ class TriggerStation:
         await self._pruning.tick(now)
 
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            seconds = self._context.settings.clock_seconds
-            try:
-                await work(self._context.clock())
-                failures = 0
-            except Exception as error:
-                if classify(error) is not Disposition.RETRY:
-                    raise
-                failures += 1
-                seconds = backoff_seconds(failures)
-                metrics.RETRIES.labels(self.name).inc()
-                log.warning("tick_retried", station=self.name, error=repr(error), pause_seconds=seconds)
-            await pause(self._stopping, seconds)
+        context = self._context
+        seconds = context.settings.clock_seconds
+        await every(seconds, work, station=self.name, clock=context.clock, stopping=self._stopping)
 
     async def _read(self, _: datetime) -> None:
         await self._results.run()

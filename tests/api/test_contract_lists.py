@@ -80,6 +80,8 @@ async def test_lists_of_style_a(filled: httpx.AsyncClient) -> None:
             assert len((await Listing(filled, kind, "GET").page({"search": "?"}, search="o"))["results"]) == 2
         listing = Listing(filled, kind, "POST")
         # What the query says wins over the body; a null is not there; other keys are refused by name.
+        uncounted = await listing.page({"include_total": True}, include_total=False)
+        assert uncounted["pagination"]["total"] is None
         assert len((await listing.page({"limit": 2, "offset": 1}, limit=1, offset=0))["results"]) == 1
         assert await listing.page({"search": None, "filters": None, "sort": None}) == every
         by_age = {"sort": {"field": "created_at", "direction": "asc"}}

@@ -133,7 +133,9 @@ async def test_a_call_waits_until_stored_documents_are_fed(
             (people, people),
         )
     monkeypatch.setattr(references, "WAIT_SECONDS", 0.3)
-    error = refused(await attach(api, alert), 503, "InferenceServiceUnavailableError")
+    answer = await attach(api, alert)
+    error = refused(answer, 503, "ServiceUnavailableError")
+    assert answer.headers["Retry-After"]
     assert people in error["message"]
     assert await feeds(here) == {people: "seeding"}
     assert (await api.get("/v1/collections/photos")).json()["alert_applications"] is None

@@ -237,6 +237,7 @@ async def test_pause_resume_delete(api: httpx.AsyncClient, news: dict[str, Any],
     gone = await api.delete(path)
     assert (gone.status_code, gone.content) == (204, b"")
     assert gone.headers["X-Definitions-Version"]
+    assert gone.headers["X-Write-Token"]
     shown = (await api.get(path)).json()
     assert (shown["status"], shown["next_scheduled_at"], shown["is_overdue"]) == ("disabled", None, False)
     refused(await api.post(f"{path}/execute"), 400, "BadRequestError")

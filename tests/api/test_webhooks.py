@@ -55,6 +55,7 @@ async def test_a_webhook_is_written_shown_replaced_and_deleted(api: httpx.AsyncC
     for _ in range(2):
         gone = await api.delete(path)
         assert (gone.status_code, gone.content) == (204, b"")
+        assert gone.headers["X-Definitions-Version"]
     refused(await api.get(path), 404, "NotFoundError")
     refused(await api.put(path, json=WANTED), 404, "NotFoundError")
     async with here.database.connection() as connection:

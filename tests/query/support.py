@@ -18,12 +18,13 @@ from schemas.topics import Topic
 from streams.query.results import ResultReader
 from streams.query.routes import routers
 from streams.query.rows import Rows
-from streams.query.station import NAME, TOPICS, build
+from streams.query.station import NAME, build
 from streams.query.store import write
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
 from streams.runtime.database import stored_positions
 from streams.runtime.definitions import StoredDefinition, delete_definition, put_definition
+from streams.runtime.freshness import VIEWED
 from streams.runtime.http.errors import install_error_handlers
 from tests.support import eventually
 
@@ -194,7 +195,7 @@ async def drained(context: Context) -> None:
     await consumer.start()
 
     async def at_end() -> bool:
-        for topic in TOPICS:
+        for topic in VIEWED:
             name = context.broker.topic(topic)
             partitions = [TopicPartition(name, number) for number in range(context.settings.partitions or 1)]
             ends = await consumer.end_offsets(partitions)

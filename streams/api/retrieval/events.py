@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import structlog
@@ -17,9 +17,6 @@ from streams.engines.retrieval.stages.stage import Row
 from streams.retrieval.apart import Deadline
 
 log = structlog.get_logger(__name__)
-
-MEDIA_TYPE: Final = "text/event-stream"
-HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class Events:

@@ -1,14 +1,12 @@
 """``expand``: documents that a result refers to, put beside it (contract 4.5)."""
 
 from collections.abc import Sequence
-from typing import Any, Final
 
 from schemas.api.base import JsonObject
+from streams.api.expand import MAX_REFERENCES, ids_in
 from streams.engines.retrieval.execution.corpus import Corpus
 from streams.engines.retrieval.execution.rows import shown
 from streams.engines.retrieval.filters.paths import parse_path, resolve
-
-MAX_REFERENCES: Final = 50
 
 
 async def expanded(documents: Sequence[JsonObject], fields: Sequence[str], corpus: Corpus) -> list[str]:
@@ -16,7 +14,7 @@ async def expanded(documents: Sequence[JsonObject], fields: Sequence[str], corpu
     collection of the namespace. Returns warnings: of more than 50 different ones the rest is left out."""
     paths = [(name, parse_path(name)) for name in fields]
     wanted: dict[str, JsonObject | None] = {}
-    named = [[(name, _ids(resolve(item, path))) for name, path in paths] for item in documents]
+    named = [[(name, ids_in(resolve(item, path))) for name, path in paths] for item in documents]
     for fields_of in named:
         for _, ids in fields_of:
             wanted.update(dict.fromkeys(ids))
@@ -30,8 +28,3 @@ async def expanded(documents: Sequence[JsonObject], fields: Sequence[str], corpu
             name: [found for one in ids if (found := wanted[one]) is not None] for name, ids in fields_of
         }
     return [f"expand took the first {MAX_REFERENCES} of {len(wanted)} references"] if cut else []
-
-
-def _ids(values: Sequence[Any]) -> list[str]:
-    every = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return list(dict.fromkeys(item for item in every if isinstance(item, str) and item and "\x00" not in item))

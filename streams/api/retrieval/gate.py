@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 
 from streams.runtime.http.access import context
+from streams.runtime.http.application import one_of
 
 T = TypeVar("T")
 
@@ -32,13 +33,8 @@ class Gate:
 
 
 def gate(request: Request) -> Gate:
-    """The gate of the application, made with its first execution."""
-    state = request.app.state
-    if not hasattr(state, "executions"):
-        state.executions = Gate(max(1, context(request).settings.database_pool_size // 2))
-    found = state.executions
-    assert isinstance(found, Gate)
-    return found
+    """The gate of the application."""
+    return one_of(request.app, Gate, lambda: Gate(max(1, context(request).settings.database_pool_size // 2)))
 
 
 GateDep = Annotated[Gate, Depends(gate)]

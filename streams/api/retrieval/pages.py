@@ -17,7 +17,7 @@ from schemas.api.execution import CursorPage, KeysetPage, OffsetPage, PageOf, Sc
 from schemas.times import format_instant, parse_instant
 from streams.engines.retrieval.stages.stage import Row
 from streams.runtime.http.errors import ApiError
-from streams.runtime.http.pages import decode_cursor, encode_cursor
+from streams.runtime.http.pages import bad_cursor, decode_cursor, encode_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,7 @@ def _continued(text: str, digest: str, now: datetime) -> Place:
                 raise ApiError(400, "The scroll has ended; begin again without scroll_id")
             after = {"collection_id": of, "document_id": last}
             return Place(digest, seed, _instant(first), _offset(offset), after)
-    raise _foreign()
-
-
-def _foreign() -> ApiError:
-    return ApiError(400, "The cursor is not one this server gave out")
+    raise bad_cursor()
 
 
 def _text(after: Mapping[str, Any], name: str) -> str:
@@ -83,12 +79,12 @@ def _instant(text: str) -> datetime:
     try:
         return parse_instant(text)
     except (ValueError, OverflowError) as error:
-        raise _foreign() from error
+        raise bad_cursor() from error
 
 
 def _offset(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise _foreign()
+        raise bad_cursor()
     return value
 
 

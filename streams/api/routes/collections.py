@@ -21,13 +21,12 @@ from streams.api.collection_runs import queue_collection_run
 from streams.api.collections import check_enabled, clone_request, new_body, patched_body, response
 from streams.api.counts import document_counts
 from streams.api.listing import ListBodyDep, list_page, page_of
-from streams.api.names import not_enabled
 from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
-from streams.runtime.erasure import WHOLE, Erased, note_erased
+from streams.runtime.erasure import WHOLE, Erased, delete_content, note_erased
 from streams.runtime.feeds import retract
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
@@ -35,16 +34,6 @@ from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
-
-_OWNED = (
-    "documents",
-    "document_vectors",
-    "document_writes",
-    "collection_counters",
-    "drift_sketches",
-    "drift_seeds",
-)
-"""Tables whose rows go with their collection."""
 
 
 @router.post("")
@@ -75,8 +64,6 @@ async def clone_collection(
         copy = await _created(request, access, context, answer)
         return CloneCollectionResponse(collection=copy, source_collection_id=source.record.id)
 
-    if body.taxonomy_applications:
-        raise not_enabled("taxonomy_applications", "a trigger with an action of type taxonomy_enrichment")
     return await with_references(context, cloned)
 
 
@@ -191,11 +178,7 @@ async def delete_collection(
         await Automation(connection, access, stored.body, context.clock()).ended()
         await follow(connection, namespace_id)
         await retract(connection, namespace_id, stored.record.id)
-        for table in _OWNED:
-            await connection.execute(
-                f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
-                (namespace_id, stored.record.id),
-            )
+        await delete_content(connection, namespace_id, stored.record.id)
         await note_erased(connection, [Erased(namespace_id, WHOLE, stored.record.id, context.clock())])
     return DeletedResponse()
 

@@ -9,22 +9,19 @@ from pydantic import ValidationError
 
 from schemas.api.base import JsonObject, first_problem
 from schemas.api.document import (
-    AggregateRequest,
-    AggregateResponse,
-    DistinctRequest,
-    DistinctResponse,
     DocumentGroup,
     DocumentListStats,
     ListDocumentsRequest,
     ListDocumentsResponse,
 )
+from schemas.api.document_figures import AggregateRequest, AggregateResponse, DistinctRequest, DistinctResponse
 from schemas.api.pages import Pagination, Sort
 from schemas.strict_json import problem_in
 from streams.api.collection_heads import collection_id_of
 from streams.api.counts import document_counts
 from streams.api.document_figures import aggregated, distinct
 from streams.api.document_lists import Source, count_documents, grouped, list_documents
-from streams.api.document_query import Wanted, bad_cursor, plan_of, wanted
+from streams.api.document_query import Wanted, plan_of, wanted
 from streams.api.documents import Shown, document_response
 from streams.api.expand import expanded
 from streams.api.listing import page_of
@@ -36,7 +33,7 @@ from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
+from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, page_envelope
 
 router = APIRouter(tags=["documents"], route_class=JsonRoute)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from schemas.api.base import JsonObject
 from schemas.api.execution import AdhocRequest, BatchRequest, CursorPage, ExecuteRequest
@@ -28,6 +28,7 @@ from streams.engines.retrieval.execution.prepare import Prepared, prepare
 from streams.runtime.agent import Context
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.event_stream import event_stream
 from streams.runtime.http.freshness import await_documents
 from streams.runtime.http.json_route import JsonRoute
 
@@ -148,7 +149,7 @@ async def execute_batch(
 
     running = [asyncio.create_task(one(index, question)) for index, question in enumerate(questions)]
     if body.stream:
-        return StreamingResponse(_as_they_come(running), media_type=events.MEDIA_TYPE, headers=events.HEADERS)
+        return event_stream(_as_they_come(running))
     results = await asyncio.gather(*running)
     return _json({"retriever_id": identifier, "results": results, **_counted(results)})
 
@@ -230,7 +231,7 @@ async def _answered(context: Context, gate: Gate, question: Question, stream: bo
         await sending.begun(running)
     except PlanError as error:
         raise invalid(str(error), "body", "filters") from error
-    return StreamingResponse(sending.sent(running), media_type=events.MEDIA_TYPE, headers=events.HEADERS)
+    return event_stream(sending.sent(running))
 
 
 async def _run(context: Context, gate: Gate, question: Question) -> Answer:

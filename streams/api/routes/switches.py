@@ -7,7 +7,6 @@ from fastapi import APIRouter, Response
 from schemas.api.base import ApiResponse
 from schemas.api.schedule import BackfillRequest, BackfillResponse
 from schemas.api.task import TaskResponse
-from streams.api.store import VERSION_HEADER
 from streams.api.trigger_families import Family
 from streams.runtime.http.access import AccessDep, ContextDep
 
@@ -28,7 +27,7 @@ def add_switches(router: APIRouter, family: Family[R]) -> None:
     ) -> Response:
         """Disable a trigger; it stays readable with its history."""
         await family.switch(trigger_id, "disabled", access, context, answer)
-        return Response(status_code=204, headers={VERSION_HEADER: answer.headers[VERSION_HEADER]})
+        return Response(status_code=204, headers=dict(answer.headers))
 
     @router.post("/{trigger_id}/pause", response_model=family.shape)
     async def pause_trigger(

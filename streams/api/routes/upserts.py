@@ -26,13 +26,11 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.headers import MIN_POSITION
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.write_tokens import current_token
 
 router = APIRouter(prefix="/v1/namespaces/{namespace_id}/documents", tags=["namespaces"], route_class=JsonRoute)
-
-_AWAIT = "X-Min-Position"
-"""Request header in which a token is sent."""
 
 
 @router.post("/upsert")
@@ -135,7 +133,7 @@ def _answer(upserts: Sequence[Upsert], token: str | None) -> UpsertResponse:
         dropped_payload_fields={one.event.document_id: list(one.dropped) for one in upserts if one.dropped},
         unsearchable_document_ids=[one.event.document_id for one in upserts if not one.event.features],
         consistency=WriteConsistency(
-            write_token_available=token is not None, recommended_header=None if token is None else _AWAIT
+            write_token_available=token is not None, recommended_header=None if token is None else MIN_POSITION
         ),
         warnings=warnings or None,
     )

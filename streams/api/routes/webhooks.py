@@ -102,4 +102,4 @@ async def delete_webhook(identifier: str, context: ContextDep, answer: Response)
         if stored is not None:
             await delete_definition(connection, "webhook", NAMESPACE, stored.record.id)
             await forget(connection, NAMESPACE, references(stored.body["notification_config"]))
-    return Response(status_code=204)
+    return Response(status_code=204, headers=dict(answer.headers))

@@ -1,7 +1,8 @@
 """Retriever executions as ``ExecutionDetail`` and ``ExecutionSummary`` (contract 4.6, 2.2)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from schemas.ids import execution_id
 from schemas.times import format_instant
@@ -173,17 +174,15 @@ def percolated_summary(execution: Execution) -> dict[str, Any]:
     }
 
 
+R = TypeVar("R", bound=tuple[datetime, str])
+
+
 def newest_first(
-    runs: Sequence[RetrieverRun], executions: Sequence[Execution], offset: int, limit: int
-) -> list[dict[str, Any]]:
-    """One page over both kinds, each given newest first from its beginning to ``offset + limit`` at least."""
-    merged = sorted(
-        [(run.created_at, run.execution_id, stored_summary(run)) for run in runs]
-        + [
-            (item.appended_at, execution_id(item.base, item.number), percolated_summary(item))
-            for item in executions
-        ],
-        key=lambda entry: entry[:2],
-        reverse=True,
-    )
-    return [summary for _, _, summary in merged[offset : offset + limit]]
+    runs: Sequence[R], executions: Sequence[Execution], offset: int, limit: int
+) -> list[R | Execution]:
+    """One page over both kinds, each given newest first from its beginning to ``offset + limit`` at least; runs as
+    their time and id."""
+    merged: list[tuple[datetime, str, R | Execution]] = [(*run, run) for run in runs]
+    merged += [(item.appended_at, execution_id(item.base, item.number), item) for item in executions]
+    merged.sort(key=lambda entry: entry[:2], reverse=True)
+    return [item for _, _, item in merged[offset : offset + limit]]

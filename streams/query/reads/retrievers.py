@@ -1,8 +1,9 @@
 """Recorded retriever runs, and which alerts run a retriever."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from psycopg.rows import class_row
 
@@ -20,6 +21,13 @@ _OF_RETRIEVER = (
     " AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)"
     " AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
 )
+
+
+class Key(NamedTuple):
+    """Where a run stands among others, and which it is."""
+
+    created_at: datetime
+    execution_id: str
 
 
 async def run(
@@ -46,29 +54,41 @@ async def newest(
     retriever_id: str,
     status: str | None,
     limit: int,
+    offset: int = 0,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> tuple[list[RetrieverRun], int]:
+) -> tuple[list[Key], int]:
     """The newest recorded runs of a retriever, begun ``since`` and before ``until``, and how many there are."""
     parameters = {
         "namespace": namespace_id,
         "retriever": retriever_id,
         "status": status,
         "limit": limit,
+        "offset": offset,
         "since": since,
         "until": until,
     }
     total = await fetch_value(
         connection, f"SELECT count(*) FROM retriever_executions WHERE {_OF_RETRIEVER}", parameters
     )
+    cursor = await connection.execute(
+        f"SELECT created_at, execution_id FROM retriever_executions WHERE {_OF_RETRIEVER}"
+        " ORDER BY created_at DESC, execution_id DESC LIMIT %(limit)s OFFSET %(offset)s".encode(),
+        parameters,
+    )
+    return [Key(*row) for row in await cursor.fetchall()], int(total)
+
+
+async def runs(connection: Connection, keys: Iterable[Key]) -> dict[Key, RetrieverRun]:
+    """Recorded runs. Each holds what was found, up to a megabyte: to be asked for a page, not for what lies before
+    it."""
     async with connection.cursor(row_factory=class_row(RetrieverRun)) as cursor:
         await cursor.execute(
-            f"SELECT {_COLUMNS} FROM retriever_executions WHERE {_OF_RETRIEVER}"
-            " ORDER BY created_at DESC, execution_id DESC LIMIT %(limit)s".encode(),
-            parameters,
+            f"SELECT {_COLUMNS} FROM retriever_executions WHERE execution_id = ANY(%s)".encode(),
+            ([key.execution_id for key in keys],),
         )
-        return await cursor.fetchall(), int(total)
+        return {Key(run.created_at, run.execution_id): run for run in await cursor.fetchall()}
 
 
 async def alerts_of(connection: Connection, namespace_id: str, retriever_id: str) -> list[int]:

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
+from streams.runtime.http.json_route import body_of_get
 from streams.runtime.http.pages import PageDep, PageRequest, decode_cursor
 
 Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
@@ -21,7 +21,7 @@ class HistoryRequest(ApiRequest):
     status_filter: Status | None = None
 
 
-class ListRequest(ApiRequest):
+class ExecutionListRequest(ApiRequest):
     """Body of an execution list: filters and sorting are declared by the contract and refused when used."""
 
     filters: dict[str, Any] | None = None
@@ -52,15 +52,8 @@ class ExecutionsBody(BaseModel):
 
 
 async def page_with_body(request: Request, page: PageDep) -> PageRequest:
-    """The page of a GET that may carry a body; what the query string says wins. On a ``JsonRoute``, whose
-    requests decode strictly."""
-    if not (await request.body()).strip():
-        return page
-    try:
-        body = ExecutionsBody.model_validate(await request.json())
-    except ValidationError as error:
-        problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
-        raise RequestValidationError(problems) from error
+    """The page of a GET that may carry a body; what the query string says wins."""
+    body = await body_of_get(request, ExecutionsBody)
     query = request.query_params
     sized = "limit" in query or "page_size" in query
     placed = any(name in query for name in ("offset", "page", "cursor", "next_cursor", "after"))

@@ -12,12 +12,12 @@ from streams.query.compose import clusters as compose
 from streams.query.compose.rows import ClusterRun
 from streams.query.reads import clusters
 from streams.query.routes.answer import answer, known, refuse
-from streams.query.routes.bodies import ListRequest
+from streams.query.routes.bodies import ExecutionListRequest
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, page_envelope
+from streams.runtime.http.pages import PageDep, bad_cursor, page_envelope
 
 
 async def latest(
@@ -50,11 +50,11 @@ async def list_runs(
     access: AccessDep,
     context: ContextDep,
     page: PageDep,
-    body: ListRequest | None = None,
+    body: ExecutionListRequest | None = None,
     include_vectors: bool = False,
 ) -> Response:
     """Runs of a cluster, newest first."""
-    asked = body or ListRequest()
+    asked = body or ExecutionListRequest()
     refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, status=asked.status)
     before = _parse_cursor(page.cursor)
     async with context.database.transaction(snapshot=True) as connection:
@@ -122,7 +122,7 @@ def _parse_cursor(values: tuple[Any, ...] | None) -> tuple[datetime, str] | None
                 return parse_instant(moment), run_id
             except (ValueError, OverflowError):
                 pass
-    raise ApiError(400, "The cursor is not one this server gave out")
+    raise bad_cursor()
 
 
 def router() -> APIRouter:

@@ -17,7 +17,7 @@ from schemas.ids import parse_execution_id
 from streams.query.compose import retrievers as compose
 from streams.query.reads import executions, retrievers
 from streams.query.routes.answer import answer, known, refuse
-from streams.query.routes.bodies import AdhocListRequest, ListRequest
+from streams.query.routes.bodies import AdhocListRequest, ExecutionListRequest
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
@@ -75,18 +75,20 @@ async def list_adhoc(
     asked = body or AdhocListRequest()
     refuse(cursor=page.cursor)
     async with context.database.transaction(snapshot=True) as connection:
-        runs, total = await retrievers.newest(
+        keys, total = await retrievers.newest(
             connection,
             access.namespace_id,
             retrievers.ADHOC,
             asked.status,
-            page.offset + page.limit,
+            page.limit,
+            page.offset,
             since=asked.start_time,
             until=asked.end_time,
         )
         if asked.count_only:
             return answer({"results": [], "total": total, "pagination": None})
-        results = [compose.adhoc_summary(run) for run in runs[page.offset :]]
+        runs = await retrievers.runs(connection, keys)
+        results = [compose.adhoc_summary(runs[key]) for key in keys]
         return answer({**_page(results, total, page), "total": total})
 
 
@@ -102,22 +104,33 @@ def _page(results: list[dict[str, Any]], total: int, page: PageRequest) -> dict[
 
 
 async def list_executions(
-    retriever_id: str, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    retriever_id: str,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ExecutionListRequest | None = None,
 ) -> Response:
     """Executions of a retriever, newest first: recorded runs, and those of the alerts that run it now."""
-    asked = body or ListRequest()
+    asked = body or ExecutionListRequest()
     refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, cursor=page.cursor)
     needed = page.offset + page.limit
     async with context.database.transaction(snapshot=True) as connection:
         identifier = (await known(connection, "retriever", access.namespace_id, retriever_id)).record.id
-        runs, total = await retrievers.newest(connection, access.namespace_id, identifier, asked.status, needed)
+        keys, total = await retrievers.newest(connection, access.namespace_id, identifier, asked.status, needed)
         # An alert execution is written when it has completed.
         alerts: list[int] = []
         if asked.status in (None, "completed"):
             alerts = await retrievers.alerts_of(connection, access.namespace_id, identifier)
         hits = await executions.newest(connection, access.namespace_id, alerts, needed) if alerts else []
         total += await executions.count(connection, access.namespace_id, alerts)
-        results = compose.newest_first(runs, hits, page.offset, page.limit)
+        shown = compose.newest_first(keys, hits, page.offset, page.limit)
+        runs = await retrievers.runs(connection, [item for item in shown if isinstance(item, retrievers.Key)])
+        results = [
+            compose.stored_summary(runs[item])
+            if isinstance(item, retrievers.Key)
+            else compose.percolated_summary(item)
+            for item in shown
+        ]
         return answer(_page(results, total, page))
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Header, Query, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from schemas.topics import ALERT_RESULTS
 from streams.query.following import Brought, Stands, at_ends, parse_event_id
@@ -26,9 +26,8 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
 from streams.runtime.http.errors import ApiError
+from streams.runtime.http.event_stream import event_stream
 
-MEDIA_TYPE: Final = "text/event-stream"
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PAGE: Final = 200
 HEARTBEAT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 1.0
@@ -61,9 +60,7 @@ async def stream(
         else:
             stands = _parsed(last_event_id)
     follower = _Follower(request, context, access, alerts, stands)
-    return StreamingResponse(
-        follower.events(waking(request.app, context.settings.database)), media_type=MEDIA_TYPE, headers=HEADERS
-    )
+    return event_stream(follower.events(waking(request.app, context.settings.database)))
 
 
 def _parsed(text: str) -> Stands:

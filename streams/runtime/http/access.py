@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 
 from streams.runtime.agent import Context
 from streams.runtime.definitions import find_definition
+from streams.runtime.http.application import one_of
 from streams.runtime.http.cookies import check_same_origin, session_token
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.keys import SCOPES, KnownKeys, digest
@@ -84,12 +85,7 @@ def context(request: Request) -> Context:
 
 def known_keys(request: Request) -> KnownKeys:
     """The keys this application has seen; it remembers them as long as it lives."""
-    state = request.app.state
-    if not hasattr(state, "known_keys"):
-        state.known_keys = KnownKeys(context(request).database)
-    found = state.known_keys
-    assert isinstance(found, KnownKeys)
-    return found
+    return one_of(request.app, KnownKeys, lambda: KnownKeys(context(request).database))
 
 
 def bearer(request: Request) -> str | None:
@@ -202,6 +198,5 @@ async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(au
 
 
 CallerDep = Annotated[Caller, Depends(authorize)]
-ServerDep = Annotated[Caller, Depends(administer)]
 AccessDep = Annotated[Access, Depends(enter_namespace)]
 ContextDep = Annotated[Context, Depends(context)]

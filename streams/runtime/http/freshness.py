@@ -13,11 +13,11 @@ from schemas.times import format_instant
 from schemas.write_token import PATTERN, MinPosition, parse_min_position
 from streams.runtime.freshness import Freshness
 from streams.runtime.http.access import authenticate, context
+from streams.runtime.http.application import held_by, one_of
 from streams.runtime.http.errors import ApiError, come_again
 from streams.runtime.http.guard import answer_header
+from streams.runtime.http.headers import APPLIED_AT, MIN_POSITION
 
-APPLIED_AT: Final = "X-Applied-At"
-"""Response header: every result recorded before this instant was in the view that was read."""
 _RETRY_AFTER_SECONDS: Final = 2
 _MAX_LENGTH: Final = 4_096
 
@@ -25,23 +25,17 @@ _NAMED = "Answer once these writes are applied: tokens of `X-Write-Token`, or `p
 # What is no position is a 400: the pattern only describes it.
 _DESCRIBED: Final[dict[str, Any]] = {"json_schema_extra": {"pattern": PATTERN}, "description": _NAMED}
 QueryPosition = Annotated[str | None, Query(alias="min_position", max_length=_MAX_LENGTH, **_DESCRIBED)]
-HeaderPosition = Annotated[str | None, Header(alias="X-Min-Position", max_length=_MAX_LENGTH, **_DESCRIBED)]
+HeaderPosition = Annotated[str | None, Header(alias=MIN_POSITION, max_length=_MAX_LENGTH, **_DESCRIBED)]
 
 
 def freshness(request: Request) -> Freshness:
-    """The one of the process, made when it is first needed."""
-    state = request.app.state
-    if not hasattr(state, "freshness"):
-        state.freshness = Freshness(context(request))
-    found = state.freshness
-    assert isinstance(found, Freshness)
-    return found
+    """The one of the application."""
+    return one_of(request.app, Freshness, lambda: Freshness(context(request)))
 
 
 async def close_freshness(app: FastAPI) -> None:
     """Give back what answering took."""
-    found = getattr(app.state, "freshness", None)
-    if isinstance(found, Freshness):
+    if (found := held_by(app, Freshness)) is not None:
         await found.close()
 
 

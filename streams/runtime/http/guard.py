@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streams.runtime import metrics
 from streams.runtime.http.access import authenticate
 from streams.runtime.http.errors import ApiError, envelope, error_response, timed_out
+from streams.runtime.http.event_stream import MEDIA_TYPE
+from streams.runtime.http.headers import APPLIED_AT, DEFINITIONS_VERSION, WRITE_TOKEN
 from streams.runtime.http.limits import Limits, Refusal, Usage
 
 OPEN: Final = frozenset(
@@ -47,9 +49,9 @@ EXPOSED: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "X-Request-ID",
-    "X-Write-Token",
-    "X-Applied-At",
-    "X-Definitions-Version",
+    WRITE_TOKEN,
+    APPLIED_AT,
+    DEFINITIONS_VERSION,
 )
 """Headers that pages of allowed origins may read."""
 _STRICT_TRANSPORT: Final = "max-age=31536000"
@@ -101,7 +103,7 @@ class Guard:
         if path in UNLIMITED:
             await self._app(scope, exchange.receive, exchange.send)
             return
-        stream = "text/event-stream" in Headers(scope=scope).get("accept", "")
+        stream = MEDIA_TYPE in Headers(scope=scope).get("accept", "")
         refusal = self._usage.enter(caller.key_id, self._monotonic(), stream=stream)
         for name, value in self._usage.headers(caller.key_id, self._monotonic()).items():
             answer_header(request, name, value)

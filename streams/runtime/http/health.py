@@ -12,11 +12,10 @@ from schemas.api.health import DeepHealthResponse, HealthResponse
 from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
 from streams.runtime.http.access import Caller, ContextDep, authenticate
+from streams.runtime.http.headers import DEFINITIONS_VERSION
 
 log = structlog.get_logger(__name__)
 
-DEFINITIONS_VERSION = "X-Definitions-Version"
-"""Response header: the version of the last definitions write the server has committed."""
 _PATIENCE_SECONDS = 5.0
 
 router = APIRouter()

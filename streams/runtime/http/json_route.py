@@ -1,14 +1,18 @@
 """What a request body may be before anybody reads it: JSON, not too deep. How large, the middleware decides."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
 from schemas.strict_json import problem_in
 from streams.runtime.http.errors import invalid
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _JsonRequest(Request):
@@ -23,6 +27,18 @@ class _JsonRequest(Request):
             if (problem := problem_in(self._decoded)) is not None:
                 raise invalid(f"The body cannot be read: {problem}", "body")
         return self._decoded
+
+
+async def body_of_get(request: Request, shape: type[M]) -> M:
+    """The body that some callers send with a GET (contract 1.1); without one, what ``shape`` is by default. On a
+    :class:`JsonRoute`, whose requests decode strictly."""
+    if not (await request.body()).strip():
+        return shape()
+    try:
+        return shape.model_validate(await request.json())
+    except ValidationError as error:
+        problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise RequestValidationError(problems) from error
 
 
 class JsonRoute(APIRoute):

@@ -20,6 +20,11 @@ class PageRequest:
     include_total: bool
 
 
+def bad_cursor() -> ApiError:
+    """400 for a cursor that no page of this list ended with."""
+    return ApiError(400, "The cursor is not one this server gave out for this list")
+
+
 def encode_cursor(values: tuple[Any, ...]) -> str:
     """An opaque cursor from the sort key of the last row given."""
     return pybase64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
@@ -30,9 +35,9 @@ def decode_cursor(text: str) -> tuple[Any, ...]:
     try:
         values = orjson.loads(pybase64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except ValueError as error:
-        raise ApiError(400, "The cursor is not one this server gave out") from error
+        raise bad_cursor() from error
     if not isinstance(values, list):
-        raise ApiError(400, "The cursor is not one this server gave out")
+        raise bad_cursor()
     return tuple(values)
 
 

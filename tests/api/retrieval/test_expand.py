@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from streams.api.retrieval.expand import MAX_REFERENCES, expanded
+from streams.api.expand import MAX_REFERENCES
+from streams.api.retrieval.expand import expanded
 from tests.engines.retrieval.stages.rows import row
 from tests.engines.retrieval.stages.running import corpus_of
 

@@ -22,6 +22,7 @@ from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.filters.parse import matches, parse_filter
 from streams.retrieval.sql.filters import MAX_CONDITIONS, SqlFilter, compile_filter
 from streams.retrieval.sql.parameters import storable
+from streams.runtime.binary_copy import BEGIN, END
 from tests.retrieval.storing import AT, NS
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -167,7 +168,7 @@ def put(connection: Connection, events: Iterable[DocumentEvent]) -> list[Documen
     """Store documents as collect does, and read them back."""
     versions = [Version(Arrival(0, at, AT, event), AT, event.occurred_at) for at, event in enumerate(events)]
     with connection.cursor().copy(f"COPY documents ({DOCUMENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(document_rows(versions))
+        copy.write(b"".join((BEGIN, *document_rows(versions), END)))
     found = connection.execute("SELECT document_id, occurred_at, payload, text, asset_id FROM documents")
     return [
         DocumentEvent(UPSERTED, NS, COLLECTION, name, moment, payload=payload, text=text, asset_id=asset_id)

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from schemas.api.error import ErrorDetail, ErrorResponse
+from streams.runtime.http import headers
 from streams.runtime.http.cookies import PLAIN
 from streams.runtime.http.openapi import errors
 from streams.runtime.http.openapi.examples import add_examples, read_examples
@@ -33,12 +34,12 @@ _HEADERS: Final[Mapping[str, Any]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
         "example": "req_5f1c0a9b2d3e4f60",
     },
-    "X-Definitions-Version": {
+    headers.DEFINITIONS_VERSION: {
         "description": "The version of the definitions that this change made: `<epoch>:<n>`.",
         "schema": {"type": "string"},
         "example": "1d6f9e0e-2f4b-4a52-9a3f-0b8a3c9a7f11:42",
     },
-    "X-Write-Token": {
+    headers.WRITE_TOKEN: {
         "description": "Names what was written: send it as `X-Min-Position` to read it back.",
         "schema": {"type": "string"},
     },
@@ -52,7 +53,7 @@ _HEADERS: Final[Mapping[str, Any]] = {
         "schema": {"type": "string"},
         "example": '"key";r=199;t=1',
     },
-    "X-Applied-At": {
+    headers.APPLIED_AT: {
         "description": "Every result recorded before this instant was in the view that was read.",
         "schema": {"type": "string", "format": "date-time"},
         "example": "2026-03-02T12:30:00Z",
@@ -190,9 +191,9 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     if operation.needs_key:
         shown += ["RateLimit-Policy", "RateLimit"]
     if operation.changes_definitions:
-        shown += ["X-Definitions-Version", "X-Write-Token"]
+        shown += [headers.DEFINITIONS_VERSION, headers.WRITE_TOKEN]
     if operation.reads_results:
-        shown.append("X-Applied-At")
+        shown.append(headers.APPLIED_AT)
     answers = {status: answer for status, answer in described["responses"].items() if status.startswith("2")}
     for answer in answers.values():
         answer["headers"] = {**answer.get("headers", {}), **_headers(*shown)}
