@@ -23,6 +23,17 @@ class Progress:
     def __init__(self) -> None:
         self._reached: dict[tuple[int, str, str], _Reached] = {}
 
+    def include(self, later: "Progress") -> None:
+        """Take in what other batches got to."""
+        for key, reached in later._reached.items():
+            held = self._reached.get(key)
+            if held is None:
+                self._reached[key] = reached
+                continue
+            held.documents += reached.documents
+            held.occurred_at = max(held.occurred_at, reached.occurred_at)
+            held.appended_at = max(held.appended_at, reached.appended_at)
+
     def add(self, arrivals: Iterable[Arrival]) -> None:
         """Take in documents that have been read."""
         for arrival in arrivals:
@@ -42,8 +53,9 @@ class Progress:
     def records(self, next_offsets: Mapping[int, int], definitions_version: int) -> list[MatchProgress]:
         """One record per partition, namespace and collection.
 
-        ``next_offsets`` is where the batch ends in each partition: everything before it has been checked, also
-        where the last records belong to other collections.
+        ``next_offsets`` is where what was checked ends in each partition: everything before it has been checked,
+        also where the last records belong to other collections. A partition that is not named is another worker's
+        by now.
         """
         return [
             MatchProgress(
@@ -58,4 +70,5 @@ class Progress:
                 documents=held.documents,
             )
             for (partition, namespace_id, collection_id), held in self._reached.items()
+            if partition in next_offsets
         ]

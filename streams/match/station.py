@@ -1,7 +1,8 @@
 """match: checks each document against every standing alert of its collection.
 
 Results are produced and acknowledged before progress is, and progress before the position is committed to
-Kafka: a crash anywhere in between makes the same records again, with the same ids (design sections 1 and 3).
+Kafka: a crash anywhere in between makes the same records again, with the same ids (design sections 1 and 3). The
+next documents do not wait for progress and commit.
 
 Kafka's commit says where match goes on. Ids are made from positions in the log, so another log under the same name
 would give other documents the same ids: match also writes down in PostgreSQL what it read last, and stops when
@@ -37,6 +38,7 @@ from streams.match.versions import VersionGate
 from streams.runtime import metrics
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
+from streams.runtime.commits import Last
 from streams.runtime.database import StoredPosition, note_positions, stored_positions
 from streams.runtime.definitions import DefinitionsTail
 from streams.runtime.failure import Disposition, LogMismatchError, classify
@@ -49,8 +51,8 @@ log = structlog.get_logger(__name__)
 CHUNK = 512
 """Documents between two turns of the event loop; also what one matrix product takes."""
 BATCHES = 4
-"""Match takes so many times the records of other stations in a batch: it holds no transaction, and what a batch
-waits for at its end (acknowledgements, progress, commit) takes 20 ms however large it is."""
+"""Match takes so many times the records of other stations in a batch: it holds no transaction, and the
+acknowledgements that a batch waits for at its end take as long however large it is."""
 LOOK_UP_SECONDS = 30.0
 """After this a batch ends where its look-ups have got to: a tenth of what the group waits for its member."""
 
@@ -94,6 +96,10 @@ class Match:
         self._runs_topic = context.broker.topic(RETRIEVER_EXECUTIONS)
         self._sender = ResultSender(context.broker)
         self._hasher = ExecutionHasher("")
+        self._progress = Progress()
+        """What has not been told."""
+        self._version = 0
+        """Of the definitions that were in force for it."""
         self._producer: Any = None
         self._dead_letters: DeadLetters | None = None
         self._loop: StationLoop | None = None
@@ -143,8 +149,8 @@ class Match:
         await self._references.follow()
 
     async def handle(self, batch: Batch) -> Batch:
-        """Match a batch, or as much of it as look-ups leave time for. When this returns, results and progress of
-        what was matched are with the broker. Returns the rest; some results of it may be there already."""
+        """Match a batch, or as much of it as look-ups leave time for. When this returns, results of what was
+        matched are with the broker. Returns the rest; some results of it may be there already."""
         self._check_tail()
         await self._gate.reach(_versions(batch))
         version = self._tail.catalog.version
@@ -169,9 +175,19 @@ class Match:
         await self._sender.acknowledged()
         await fault("match:after-produce")
         metrics.EXECUTIONS.inc(matching.executions)
-        done, rest = divided(batch, matching.left)
-        await asyncio.gather(self._tell_progress(done, matching.progress, version), self._note(done))
-        return rest
+        self._progress.include(matching.progress)
+        self._version = version
+        return divided(batch, matching.left)[1]
+
+    async def settle(self, last: Last) -> None:
+        """Tell how far it has come, now that the results are with the broker."""
+        progress, self._progress = self._progress, Progress()
+        try:
+            await asyncio.gather(self._tell_progress(last, progress, self._version), self._note(last))
+        except BaseException:
+            progress.include(self._progress)
+            self._progress = progress
+            raise
 
     async def _send(self, arrivals: Sequence[Arrival], percolation: Percolation, matching: "_Matching") -> None:
         """Hand the results of a chunk to the producer."""
@@ -214,19 +230,18 @@ class Match:
             await self._dead_letters.put_all(bad)
         return arrivals
 
-    async def _tell_progress(self, batch: Batch, progress: Progress, version: int) -> None:
-        ends = {tp.partition: records[-1].offset + 1 for tp, records in batch.items()}
+    async def _tell_progress(self, last: Last, progress: Progress, version: int) -> None:
+        ends = {tp.partition: record.offset + 1 for tp, record in last.items()}
         sends = Sends(self._producer)
         for reached in progress.records(ends, version):
             await sends.send(self._progress_topic, reached.key, reached.encode())
         await sends.acknowledged()
 
-    async def _note(self, batch: Batch) -> None:
-        """Write down what was read last. The batch is done without it: a database that is away now is no reason
-        to make its results again."""
+    async def _note(self, last: Last) -> None:
+        """Write down what was read last. The batches are done without it: a database that is away now is no
+        reason to make their results again."""
         reached = {
-            tp: StoredPosition(records[-1].offset + 1, records[-1].timestamp, records[-1].key)
-            for tp, records in batch.items()
+            tp: StoredPosition(record.offset + 1, record.timestamp, record.key) for tp, record in last.items()
         }
         try:
             async with self._context.database.connection() as connection:

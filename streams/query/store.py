@@ -97,33 +97,38 @@ WHERE (EXCLUDED.attempt, EXCLUDED.at) > (d.attempt, d.at)
 
 async def write(connection: Connection, rows: Rows) -> None:
     """Add a batch to the view."""
-    if rows.results:
-        await _write_results(connection, rows.results)
-        await notify(connection, CHANNEL)
-    for statement, values in (
-        (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
-        (_ADD_TRIGGER, rows.triggers),
-        (_ADD_RETRIEVER, rows.retrievers),
-        (_ADD_DELIVERY, rows.deliveries),
-    ):
-        if values:
-            # Ordered by key, so that two workers cannot lock two rows crosswise; stable, so that of equal keys
-            # the first stays first.
-            ordered: list[Row] = sorted(values, key=_key)
-            async with connection.cursor() as cursor:
-                await cursor.executemany(statement.encode(), ordered)
+    merging = await _copy_results(connection, rows.results) if rows.results else []
+    async with connection.pipeline():
+        for merge in merging:
+            await connection.execute(merge.encode())
+        if rows.results:
+            await notify(connection, CHANNEL)
+        for statement, values in (
+            (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
+            (_ADD_TRIGGER, rows.triggers),
+            (_ADD_RETRIEVER, rows.retrievers),
+            (_ADD_DELIVERY, rows.deliveries),
+        ):
+            if values:
+                # Ordered by key, so that two workers cannot lock two rows crosswise; stable, so that of equal
+                # keys the first stays first.
+                ordered: list[Row] = sorted(values, key=_key)
+                async with connection.cursor() as cursor:
+                    await cursor.executemany(statement.encode(), ordered)
 
 
 def _key(row: Row) -> str:
     return str(row[:3])
 
 
-async def _write_results(connection: Connection, results: Sequence[Result]) -> None:
+async def _copy_results(connection: Connection, results: Sequence[Result]) -> list[str]:
     """Results whose document part is new are copied in as they are; where one turns out not to be, and for those
-    that say a part again, rows go through staging tables."""
+    that say a part again, rows go through staging tables. Returns what is to be said then."""
     claimed = await _claim(connection, [result for result in results if result.keyed])
     placed = [(result, claimed.get(result.base, result.place)) for result in results]
-    kept = await ensure_days(connection, {place.day for _, place in placed})
+    async with connection.pipeline():
+        counts = await staging(connection, "alert_execution_counts")
+        kept = await ensure_days(connection, {place.day for _, place in placed})
     seen: set[bytes] = set()
     fresh: list[tuple[Result, Place]] = []
     again: list[tuple[Result, Place]] = []
@@ -139,14 +144,16 @@ async def _write_results(connection: Connection, results: Sequence[Result]) -> N
             await _copy(connection, "", fresh)
     except UniqueViolation:
         fresh, again = [], [*fresh, *again]
+    merging: list[str] = []
     if fresh or gone:
-        await _count(connection, fresh, gone)
+        await copy_rows(connection, counts, COUNT_COLUMNS, _counted(fresh, gone))
+        merging.append(_COUNT_COPIED)
     if again:
         for table in ("result_documents", "alert_executions"):
             await staging(connection, table)
         await _copy(connection, "incoming_", again)
-        await connection.execute(_MERGE_DOCUMENTS.encode())
-        await connection.execute(_MERGE_EXECUTIONS.encode())
+        merging += [_MERGE_DOCUMENTS, _MERGE_EXECUTIONS]
+    return merging
 
 
 async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Result, Place]]) -> None:
@@ -157,8 +164,8 @@ async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Resu
         await copy_rows(connection, f"{prefix}alert_executions", EXECUTION_COLUMNS, executions)
 
 
-async def _count(connection: Connection, added: Sequence[tuple[Result, Place]], gone: Iterable[Result]) -> None:
-    """Count executions; of those whose day is gone only that there were some."""
+def _counted(added: Sequence[tuple[Result, Place]], gone: Iterable[Result]) -> list[bytes]:
+    """Rows that count executions; of those whose day is gone only that there were some."""
     counted = Counter(chain.from_iterable(result.alerts for result, _ in added))
     counted.update(dict.fromkeys(chain.from_iterable(result.alerts for result in gone), 0))
     newest: dict[Alert, tuple[datetime, bytes]] = {}
@@ -170,9 +177,7 @@ async def _count(connection: Connection, added: Sequence[tuple[Result, Place]], 
         _, had, until = rows.get(alert.number, (alert, 0, None))
         places = [place for place in (until, newest.get(alert)) if place is not None]
         rows[alert.number] = (alert, had + more, max(places, default=None))
-    table = await staging(connection, "alert_execution_counts")
-    await copy_rows(connection, table, COUNT_COLUMNS, [count_row(*row) for row in rows.values()])
-    await connection.execute(_COUNT_COPIED.encode())
+    return [count_row(*row) for row in rows.values()]
 
 
 def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:

@@ -11,8 +11,9 @@ batch 0…4 read, ``handle`` begins            0
 produces acknowledged, then killed           0      0…4 are read again: same ids, readers drop them
 ``handle`` returned, then killed             0      as above (stations with positions in PostgreSQL: the
                                                     position moved with the rows, reading goes on at 5)
+batch 5…7 read before 0…4 is committed       0      killed here, 0…7 are read again
 committed                                    5
-batch 5…7 read, rebalance asked for          5      the revoke waits for the batch to finish and commit
+rebalance asked for while 5…7 is handled     5      the revoke waits for the batch to finish and commit
 rebalance happened inside ``getmany``        5      generation changed: the batch is dropped unread, the
                                                     new owner reads from 5
 ``handle`` raised a transient error          5      back to 5 after a pause; the client keeps polling
@@ -33,12 +34,7 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
-)
+from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from schemas.events.dead_letter import DeadLetter
 from schemas.times import from_millis
@@ -46,12 +42,18 @@ from schemas.topics import DEAD_LETTERS, Topic
 from streams.runtime import metrics
 from streams.runtime.backoff import backoff_seconds, pause
 from streams.runtime.broker import Broker, HeaderList, Sends
+from streams.runtime.commits import Commits
 from streams.runtime.failure import Disposition, PositionLostError, classify
 
 log = structlog.get_logger(__name__)
 
 _CUT_BYTES = 64 * 1024
 """What is kept of the value of a dead letter that the broker finds too large."""
+
+_WAITED_SECONDS = 0.0005
+"""Records for which was waited so long had not come before."""
+_FETCH_MS = 5
+"""What a fetch of records that are there takes, at most."""
 
 Batch = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -191,6 +193,7 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: object) -> None:
         async with self._loop.lock:
             self._loop.generation += 1
+            await self._loop.settle()
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         async with self._loop.lock:
@@ -207,6 +210,7 @@ class StationLoop:
         self._poll_ms = poll_ms
         self._stopping = asyncio.Event()
         self._consumer: AIOKafkaConsumer = broker.consumer(station=handler.name)
+        self._commits = Commits(handler, self._consumer)
         self._topics = [broker.topic(topic) for topic in handler.topics]
         self._failures = 0
         self._broken: BaseException | None = None
@@ -228,7 +232,10 @@ class StationLoop:
                 if self._broken is not None:
                     raise self._broken
                 await self._turn()
+            async with self.lock:
+                await self.settle()
         finally:
+            await self._commits.drop()
             # Not under the lock: leaving the group calls the listener, which takes it.
             await self._consumer.stop()
 
@@ -247,14 +254,29 @@ class StationLoop:
                 self._reseek = True
                 await pause(self._stopping, 1.0)
 
+    async def settle(self) -> None:
+        """Commit what was handled, before partitions go. Called under the lock."""
+        try:
+            await self._commits.finish()
+        except Exception as error:
+            # What is not committed is read again, by whoever has the partition then.
+            if classify(error) is Disposition.STOP:
+                self._broken = error
+            log.warning("commit_given_up", station=self._handler.name, error=repr(error))
+
     async def _turn(self) -> None:
         generation = self.generation
+        try:
+            self._commits.go_on()
+        except Exception as error:
+            await self._failed({}, error)
+            return
         if self._reseek:
             async with self.lock:
                 self._reseek = False
                 await self.seek(sorted(self._consumer.assignment()))
             return
-        batch = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._batch_records)
+        batch = await self._poll()
         if not batch:
             await self._idle(generation)
             return
@@ -268,7 +290,7 @@ class StationLoop:
             try:
                 left = await self._handler.handle(batch) or {}
                 done = _before(left, batch)
-                await self._commit(done)
+                self._commits.add({partition: records[-1] for partition, records in done.items()})
                 self._seek_back(left)
             except Exception as error:
                 await self._failed(batch, error)
@@ -277,6 +299,25 @@ class StationLoop:
             metrics.BATCH_SECONDS.labels(self._handler.name).observe(time.monotonic() - started)
             for partition, records in done.items():
                 metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
+
+    async def _poll(self) -> Batch:
+        """The next records. What waited here while the batch before was handled was fetched when that began, so
+        what has come since is fetched as well."""
+        began = time.monotonic()
+        batch: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+            timeout_ms=self._poll_ms, max_records=self._batch_records
+        )
+        room = self._batch_records - sum(map(len, batch.values()))
+        if not batch or room <= 0 or time.monotonic() - began > _WAITED_SECONDS:
+            return batch
+        try:
+            later = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=room)
+        except BaseException:
+            self._seek_back(batch)
+            raise
+        for partition, records in later.items():
+            batch.setdefault(partition, []).extend(records)
+        return batch
 
     async def _idle(self, generation: int) -> None:
         handler = self._handler
@@ -289,15 +330,6 @@ class StationLoop:
                 await handler.idle()
             except Exception as error:
                 await self._failed({}, error)
-
-    async def _commit(self, batch: Batch) -> None:
-        offsets = {partition: records[-1].offset + 1 for partition, records in batch.items()}
-        try:
-            await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError):
-            # The group moved on without us: the batch is done, its new owner will do it again with the same
-            # ids. Positions in PostgreSQL are not affected.
-            log.info("commit_refused", station=self._handler.name)
 
     def _seek_back(self, batch: Batch) -> None:
         assigned = self._consumer.assignment()

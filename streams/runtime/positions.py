@@ -74,9 +74,12 @@ class Positions(Mapping[TopicPartition, int]):
             Advance(tp, self._next[tp], record.offset + 1, record.timestamp, record.key)
             for tp, record in last.items()
         ]
-        async with self._database.transaction() as connection:
+
+        async def first(connection: Connection) -> None:
             if not durable:
                 await connection.execute("SET LOCAL synchronous_commit = off")
             await advance_positions(connection, self._station, moves)
+
+        async with self._database.transaction(first=first) as connection:
             yield connection
         self._next.update({move.partition: move.next_offset for move in moves})

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from schemas.topics import DEAD_LETTERS, DOCUMENTS, Topic
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
+from streams.runtime.commits import Last
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
 from streams.settings import Settings
@@ -179,6 +180,101 @@ async def test_a_second_member_neither_loses_nor_doubles(context: Context, produ
 
             await eventually(all_there, timeout=40)
     assert sorted(first.values + second.values) == sorted(NUMBERS)
+
+
+class Settler(Recorder):
+    """A recorder that has something left to do for batches before they are committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled: list[Last] = []
+        self.may_settle = asyncio.Event()
+        self.failures: list[Exception] = []
+
+    async def settle(self, last: Last) -> None:
+        self.settled.append(last)
+        await self.may_settle.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def reached(self) -> int:
+        """How many records lie before those that were settled last."""
+        return sum(
+            record.offset + 1 for record in {tp: r for last in self.settled for tp, r in last.items()}.values()
+        )
+
+
+async def test_the_next_batch_does_not_wait_for_a_commit_and_a_rebalance_does(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    first, second = Settler(), Recorder()
+    async with running(context, first):
+        await publish(context, producer, NUMBERS[:20])
+        await eventually(lambda: _done(first, 20))
+        await publish(context, producer, NUMBERS[20:40])
+        await eventually(lambda: _done(first, 40))
+        # The first is still under way, and nothing is committed.
+        assert len(first.settled) == 1
+        assert await committed(context) == 0
+        async with running(context, second):
+            await asyncio.sleep(0)
+            first.may_settle.set()
+            await publish(context, producer, NUMBERS[40:])
+
+            async def all_there() -> bool:
+                return len(first.values) + len(second.values) >= 60
+
+            await eventually(all_there, timeout=40)
+    assert sorted(first.values + second.values) == sorted(NUMBERS)
+    assert first.reached() >= 40
+    assert await committed(context) == 60
+
+
+async def test_what_settling_failed_with_is_tried_again_with_all_there_is(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    recorder = Settler()
+    recorder.failures = [KafkaConnectionError("away"), ConnectionResetError("gone")]
+    async with running(context, recorder):
+        await publish(context, producer, NUMBERS[:20])
+        await eventually(lambda: _done(recorder, 20))
+        await publish(context, producer, NUMBERS[20:])
+        recorder.may_settle.set()
+        await eventually(lambda: _done(recorder, 60))
+
+        async def all_committed() -> bool:
+            return await committed(context) == 60
+
+        await eventually(all_committed)
+    assert sorted(recorder.values) == sorted(NUMBERS)
+    assert set(recorder.settled[0]) <= set(recorder.settled[1])
+
+
+async def test_a_bug_in_settling_stops_the_loop_without_a_commit(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    await publish(context, producer, NUMBERS[:5])
+    broken = Settler()
+    broken.failures = [ValueError("a bug")]
+    broken.may_settle.set()
+    async with running(context, broken) as (task,):
+        with pytest.raises(ValueError, match="a bug"):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+    assert await committed(context) == 0
+
+
+async def committed(context: Context) -> int:
+    """How many records the group has committed."""
+    admin = context.broker.admin()
+    await admin.start()
+    try:
+        partitions = [
+            TopicPartition(context.broker.topic(DOCUMENTS), number) for number in range(DOCUMENTS.partitions)
+        ]
+        offsets = await admin.list_consumer_group_offsets(context.broker.group("recorder"), partitions=partitions)
+    finally:
+        await admin.close()
+    return sum(max(0, found.offset) for found in offsets.values())
 
 
 async def test_a_dead_letter_keeps_bytes_and_headers(context: Context, producer: AIOKafkaProducer) -> None:
