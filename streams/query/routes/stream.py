@@ -119,13 +119,15 @@ class _Follower:
 
         async with self._context.database.transaction(snapshot=True, first=first) as connection:
             ahead = self._stands.ahead(held)
-            self._behind = bool(ahead)
             if not ahead:
+                self._behind = False
                 return [], self._stands
             page, last = await brought(connection, namespace_id, self._alerts, ahead, PAGE)
             results = await composed(connection, namespace_id, [execution for _, execution in page])
         items = [item for item, _ in page]
-        return list(zip(items, results, strict=True)), self._stands.after(ahead, last)
+        stands = self._stands.after(ahead, last)
+        self._behind = bool(stands.ahead(held))
+        return list(zip(items, results, strict=True)), stands
 
     async def _still_allowed(self) -> bool:
         caller = self._access.caller
