@@ -38,7 +38,7 @@ from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version, list_definitions
 from streams.runtime.document_writes import settle_writes
-from streams.runtime.erasure import note_erased, sweep_erased
+from streams.runtime.erasure import note_erased
 from streams.runtime.event_counters import lock_counters, save_counter
 from streams.runtime.faults import fault
 from streams.runtime.feeds import share_feeds
@@ -324,5 +324,3 @@ class Collect:
         window = timedelta(seconds=self._settings.event_id_window_seconds)
         async with self._context.database.connection() as connection:
             await store.forget_events(connection, now - window - _LOG_KEPT)
-        async with self._context.database.transaction() as connection:
-            await sweep_erased(connection, now)

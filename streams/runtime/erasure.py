@@ -20,7 +20,7 @@ KEPT: Final = timedelta(days=31)
 SETTLING: Final = timedelta(minutes=1)
 """Results of what was deleted last may still be on their way."""
 _SHOWN: Final = ("document_id", "collection_id", "score")
-_AT_ONCE: Final = 10_000
+_AT_ONCE: Final = 1_000
 _COLUMNS: Final = "namespace_id, document_id, collection_id, erased_at, partition, record_offset"
 
 ERASED: Final = (

@@ -19,6 +19,7 @@ from streams.trigger.alert_windows.deciding import AlertWindows
 from streams.trigger.conditions.due import check_due, parse_condition
 from streams.trigger.conditions.store import conditional_triggers
 from streams.trigger.conditions.unpacked import Unpacked
+from streams.trigger.erasing import Erasing
 from streams.trigger.pruning import Pruning
 from streams.trigger.schedules.firing import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
@@ -40,6 +41,7 @@ class TriggerStation:
         self._results = AlertResults(context, self.name)
         self._windows = AlertWindows(context, self.name)
         self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
+        self._erasing = Erasing(context.database)
         self._pruning = Pruning(context.database, context.settings.jobs_kept_days)
         self._statistics = Statistics(context.database)
         self._stopping = asyncio.Event()
@@ -56,6 +58,7 @@ class TriggerStation:
                 results=self._every(self._read),
                 sweeps=self._every(self._sweeps.tick),
                 pruning=self._every(self._pruning.tick),
+                erasing=self._every(self._erasing.tick),
                 statistics=self._every(self._statistics.tick),
             )
         finally:
@@ -78,6 +81,7 @@ class TriggerStation:
         await self._windows.tick(now)
         await self._sweeps.tick(now)
         await self._pruning.tick(now)
+        await self._erasing.tick(now)
 
     async def _every(self, work: Callable[[datetime], Awaitable[None]]) -> None:
         context = self._context
