@@ -3,12 +3,11 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from streams.cli.commands import app
 from streams.processes import own_settings
 from streams.runtime.agent import Context
 from streams.settings import Settings
@@ -56,9 +55,11 @@ async def test_processes_and_their_worker_end_together(context: Context, tmp_pat
 
 
 def test_processes_are_of_use_to_match_alone() -> None:
-    result = CliRunner().invoke(app, ["worker", "--stations", "relay", "--processes", "2"])
-    assert result.exit_code == 1
-    assert "--processes is about the station match" in result.output
+    # In a process of its own: a command that has ended sets its process an alarm.
+    command = (sys.executable, "-m", "streams.cli.main", "worker", "--stations", "relay", "--processes", "2")
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "--processes is about the station match" in " ".join(result.stderr.split())
 
 
 def test_what_processes_do_not_share() -> None:
