@@ -15,7 +15,7 @@ from streams.runtime.database import Connection, fetch_value
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import body_of_get
-from streams.runtime.http.pages import PageRequest, bad_cursor, decode_cursor, page_envelope
+from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
 
 _NAME = "coalesce(d.name, d.body->>'name', '')"
 """Webhooks have a name that need not be theirs alone."""
@@ -39,25 +39,6 @@ async def list_body(request: Request, search: str | None = None) -> ListRequest:
 
 
 ListBodyDep = Annotated[ListRequest, Depends(list_body)]
-
-
-def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageRequest:
-    """The page asked for: a query parameter wins over its twin in the body."""
-    named = request.query_params
-    limit = page.limit if "limit" in named or "page_size" in named else body.limit or body.page_size or page.limit
-    cursor, offset = page.cursor, page.offset
-    if cursor is None and "offset" not in named and "page" not in named:
-        opaque = body.cursor or body.next_cursor or body.after
-        cursor = decode_cursor(opaque) if opaque else None
-        offset = (body.page - 1) * limit if body.page is not None else body.offset
-    elif "page" in named:
-        # Counted in pages of the query's own size so far.
-        offset = page.offset // page.limit * limit
-    if offset > 10_000:
-        raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
-    return PageRequest(
-        limit, offset, cursor, page.include_total if "include_total" in named else body.include_total
-    )
 
 
 def like(search: str) -> str:

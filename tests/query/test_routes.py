@@ -251,6 +251,8 @@ async def test_a_body_on_the_list_counts_where_the_query_is_silent(context: Cont
         assert [item["source_documents"] for item in page["results"]] == [["doc_2"], ["doc_1"]]
         assert page["pagination"]["total"] == 6
         assert len((await ask(b'{"limit": 2}', "?limit=4")).json()["results"]) == 4
+        second = (await ask(b'{"limit": 2}', "?page=2")).json()
+        assert [item["source_documents"] for item in second["results"]] == [["doc_3"], ["doc_2"]]
         first = (await ask(b'{"limit": 4}', "?base_url=https://view.example/")).json()["pagination"]
         assert first["next_page"].startswith("https://view.example/v1/alerts/executions?limit=4&cursor=")
         rest = (await ask(f'{{"cursor": "{first["next_cursor"]}"}}'.encode())).json()

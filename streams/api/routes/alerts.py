@@ -17,7 +17,7 @@ from schemas.ids import new_id
 from streams.api.alerts import check_enabled, new_body, patched_body, response
 from streams.api.attachments import check_change, detach
 from streams.api.channels import into_collections
-from streams.api.listing import ListBodyDep, list_page, page_of
+from streams.api.listing import ListBodyDep, list_page
 from streams.api.references import follow, with_references
 from streams.api.secrets import forget, references, restored, sealed
 from streams.api.store import change, require, require_name, save
@@ -26,7 +26,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
 

@@ -19,7 +19,7 @@ from schemas.api.task import TaskResponse
 from schemas.ids import new_id
 from streams.api.cluster_runs import add_auto_trigger, newest_runs, open_jobs, queue_run, run_of
 from streams.api.clusters import check_enabled, new_body, patch_response, patched_body, response, run_config
-from streams.api.listing import ListBodyDep, list_page, page_of
+from streams.api.listing import ListBodyDep, list_page
 from streams.api.store import change, require, require_name, save
 from streams.api.trigger_actions import resolve_action
 from streams.api.trigger_store import set_status
@@ -28,7 +28,7 @@ from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 from streams.runtime.job_end import cancel_job
 
 router = APIRouter(prefix="/v1/clusters", tags=["clusters"], route_class=JsonRoute)

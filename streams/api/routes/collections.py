@@ -20,7 +20,7 @@ from streams.api.automation import Automation
 from streams.api.collection_runs import queue_collection_run
 from streams.api.collections import check_enabled, clone_request, new_body, patched_body, response
 from streams.api.counts import document_counts
-from streams.api.listing import ListBodyDep, list_page, page_of
+from streams.api.listing import ListBodyDep, list_page
 from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
@@ -31,7 +31,7 @@ from streams.runtime.feeds import retract
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 

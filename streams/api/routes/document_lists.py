@@ -24,7 +24,6 @@ from streams.api.document_lists import Source, count_documents, grouped, list_do
 from streams.api.document_query import Wanted, plan_of, wanted
 from streams.api.documents import Shown, document_response
 from streams.api.expand import expanded
-from streams.api.listing import page_of
 from streams.api.routes.documents import shown
 from streams.api.stored import pending_counts, with_vectors
 from streams.engines.retrieval.filters.paths import parse_path
@@ -33,7 +32,7 @@ from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, page_envelope
+from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, page_envelope, page_of
 
 router = APIRouter(tags=["documents"], route_class=JsonRoute)
 

@@ -17,7 +17,7 @@ from schemas.api.pages import ListRequest
 from schemas.api.task import TaskResponse
 from schemas.ids import new_id
 from streams.api.counts import namespace_counts
-from streams.api.listing import list_page, page_of
+from streams.api.listing import list_page
 from streams.api.namespace_ends import ACTION, end_namespace
 from streams.api.namespaces import new_body, patched_body, response
 from streams.api.store import change, require, require_name, save
@@ -28,7 +28,7 @@ from streams.runtime.definitions import StoredDefinition, list_definitions
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 router = APIRouter(prefix="/v1/namespaces", tags=["namespaces"], route_class=JsonRoute)
 _STANDALONE = ("description", "vector_configs", "payload_indexes")

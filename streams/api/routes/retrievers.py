@@ -21,7 +21,7 @@ from schemas.api.retriever import (
 from schemas.ids import new_id
 from streams.api.asking import refuse_circle, refuse_unknown_features
 from streams.api.attachments import alerts_of_retriever, check_retriever_change
-from streams.api.listing import ListBodyDep, list_page, page_of
+from streams.api.listing import ListBodyDep, list_page
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed, follow, with_references
 from streams.api.retrievers import clone_request, new_body, patched_body, response
@@ -34,7 +34,7 @@ from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 router = APIRouter(prefix="/v1/retrievers", tags=["retrievers"], route_class=JsonRoute)
 

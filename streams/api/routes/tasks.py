@@ -4,13 +4,12 @@ from fastapi import APIRouter, Request
 
 from schemas.api.document import DeletedResponse
 from schemas.api.task import ListTasksRequest, ListTasksResponse, TaskResponse
-from streams.api.listing import page_of
 from streams.api.task_lists import read_tasks, task_page
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep
+from streams.runtime.http.pages import PageDep, page_of
 from streams.runtime.job_end import cancel_job
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"], route_class=JsonRoute)

@@ -18,7 +18,7 @@ from schemas.api.taxonomy import (
     TaxonomyResponse,
 )
 from schemas.ids import new_id
-from streams.api.listing import ListBodyDep, list_page, page_of
+from streams.api.listing import ListBodyDep, list_page
 from streams.api.names import not_enabled
 from streams.api.naming import refuse_used, with_ids
 from streams.api.references import delete_needed
@@ -31,7 +31,7 @@ from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
+from streams.runtime.http.pages import PageDep, PageRequest, page_envelope, page_of
 
 router = APIRouter(prefix="/v1/taxonomies", tags=["taxonomies"], route_class=JsonRoute)
 

@@ -10,7 +10,7 @@ from schemas.api.webhook import (
     WebhookResponse,
 )
 from schemas.ids import new_id
-from streams.api.listing import list_page, page_of
+from streams.api.listing import list_page
 from streams.api.secrets import forget, references, restored, sealed
 from streams.api.store import change, require, save
 from streams.api.webhooks import NAMESPACE, body_of, health_of, notification_config, response
@@ -19,7 +19,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import delete_definition, find_definition
 from streams.runtime.http.access import ContextDep, administer
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep
+from streams.runtime.http.pages import PageDep, page_of
 
 router = APIRouter(
     prefix="/v1/organizations/webhooks",

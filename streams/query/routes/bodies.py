@@ -6,8 +6,9 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
+from schemas.api.pages import ListRequest
 from streams.runtime.http.json_route import body_of_get
-from streams.runtime.http.pages import PageDep, PageRequest, decode_cursor
+from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
 """A status word. One that no execution has finds none."""
@@ -54,15 +55,7 @@ class ExecutionsBody(BaseModel):
 async def page_with_body(request: Request, page: PageDep) -> PageRequest:
     """The page of a GET that may carry a body; what the query string says wins."""
     body = await body_of_get(request, ExecutionsBody)
-    query = request.query_params
-    sized = "limit" in query or "page_size" in query
-    placed = any(name in query for name in ("offset", "page", "cursor", "next_cursor", "after"))
-    return PageRequest(
-        limit=page.limit if sized or body.limit is None else body.limit,
-        offset=page.offset if placed or body.offset is None else body.offset,
-        cursor=page.cursor if placed or body.cursor is None else decode_cursor(body.cursor),
-        include_total=page.include_total if "include_total" in query else bool(body.include_total),
-    )
+    return page_of(request, page, ListRequest(**body.model_dump(exclude_none=True)))
 
 
 BodyPageDep = Annotated[PageRequest, Depends(page_with_body)]

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import orjson
 import pybase64
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
-from streams.runtime.http.errors import ApiError
+from schemas.api.pages import ListRequest
+from streams.runtime.http.errors import ApiError, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,25 @@ def page_request(
 
 
 PageDep = Annotated[PageRequest, Depends(page_request)]
+
+
+def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageRequest:
+    """The page asked for: a query parameter wins over its twin in the body."""
+    named = request.query_params
+    limit = page.limit if "limit" in named or "page_size" in named else body.limit or body.page_size or page.limit
+    cursor, offset = page.cursor, page.offset
+    if cursor is None and "offset" not in named and "page" not in named:
+        opaque = body.cursor or body.next_cursor or body.after
+        cursor = decode_cursor(opaque) if opaque else None
+        offset = (body.page - 1) * limit if body.page is not None else body.offset
+    elif "page" in named:
+        # Counted in pages of the query's own size so far.
+        offset = page.offset // page.limit * limit
+    if offset > 10_000:
+        raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
+    return PageRequest(
+        limit, offset, cursor, page.include_total if "include_total" in named else body.include_total
+    )
 
 
 def page_envelope(request: PageRequest, total: int, next_cursor: tuple[Any, ...] | None) -> dict[str, Any]:
