@@ -180,7 +180,9 @@ def results(sdk: Sdk) -> None:
     assert len(seen) == len(set(seen)) == page.total_count
     newest = sdk("AlertsApi.get_latest_result_alerts", "Ebola")
     assert newest.execution_id == seen[0]
-    assert sdk("AlertsApi.get_execution_alerts", seen[-1]).matches[0].document_id == "d0"
+    # Documents lie in several partitions, and so whichever was matched first comes last.
+    found = {sdk("AlertsApi.get_execution_alerts", one).matches[0].document_id for one in seen}
+    assert found >= {f"d{number}" for number in range(4)}
     assert sdk("AlertsApi.list_all_executions_alerts", include_total=True).pagination.total >= len(seen)
     sdk.refused(404, "AlertsApi.get_latest_result_alerts", "Zika")
 
