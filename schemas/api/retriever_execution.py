@@ -151,12 +151,13 @@ class AdhocExecutionDetail(ExecutionDetail):
 
 
 class WindowPagination(ApiResponse):
-    """Style C."""
+    """Style C, and the cursor that goes on behind the page."""
 
     total: int = Field(ge=0)
     limit: int = Field(ge=0)
     offset: int = Field(ge=0)
     has_next: bool
+    next_cursor: str | None = None
 
 
 class ListExecutionsResponse(ApiResponse):

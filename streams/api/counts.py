@@ -20,12 +20,11 @@ async def document_counts(
 async def namespace_counts(connection: Connection, namespace_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Live collections and the documents in them, for each namespace."""
     cursor = await connection.execute(
-        "SELECT d.namespace_id, count(DISTINCT d.id), coalesce(sum(c.added - c.deleted), 0)::bigint"
-        " FROM definitions AS d LEFT JOIN collection_counters AS c"
-        " ON c.namespace_id = d.namespace_id AND c.collection_id = d.id"
-        " WHERE d.kind = 'collection' AND d.deleted_at IS NULL AND d.namespace_id = ANY(%s)"
-        " GROUP BY d.namespace_id",
+        "SELECT asked.id, (SELECT coalesce(sum(n), 0)::bigint FROM list_counts WHERE list = 'collection'"
+        " AND namespace_id = asked.id), (SELECT coalesce(sum(c.added - c.deleted), 0)::bigint"
+        " FROM definitions AS d JOIN collection_counters AS c ON c.namespace_id = d.namespace_id"
+        " AND c.collection_id = d.id WHERE d.kind = 'collection' AND d.deleted_at IS NULL"
+        " AND d.namespace_id = asked.id) FROM unnest(%s::text[]) AS asked (id)",
         (list(namespace_ids),),
     )
-    found = {row[0]: (int(row[1]), max(int(row[2]), 0)) for row in await cursor.fetchall()}
-    return dict.fromkeys(namespace_ids, (0, 0)) | found
+    return {row[0]: (int(row[1]), max(int(row[2]), 0)) for row in await cursor.fetchall()}

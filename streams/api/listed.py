@@ -1,11 +1,13 @@
 """Definitions as lists see them: the fields that filters and sorts may name. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel
 
 from schemas.api.alert import AlertResponse
+from schemas.api.base import JsonObject
 from schemas.api.cluster import ClusterResponse
 from schemas.api.collection import CollectionResponse
 from schemas.api.namespace import NamespaceResponse
@@ -15,7 +17,8 @@ from schemas.api.taxonomy import TaxonomyResponse
 from schemas.api.webhook import WebhookResponse
 from schemas.times import format_instant
 from streams.api.sifting import Item
-from streams.runtime.definitions import StoredDefinition
+from streams.engines.retrieval.filters.nodes import conditions
+from streams.engines.retrieval.filters.parse import Filter
 from streams.runtime.http.errors import invalid
 
 _SHAPES: Final[Mapping[str, type[BaseModel]]] = {
@@ -38,17 +41,30 @@ def check_sorts(kind: str, sorts: Sequence[Sort]) -> None:
             raise invalid(message, "body", "sort", "field")
 
 
-def item(kind: str, stored: StoredDefinition) -> Item[StoredDefinition]:
-    """A definition as an item of a list."""
-    instants = {"created_at": stored.created_at, "updated_at": stored.updated_at}
-    name = stored.record.name or stored.body.get("name")
+def keys_of(wanted: Filter | None, sorts: Sequence[Sort]) -> set[str]:
+    """The root fields of a body that filters and sorts may look into; a key may itself hold dots."""
+    paths = [sort.field for sort in sorts]
+    paths += [condition.path.text for condition in conditions(wanted.root)] if wanted is not None else []
+    found = {"name", "enabled", "payload"}
+    for path in paths:
+        segments = path.split(".")
+        found |= {".".join(segments[:end]) for end in range(1, len(segments) + 1)}
+    return found
+
+
+def item(
+    kind: str, identifier: str, name: str | None, created_at: datetime, updated_at: datetime, body: JsonObject
+) -> Item[str]:
+    """A definition as an item of a list: of its body what :func:`keys_of` names."""
+    instants = {"created_at": created_at, "updated_at": updated_at}
+    name = name or body.get("name")
     root = {
-        **stored.body,
-        f"{kind}_id": stored.record.id,
-        "id": stored.record.id,
+        **body,
+        f"{kind}_id": identifier,
+        "id": identifier,
         "name": name,
         **{key: format_instant(moment) for key, moment in instants.items()},
     }
     if kind == "webhook":
-        root |= {"webhook_name": name, "is_active": stored.body["enabled"]}
-    return Item(stored.record.id, root, stored, instants)
+        root |= {"webhook_name": name, "is_active": body["enabled"]}
+    return Item(identifier, root, identifier, instants)

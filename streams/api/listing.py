@@ -1,6 +1,6 @@
 """List style A over definitions: search, sort, cursor and offset pages (contract 1.7)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,13 +9,14 @@ from fastapi import Depends, Request
 
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
-from streams.api.listed import check_sorts, item
+from streams.api.listed import check_sorts, item, keys_of
 from streams.api.sifting import Sifted, read_filter
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import body_of_get
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
+from streams.runtime.list_counts import counted, listed, refuse_many
 
 _NAME = "coalesce(d.name, d.body->>'name', '')"
 """Webhooks have a name that need not be theirs alone."""
@@ -81,17 +82,17 @@ async def list_page(
             f" OR d.body->>'description' {match} %(search)s)"
         )
         values["search"] = like(body.search)
-    if body.filters or len(sorts) > 1 or sorts[0].field not in _SORTS:
-        wanted = read_filter(body.filters, case_sensitive=body.case_sensitive) if body.filters else None
-        definitions = await select_definitions(connection, where, values)
-        items = [item(kind, stored) for stored in definitions]
-        shown, following, fitting = Sifted(wanted, sorts).page(items, page)
-        return Page(shown, fitting, Pagination(**page_envelope(page, fitting, following)))
+    sifting = bool(body.filters) or len(sorts) > 1 or sorts[0].field not in _SORTS
+    total = await listed(connection, kind, namespace_id) if ids is None else len(ids)
+    if sifting or body.search:
+        refuse_many(total, "filters, search and other orders than by time, name and id")
+    if sifting:
+        return await _sifted(connection, kind, where, values, page, body, sorts)
     field, descending = sorts[0].field, sorts[0].direction == "desc"
     column, direction, sign = _SORTS[field], "DESC" if descending else "ASC", "<" if descending else ">"
-    total = await fetch_value(
-        connection, f"SELECT count(*) FROM definitions AS d WHERE d.deleted_at IS NULL AND {where}", values
-    )
+    if ids is not None or body.search:
+        source = f"FROM definitions AS d WHERE d.deleted_at IS NULL AND {where}"
+        total = await counted(connection, source, values, "search")
     if page.cursor is not None:
         if (
             len(page.cursor) != 4
@@ -111,7 +112,48 @@ async def list_page(
     )
     results = rows[: page.limit]
     more = (field, descending, _key(results[-1], field), results[-1].record.id) if len(rows) > page.limit else None
-    return Page(results, int(total), Pagination(**page_envelope(page, int(total), more)))
+    return Page(results, total, Pagination(**page_envelope(page, total, more)))
+
+
+async def _sifted(
+    connection: Connection,
+    kind: Kind,
+    where: str,
+    values: dict[str, Any],
+    page: PageRequest,
+    body: ListRequest,
+    sorts: Sequence[Sort],
+) -> Page:
+    """A page of what no index has in order. Of each definition only the fields asked about are read; the page is
+    then read whole."""
+    wanted = read_filter(body.filters, case_sensitive=body.case_sensitive) if body.filters else None
+    rows = await connection.execute(
+        "SELECT d.id, d.name, d.created_at, d.updated_at, (SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')"
+        " FROM jsonb_each(d.body) AS f WHERE f.key = ANY(%(keys)s)) FROM definitions AS d"
+        f" WHERE d.deleted_at IS NULL AND {where}".encode(),
+        {**values, "keys": sorted(keys_of(wanted, sorts))},
+    )
+    items = [item(kind, *row) for row in await rows.fetchall()]
+    shown, following, fitting = Sifted(wanted, sorts).page(items, page)
+    return Page(
+        await _named(connection, kind, values["namespace"], shown),
+        fitting,
+        Pagination(**page_envelope(page, fitting, following)),
+    )
+
+
+async def _named(
+    connection: Connection, kind: Kind, namespace_id: str, ids: Iterable[str]
+) -> list[StoredDefinition]:
+    """Definitions in the order of their ids."""
+    order = list(ids)
+    rows = await select_definitions(
+        connection,
+        "d.kind = %(kind)s AND d.namespace_id = %(namespace)s AND d.id = ANY(%(ids)s)",
+        {"kind": kind, "namespace": namespace_id, "ids": order},
+    )
+    by_id = {row.record.id: row for row in rows}
+    return [by_id[identifier] for identifier in order]
 
 
 def _key(stored: StoredDefinition, field: str) -> str:

@@ -11,10 +11,11 @@ from schemas.times import format_instant, parse_instant
 from streams.api.listing import like
 from streams.api.sifting import Item, Sifted, read_filter
 from streams.api.tasks import STATUSES, TASK_TYPES, task_response
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller
 from streams.runtime.http.errors import ApiError, invalid
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
+from streams.runtime.list_counts import counted, listed, refuse_many
 
 MOST_IN_MEMORY: Final = 10_000
 """Tasks that filters and other orders than by time are about at most; more are to be narrowed first."""
@@ -59,7 +60,12 @@ async def task_page(
 ) -> ListTasksResponse:
     """One page of the tasks of the namespaces the key reaches."""
     where, values = _condition(caller, asked)
-    total = int(await fetch_value(connection, f"SELECT count(*) FROM jobs WHERE {where}", values))
+    total = await listed(
+        connection, "task", caller.namespace_ids, status=values.get("status"), action_type=values.get("actions")
+    )
+    if asked.search:
+        refuse_many(total, "search by text")
+        total = await counted(connection, f"FROM jobs WHERE {where}", values, "search")
     sorts = [*([asked.sort] if asked.sort else []), *(asked.sorts or [])]
     if asked.filters or sorts:
         return await _sifted(connection, page, asked, sorts, where, values, total)

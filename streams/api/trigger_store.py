@@ -13,10 +13,11 @@ from schemas.events.happening import EventType, Happening
 from schemas.events.trigger import TriggerFamily
 from streams.api.store import require, save
 from streams.api.triggers import NextTime, TriggerState, measures_otherwise, next_time
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.happenings import tell
 from streams.runtime.http.errors import invalid, not_found
+from streams.runtime.list_counts import counted, listed, refuse_many
 
 _COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
 _SORTS = {
@@ -27,6 +28,7 @@ _SORTS = {
     "trigger_type": "s.trigger_type",
     "status": "s.status",
 }
+_FACETS = ("action_type", "trigger_type", "status")
 
 _SWITCHED: dict[Status, EventType] = {
     "active": "trigger.resumed",
@@ -180,7 +182,7 @@ async def list_window(
             where += f" AND d.body->>'{key}' = %({key})s"
         values[key] = value
     source = f"FROM definitions AS d JOIN trigger_state AS s ON s.trigger_id = d.id WHERE {where}"
-    total = await fetch_value(connection, f"SELECT count(*) {source}", values)
+    total = await _total(connection, family, namespace_id, source, values, matches)
     direction = "DESC" if wanted.direction == "desc" else "ASC"
     async with connection.cursor(row_factory=class_row(TriggerState)) as cursor:
         await cursor.execute(
@@ -195,4 +197,22 @@ async def list_window(
         {"kind": family, "namespace": namespace_id, "ids": [state.trigger_id for state in states]},
     )
     by_id = {row.record.id: row for row in rows}
-    return [(by_id[state.trigger_id], state) for state in states if state.trigger_id in by_id], int(total)
+    return [(by_id[state.trigger_id], state) for state in states if state.trigger_id in by_id], total
+
+
+async def _total(
+    connection: Connection,
+    family: TriggerFamily,
+    namespace_id: str,
+    source: str,
+    values: JsonObject,
+    matches: JsonObject,
+) -> int:
+    """How many of a family fit. What they are about is no facet of the ledger: then they are counted."""
+    asked = {key: value for key, value in matches.items() if value is not None}
+    facets = {key: value for key, value in asked.items() if key in _FACETS}
+    most = await listed(connection, family, namespace_id, **facets)
+    if facets == asked:
+        return most
+    refuse_many(most, "triggers by what they are about")
+    return await counted(connection, source, values, "triggers by what they are about")

@@ -11,6 +11,7 @@ from typing import Final
 
 from streams.engines.rules import grid
 from streams.runtime.agent import Context
+from streams.runtime.list_counts import Folding
 from streams.runtime.statistics import Statistics
 from streams.runtime.ticking import every
 from streams.runtime.together import together
@@ -43,6 +44,7 @@ class TriggerStation:
         self._sweeps = Sweeps(context.database, context.settings.alert_sweep_seconds)
         self._erasing = Erasing(context.database)
         self._pruning = Pruning(context.database, context.settings.jobs_kept_days)
+        self._folding = Folding(context.database)
         self._statistics = Statistics(context.database)
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
@@ -59,6 +61,7 @@ class TriggerStation:
                 sweeps=self._every(self._sweeps.tick),
                 pruning=self._every(self._pruning.tick),
                 erasing=self._every(self._erasing.tick),
+                folding=self._every(self._folding.tick),
                 statistics=self._every(self._statistics.tick),
             )
         finally:

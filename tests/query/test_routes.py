@@ -390,7 +390,8 @@ async def test_recorded_runs_and_alert_executions_are_listed_together(context: C
         everything = await listed()
         kinds = [item["execution_id"] == "exec_run" for item in everything["results"]]
         assert kinds == [False, False, True, False]
-        assert everything["pagination"] == {"total": 4, "limit": 50, "offset": 0, "has_next": False}
+        page = {"total": 4, "limit": 50, "offset": 0, "has_next": False, "next_cursor": None}
+        assert everything["pagination"] == page
         assert everything["results"][2]["total_processed"] == 8
         paged = await listed(limit=2, offset=1)
         assert paged["results"] == everything["results"][1:3]

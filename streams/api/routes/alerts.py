@@ -27,6 +27,7 @@ from streams.runtime.definitions import delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
+from streams.runtime.list_counts import listed, listed_by
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
 
@@ -138,23 +139,13 @@ async def delete_alert(
 
 
 async def _stats(connection: Connection, namespace_id: str) -> AlertStats:
-    live = "FROM definitions WHERE kind = 'alert' AND namespace_id = %s AND deleted_at IS NULL"
-    row = await (
-        await connection.execute(
-            f"SELECT count(*), count(*) FILTER (WHERE (body->>'enabled')::boolean) {live}", (namespace_id,)
-        )
-    ).fetchone()
-    total, enabled = row or (0, 0)
-    channels = await connection.execute(
-        "SELECT channel->>'channel_type', count(*) FROM (SELECT"
-        f" jsonb_array_elements(body->'notification_config'->'channels') AS channel {live}) AS c GROUP BY 1",
-        (namespace_id,),
-    )
+    total = await listed(connection, "alert", namespace_id)
+    enabled = await listed(connection, "alert", namespace_id, enabled=True)
     return AlertStats(
         total_alerts=total,
         enabled_alerts=enabled,
         disabled_alerts=total - enabled,
-        alerts_by_channel_type=dict(await channels.fetchall()),
+        alerts_by_channel_type=await listed_by(connection, "alert_channel", namespace_id, "channel_type"),
     )
 
 

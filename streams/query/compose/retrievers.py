@@ -180,9 +180,13 @@ R = TypeVar("R", bound=tuple[datetime, str])
 def newest_first(
     runs: Sequence[R], executions: Sequence[Execution], offset: int, limit: int
 ) -> list[R | Execution]:
-    """One page over both kinds, each given newest first from its beginning to ``offset + limit`` at least; runs as
-    their time and id."""
-    merged: list[tuple[datetime, str, R | Execution]] = [(*run, run) for run in runs]
-    merged += [(item.appended_at, execution_id(item.base, item.number), item) for item in executions]
-    merged.sort(key=lambda entry: entry[:2], reverse=True)
-    return [item for _, _, item in merged[offset : offset + limit]]
+    """One page over both kinds, each given newest first from where the list begins to ``offset + limit`` at least;
+    runs as their time and id. Of one instant executions come first."""
+    merged: list[tuple[datetime, R | Execution]] = [(item.appended_at, item) for item in executions]
+    merged += [(run[0], run) for run in runs]
+    merged.sort(key=_moment, reverse=True)  # stable: each kind keeps its order
+    return [item for _, item in merged[offset : offset + limit]]
+
+
+def _moment(entry: tuple[datetime, object]) -> datetime:
+    return entry[0]

@@ -6,6 +6,7 @@ from psycopg.rows import class_row
 
 from streams.query.compose.rows import ClusterRun
 from streams.runtime.database import Connection, fetch_value
+from streams.runtime.list_counts import listed
 
 _SELECT = (
     "SELECT r.run_id, r.cluster_id, coalesce(j.status, r.status) AS status, r.num_clusters, r.num_points,"
@@ -57,13 +58,7 @@ async def run(connection: Connection, namespace_id: str, cluster_id: str, run_id
 
 async def count(connection: Connection, namespace_id: str, cluster_id: str) -> int:
     """How many runs there are."""
-    return int(
-        await fetch_value(
-            connection,
-            "SELECT count(*) FROM cluster_runs WHERE namespace_id = %s AND cluster_id = %s",
-            (namespace_id, cluster_id),
-        )
-    )
+    return await listed(connection, "cluster_run", namespace_id, cluster_id)
 
 
 async def has_runs(connection: Connection, namespace_id: str, cluster_id: str) -> bool:

@@ -1,25 +1,24 @@
 """Recorded retriever runs, and which alerts run a retriever."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from psycopg.rows import class_row
 
 from streams.query.compose.rows import RetrieverRun
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
 from streams.runtime.erasure import erased_since, named_in, without_erased
+from streams.runtime.list_counts import counted, listed
 
 ADHOC: Final = ""
 """The id under which runs of retrievers that were never stored are recorded."""
 _COLUMNS = "execution_id, retriever_id, status, created_at, completed_at, detail"
-# The runs of alerts' look-ups are listed as what they are, executions of alerts: their ids have more digits.
+# The runs of alerts' look-ups are listed as what they are, executions of alerts: their ids have more digits. The
+# index of this list holds none of them.
 _OF_RETRIEVER = (
-    "namespace_id = %(namespace)s AND retriever_id = %(retriever)s"
-    " AND (%(status)s::text IS NULL OR status = %(status)s)"
-    " AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)"
-    " AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s) AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
+    "namespace_id = %(namespace)s AND retriever_id = %(retriever)s AND execution_id !~ '^exec_[0-9a-f]{25,}$'"
 )
 
 
@@ -48,36 +47,51 @@ async def run(
     return replace(found, detail=without_erased(found.detail, erased)) if erased else found
 
 
-async def newest(
-    connection: Connection,
-    namespace_id: str,
-    retriever_id: str,
-    status: str | None,
-    limit: int,
-    offset: int = 0,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> tuple[list[Key], int]:
-    """The newest recorded runs of a retriever, begun ``since`` and before ``until``, and how many there are."""
-    parameters = {
-        "namespace": namespace_id,
-        "retriever": retriever_id,
-        "status": status,
-        "limit": limit,
-        "offset": offset,
-        "since": since,
-        "until": until,
-    }
-    total = await fetch_value(
-        connection, f"SELECT count(*) FROM retriever_executions WHERE {_OF_RETRIEVER}", parameters
-    )
-    cursor = await connection.execute(
-        f"SELECT created_at, execution_id FROM retriever_executions WHERE {_OF_RETRIEVER}"
-        " ORDER BY created_at DESC, execution_id DESC LIMIT %(limit)s OFFSET %(offset)s".encode(),
-        parameters,
-    )
-    return [Key(*row) for row in await cursor.fetchall()], int(total)
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Which recorded runs: of a retriever, of a status, begun ``since`` and before ``until``."""
+
+    namespace_id: str
+    retriever_id: str
+    status: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def _where(self) -> tuple[str, dict[str, Any]]:
+        values = {"status": self.status, "since": self.since, "until": self.until}
+        signs = {"status": "status =", "since": "created_at >=", "until": "created_at <"}
+        asked = {name: value for name, value in values.items() if value is not None}
+        where = "".join(f" AND {signs[name]} %({name})s" for name in asked)
+        return _OF_RETRIEVER + where, {"namespace": self.namespace_id, "retriever": self.retriever_id, **asked}
+
+    async def newest(
+        self, connection: Connection, limit: int, offset: int = 0, *, after: Key | datetime | None = None
+    ) -> list[Key]:
+        """The newest of them: behind a run, or behind everything that is younger than an instant."""
+        where, values = self._where
+        if isinstance(after, datetime):
+            where, values = f"{where} AND created_at <= %(moment)s", {**values, "moment": after}
+        elif after is not None:
+            where += " AND (created_at, execution_id) < (%(moment)s, %(id)s)"
+            values |= {"moment": after.created_at, "id": after.execution_id}
+        cursor = await connection.execute(
+            f"SELECT created_at, execution_id FROM retriever_executions WHERE {where}"
+            " ORDER BY created_at DESC, execution_id DESC LIMIT %(limit)s OFFSET %(offset)s".encode(),
+            {**values, "limit": limit, "offset": offset},
+        )
+        return [Key(*row) for row in await cursor.fetchall()]
+
+    async def count(self, connection: Connection) -> int:
+        """How many there are. Raises 400 where there are too many between two instants."""
+        if self.since is None and self.until is None:
+            return await listed(
+                connection, "retriever_execution", self.namespace_id, self.retriever_id, status=self.status
+            )
+        where, values = self._where
+        return await counted(
+            connection, f"FROM retriever_executions WHERE {where}", values, "executions in this time"
+        )
 
 
 async def runs(connection: Connection, keys: Iterable[Key]) -> dict[Key, RetrieverRun]:

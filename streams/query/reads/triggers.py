@@ -4,7 +4,8 @@ from psycopg.rows import class_row
 
 from schemas.events.trigger import TriggerFamily
 from streams.query.compose.rows import TriggerRun
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection
+from streams.runtime.list_counts import listed
 
 _WHERE = (
     "namespace_id = %(namespace)s AND trigger_id = %(trigger)s AND family = %(family)s"
@@ -31,7 +32,9 @@ async def history(
         "offset": offset,
         "limit": limit,
     }
-    total = await fetch_value(connection, f"SELECT count(*) FROM trigger_executions WHERE {_WHERE}", parameters)
+    total = await listed(
+        connection, "trigger_execution", namespace_id, trigger_id, family=family, status=status and status.lower()
+    )
     async with connection.cursor(row_factory=class_row(TriggerRun)) as cursor:
         await cursor.execute(
             "SELECT job_id, nominal_at, triggered_at, status, execution_time_ms, error, num_clusters,"
@@ -40,4 +43,4 @@ async def history(
             " OFFSET %(offset)s LIMIT %(limit)s".encode(),
             parameters,
         )
-        return await cursor.fetchall(), int(total)
+        return await cursor.fetchall(), total

@@ -1,5 +1,7 @@
 """Retriever executions, recorded or composed from the alert execution that ran them (contract 2.2, 4.6)."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,7 +16,10 @@ from schemas.api.retriever_execution import (
     ListExecutionsResponse,
 )
 from schemas.ids import parse_execution_id
+from schemas.times import format_instant, parse_instant
 from streams.query.compose import retrievers as compose
+from streams.query.compose.rows import Execution
+from streams.query.paging import After, parse_cursor
 from streams.query.reads import executions, retrievers
 from streams.query.routes.answer import answer, known, refuse
 from streams.query.routes.bodies import AdhocListRequest, ExecutionListRequest
@@ -22,7 +27,7 @@ from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
-from streams.runtime.http.pages import PageDep, PageRequest
+from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, encode_cursor
 
 
 async def detail(retriever_id: str, execution_id: str, access: AccessDep, context: ContextDep) -> Response:
@@ -73,34 +78,20 @@ async def list_adhoc(
 ) -> Response:
     """Executions of retrievers that were never stored, newest first."""
     asked = body or AdhocListRequest()
-    refuse(cursor=page.cursor)
+    _, after = _behind(page.cursor)
+    wanted = retrievers.Listed(
+        access.namespace_id, retrievers.ADHOC, asked.status, asked.start_time, asked.end_time
+    )
     async with context.database.transaction(snapshot=True) as connection:
-        keys, total = await retrievers.newest(
-            connection,
-            access.namespace_id,
-            retrievers.ADHOC,
-            asked.status,
-            page.limit,
-            page.offset,
-            since=asked.start_time,
-            until=asked.end_time,
-        )
+        total = await wanted.count(connection)
         if asked.count_only:
             return answer({"results": [], "total": total, "pagination": None})
-        runs = await retrievers.runs(connection, keys)
-        results = [compose.adhoc_summary(runs[key]) for key in keys]
-        return answer({**_page(results, total, page), "total": total})
-
-
-def _page(results: list[dict[str, Any]], total: int, page: PageRequest) -> dict[str, Any]:
-    """Style C."""
-    pagination = {
-        "total": total,
-        "limit": page.limit,
-        "offset": page.offset,
-        "has_next": page.offset + len(results) < total,
-    }
-    return {"results": results, "pagination": pagination}
+        offset = 0 if page.cursor else page.offset
+        keys = await wanted.newest(connection, page.limit + 1, offset, after=after)
+        shown = keys[: page.limit]
+        runs = await retrievers.runs(connection, shown)
+        results = [compose.adhoc_summary(runs[key]) for key in shown]
+        return answer({**_page(results, total, page, _cursor(shown, len(keys) > page.limit)), "total": total})
 
 
 async def list_executions(
@@ -112,18 +103,25 @@ async def list_executions(
 ) -> Response:
     """Executions of a retriever, newest first: recorded runs, and those of the alerts that run it now."""
     asked = body or ExecutionListRequest()
-    refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, cursor=page.cursor)
-    needed = page.offset + page.limit
+    refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search)
+    hits_after, runs_after = _behind(page.cursor)
+    offset = 0 if page.cursor else page.offset
+    needed = offset + page.limit + 1
     async with context.database.transaction(snapshot=True) as connection:
         identifier = (await known(connection, "retriever", access.namespace_id, retriever_id)).record.id
-        keys, total = await retrievers.newest(connection, access.namespace_id, identifier, asked.status, needed)
+        wanted = retrievers.Listed(access.namespace_id, identifier, asked.status)
+        keys = await wanted.newest(connection, needed, after=runs_after)
         # An alert execution is written when it has completed.
         alerts: list[int] = []
         if asked.status in (None, "completed"):
             alerts = await retrievers.alerts_of(connection, access.namespace_id, identifier)
-        hits = await executions.newest(connection, access.namespace_id, alerts, needed) if alerts else []
+        hits: list[Execution] = []
+        if alerts:
+            hits = await executions.newest(connection, access.namespace_id, alerts, needed, after=hits_after)
+        total = await wanted.count(connection)
         total += await executions.count(connection, access.namespace_id, alerts)
-        shown = compose.newest_first(keys, hits, page.offset, page.limit)
+        found = compose.newest_first(keys, hits, offset, page.limit + 1)
+        shown = found[: page.limit]
         runs = await retrievers.runs(connection, [item for item in shown if isinstance(item, retrievers.Key)])
         results = [
             compose.stored_summary(runs[item])
@@ -131,7 +129,47 @@ async def list_executions(
             else compose.percolated_summary(item)
             for item in shown
         ]
-        return answer(_page(results, total, page))
+        return answer(_page(results, total, page, _cursor(shown, len(found) > page.limit)))
+
+
+def _page(
+    results: list[dict[str, Any]], total: int, page: PageRequest, following: tuple[Any, ...] | None
+) -> dict[str, Any]:
+    """Style C, and where the next page begins."""
+    pagination = {
+        "total": total,
+        "limit": page.limit,
+        "offset": page.offset,
+        "has_next": following is not None,
+        "next_cursor": None if following is None else encode_cursor(following),
+    }
+    return {"results": results, "pagination": pagination}
+
+
+def _cursor(shown: Sequence[retrievers.Key | Execution], more: bool) -> tuple[Any, ...] | None:
+    """Where a page ends, if more comes behind it."""
+    if not more or not shown:
+        return None
+    last = shown[-1]
+    if isinstance(last, retrievers.Key):
+        return (format_instant(last.created_at), last.execution_id)
+    return After(last.number, last.appended_at, last.base).cursor()
+
+
+def _behind(cursor: tuple[Any, ...] | None) -> tuple[After | None, retrievers.Key | datetime | None]:
+    """Where executions of alerts and recorded runs go on behind a page; of one instant the runs come last.
+    Raises 400."""
+    match cursor:
+        case (str(moment), str(execution_id)) if "\x00" not in execution_id:
+            try:
+                key = retrievers.Key(parse_instant(moment), execution_id)
+            except (ValueError, OverflowError):
+                raise bad_cursor() from None
+            return After(0, key.created_at, b""), key
+    after = parse_cursor(cursor)
+    if after is not None and not after.recorded:
+        raise bad_cursor()
+    return after, None if after is None else after.appended_at
 
 
 def router() -> APIRouter:
