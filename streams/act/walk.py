@@ -3,25 +3,43 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from schemas.events.document import UPSERTED, DocumentEvent
+from schemas.events.document import UPSERTED, DocumentEvent, Vector
 from schemas.headers import SourcePosition
 from streams.engines.retrieval.filters.parse import Filter, matches
 from streams.retrieval.reading import Stored
 from streams.runtime.database import Connection
+from streams.runtime.document_writes import decode_features, known_root
 
-_PAGE = b"""
-SELECT document_id, payload, text, asset_id, occurred_at, partition, record_offset FROM documents
+NOT_STORED: Final = SourcePosition(-1, -1)
+_COLUMNS: Final = "document_id, payload, text, asset_id, occurred_at, created_at"
+_PAGE = f"""
+SELECT {_COLUMNS}, appended_at, partition, record_offset, NULL FROM documents
 WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND document_id > %(after)s
   AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
   AND (%(ids)s::text[] IS NULL OR document_id = ANY(%(ids)s))
   AND (%(seen)s::jsonb IS NULL OR record_offset >= coalesce((%(seen)s::jsonb ->> partition::text)::bigint, 0)
     OR occurred_at >= %(seen_until)s::timestamptz)
 ORDER BY document_id LIMIT %(limit)s
-"""
+""".encode()
+# As readers of the API have them: collect has stored a write, or its row is still there, in every snapshot.
+_WRITTEN_PAGE = f"""
+SELECT * FROM (
+    (SELECT {_COLUMNS}, appended_at, partition, record_offset, NULL::bytea AS features FROM documents d
+     WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND document_id > %(after)s
+       AND NOT EXISTS (SELECT FROM document_writes w WHERE w.namespace_id = d.namespace_id
+                       AND w.collection_id = d.collection_id AND w.document_id = d.document_id)
+     ORDER BY document_id LIMIT %(limit)s)
+    UNION ALL
+    (SELECT {_COLUMNS}, written_at, -1, -1, features FROM document_writes
+     WHERE namespace_id = %(namespace)s AND collection_id = %(collection)s AND document_id > %(after)s
+       AND NOT deleted
+     ORDER BY document_id LIMIT %(limit)s)
+) AS found ORDER BY document_id LIMIT %(limit)s
+""".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,9 @@ class Source:
     """Only those written since: per source partition the offset up to which they are known."""
     seen_until: datetime | None = None
     """Of those only what occurred before this is known; absent: all of them."""
+    as_read: bool = False
+    """As readers of the API have them, with what was written over HTTP and is not stored yet; narrowed by the
+    filter alone."""
 
 
 class Found(NamedTuple):
@@ -47,7 +68,7 @@ class Found(NamedTuple):
 
     event: DocumentEvent
     version: SourcePosition
-    """The record it stands at."""
+    """The record it stands at; :data:`NOT_STORED` of a write that collect has not stored yet."""
 
 
 class Page(NamedTuple):
@@ -74,11 +95,13 @@ async def read_page(connection: Connection, source: Source, after: str, limit: i
         "seen_until": source.seen_until,
         "limit": limit,
     }
-    rows = await (await connection.execute(_PAGE, parameters)).fetchall()
+    statement = _WRITTEN_PAGE if source.as_read else _PAGE
+    rows = await (await connection.execute(statement, parameters)).fetchall()
     stored = Stored(connection, source.namespace_id)
     names = await stored.feature_names(source.collection_id)
     found: list[Found] = []
-    for document_id, payload, text, asset_id, occurred_at, partition, offset in rows:
+    written: dict[str, dict[str, Vector]] = {}
+    for document_id, payload, text, asset_id, occurred_at, created_at, updated_at, *place, features in rows:
         event = DocumentEvent(
             UPSERTED,
             source.namespace_id,
@@ -89,11 +112,14 @@ async def read_page(connection: Connection, source: Source, after: str, limit: i
             text=text,
             asset_id=asset_id,
         )
-        if source.filter is None or matches(source.filter, event.root()):
-            found.append(Found(event, SourcePosition(partition, offset)))
+        if source.filter is None or matches(source.filter, known_root(event, created_at, updated_at)):
+            found.append(Found(event, SourcePosition(*place)))
+            if features is not None:
+                written[document_id] = decode_features(features)
     vectors = await stored.vectors(source.collection_id, [one.event.document_id for one in found], names)
     for one in found:
-        one.event.features = vectors.get(one.event.document_id, {})
+        name = one.event.document_id
+        one.event.features = written[name] if name in written else vectors.get(name, {})
     return Page(found, rows[-1][0] if len(rows) == limit else "", len(rows))
 
 

@@ -10,13 +10,13 @@ from schemas.api.base import JsonObject
 from schemas.api.document import ListPartition
 from schemas.api.pages import Sort
 from schemas.events.document import DocumentEvent
-from schemas.times import format_instant
 from streams.api.sifting import read_filter
 from streams.api.stored import ORDERS, WINDOW, Order, StoredDocument
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
 from streams.engines.retrieval.stages.values import order as order_of
 from streams.retrieval.sql.filters import SqlFilter, compile_filter
+from streams.runtime.document_writes import known_root
 from streams.runtime.http.errors import invalid
 
 EVERYTHING: Final = parse_filter({})
@@ -109,15 +109,7 @@ def wanted(
 
 def root_of(document: StoredDocument) -> JsonObject:
     """A document's fields with what the server knows of it, as it is shown."""
-    event = document.event
-    return {
-        **event.root(),
-        "_internal": {
-            "namespace_id": event.namespace_id,
-            "created_at": format_instant(document.created_at),
-            "updated_at": format_instant(document.updated_at),
-        },
-    }
+    return known_root(document.event, document.created_at, document.updated_at)
 
 
 @dataclass(frozen=True, slots=True)

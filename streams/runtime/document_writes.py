@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from psycopg.types.json import Jsonb
@@ -28,6 +28,7 @@ from schemas.events.document import (
 )
 from schemas.headers import SEQ, Headers, header, parse_seq
 from schemas.ids import document_key
+from schemas.times import format_instant
 from streams.runtime.database import Connection, columns
 
 _LOCK: Final = 7_431_011
@@ -133,6 +134,19 @@ async def settle_writes(connection: Connection, writes: Iterable[Settled]) -> No
             " ORDER BY namespace_id, collection_id, document_id FOR UPDATE OF w))",
             columns(((*key, seq) for key, seq in newest.items()), 4),
         )
+
+
+def known_root(event: DocumentEvent, created_at: datetime, updated_at: datetime) -> dict[str, Any]:
+    """A document's fields with what the server knows of it, ``_internal``, as filters and readers of the API see
+    them."""
+    return {
+        **event.root(),
+        "_internal": {
+            "namespace_id": event.namespace_id,
+            "created_at": format_instant(created_at),
+            "updated_at": format_instant(updated_at),
+        },
+    }
 
 
 def encode_features(event: DocumentEvent) -> bytes:

@@ -1,7 +1,8 @@
 """Action ``document_changes``: change or delete all documents of a collection that fit (contract 2.9, bulk).
 
 Asked for by requests that fit more documents than they change themselves. Each document is published whole with
-the change beside it, as PATCH does: where another write comes in between, both count.
+the change beside it, as PATCH does: where another write comes in between, both count. What was written over HTTP
+before it was asked for is among them, stored or not: whoever has an answer to a write may rely on it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ async def run(work: Work) -> Finish:
     async def make(found: Sequence[Found]) -> list[Made]:
         return [_deleted(one.event, now) if patch is None else _changed(one.event, patch) for one in found]
 
-    source = Source(command.namespace_id, collection_id, filter=wanted)
+    source = Source(command.namespace_id, collection_id, filter=wanted, as_read=True)
     return await rewrite(work, [source], STEP, make, collection_id=collection_id)
 
 
