@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from streams.runtime.database import Connection, columns
+from streams.runtime.clearing import blank_results, clear
+from streams.runtime.database import Connection, Database, columns
 
 WHOLE: Final = ""
 """Stands for the id of a document where a whole collection was deleted."""
@@ -32,23 +33,17 @@ ERASED: Final = (
 """SQL: whether the document of ``result_documents`` r was deleted after the version that it is."""
 MATCHES: Final = (
     "CASE WHEN p.matches IS NULL THEN NULL ELSE (SELECT coalesce(json_agg(CASE WHEN EXISTS (SELECT FROM"
-    " erased_documents x WHERE x.namespace_id = r.namespace_id AND x.document_id = m.value ->> 'document_id'"
-    " AND x.erased_at >= r.executed_at) THEN json_build_object('document_id', m.value ->> 'document_id', 'score',"
-    " m.value -> 'score') ELSE m.value END ORDER BY m.n), '[]') FROM json_array_elements(p.matches)"
+    " erased_documents x WHERE x.namespace_id = r.namespace_id"
+    " AND x.document_id IN ('', m.value ->> 'document_id') AND x.erased_at >= r.executed_at"
+    " AND CASE WHEN m.value ->> 'collection_id' IS NULL THEN x.document_id <> ''"
+    " ELSE x.collection_id = m.value ->> 'collection_id' END)"
+    " THEN json_strip_nulls(json_build_object('document_id', m.value ->> 'document_id', 'collection_id',"
+    " m.value ->> 'collection_id', 'score', m.value -> 'score'))"
+    " ELSE m.value END ORDER BY m.n), '[]') FROM json_array_elements(p.matches)"
     " WITH ORDINALITY AS m (value, n)) END"
 )
-"""SQL: what a look-up of executions p found as it may be shown."""
-
-
-OF_COLLECTION: Final = (
-    "documents",
-    "document_vectors",
-    "document_writes",
-    "collection_counters",
-    "drift_sketches",
-    "drift_seeds",
-)
-"""Tables whose rows go with their collection."""
+"""SQL: what a look-up of executions p found as it may be shown. Matches that were recorded without their
+collection are taken for any of their id."""
 
 
 class Erased(NamedTuple):
@@ -74,15 +69,6 @@ async def note_erased(connection: Connection, deletions: Iterable[Erased]) -> No
             " ON CONFLICT (namespace_id, document_id, collection_id) DO UPDATE SET erased_at = EXCLUDED.erased_at,"
             " partition = EXCLUDED.partition, record_offset = EXCLUDED.record_offset, swept = false",
             columns(last.values(), 6),
-        )
-
-
-async def delete_content(connection: Connection, namespace_id: str, collection_id: str) -> None:
-    """Delete what a collection holds: once with it, and once more when what was on its way has come."""
-    for table in OF_COLLECTION:
-        await connection.execute(
-            f"DELETE FROM {table} WHERE namespace_id = %s AND collection_id = %s".encode(),
-            (namespace_id, collection_id),
         )
 
 
@@ -132,20 +118,50 @@ async def erased_since(
     return found
 
 
-async def sweep_erased(connection: Connection, now: datetime) -> int:
+async def sweep(database: Database, now: datetime) -> None:
     """Take what was deleted a while ago out of the stored results, and forget what is older than any of them.
-    Returns how many deletions were dealt with. In the caller's transaction."""
+    Every step is a transaction of its own; what a kill leaves undone is due again."""
+    collections = await _deleted_collections(database, now)
+    for namespace_id, collection_id in collections:
+        await clear(database, namespace_id, collection_id)
+    if collections:
+        await blank_results(database, collections)
+    while True:
+        async with database.transaction() as connection:
+            if not await sweep_erased(connection, now):
+                return
+
+
+async def _deleted_collections(database: Database, now: datetime) -> list[tuple[str, str]]:
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT namespace_id, collection_id FROM erased_documents WHERE document_id = %s"
+            " AND (NOT swept AND erased_at < %s OR erased_at < %s) ORDER BY 1, 2",
+            (WHOLE, now - SETTLING, now - KEPT),
+        )
+        return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+# A deleted collection is dealt with when nothing of it is left.
+_DUE: Final = (
+    "SELECT ctid FROM erased_documents e WHERE {due} AND (e.document_id <> '' OR NOT EXISTS"
+    " (SELECT FROM documents d WHERE d.namespace_id = e.namespace_id AND d.collection_id = e.collection_id))"
+    f" ORDER BY e.erased_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED"
+)
+
+
+async def sweep_erased(connection: Connection, now: datetime) -> int:
+    """A step of :func:`sweep` in the caller's transaction: deletions that are due, of collections those of which
+    nothing is left. Returns how many were dealt with."""
     # Swept again before it is forgotten: results that came late, or again, hold what nothing would hide any more.
     forgotten = await connection.execute(
-        "DELETE FROM erased_documents WHERE ctid = ANY (ARRAY(SELECT ctid FROM erased_documents"
-        f" WHERE erased_at < %s ORDER BY erased_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING {_COLUMNS}"
-        "".encode(),
+        f"DELETE FROM erased_documents WHERE ctid = ANY (ARRAY({_DUE.format(due='e.erased_at < %s')}))"
+        f" RETURNING {_COLUMNS}".encode(),
         (now - KEPT,),
     )
     swept = await connection.execute(
-        "UPDATE erased_documents SET swept = true WHERE ctid = ANY (ARRAY(SELECT ctid FROM erased_documents"
-        f" WHERE NOT swept AND erased_at < %s ORDER BY erased_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED))"
-        f" RETURNING {_COLUMNS}".encode(),
+        "UPDATE erased_documents SET swept = true WHERE ctid = ANY"
+        f" (ARRAY({_DUE.format(due='NOT e.swept AND e.erased_at < %s')})) RETURNING {_COLUMNS}".encode(),
         (now - SETTLING,),
     )
     due = [Erased(*row) for row in (*await forgotten.fetchall(), *await swept.fetchall())]
@@ -156,13 +172,10 @@ async def sweep_erased(connection: Connection, now: datetime) -> int:
         " FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::bigint[])"
         " AS x (namespace_id, document_id, collection_id, erased_at, partition, record_offset)"
         " WHERE r.namespace_id = x.namespace_id AND r.collection_id = x.collection_id"
-        " AND (x.document_id = '' OR x.document_id = r.document_id AND r.appended_at <= x.erased_at"
-        " AND (x.partition IS DISTINCT FROM r.source_partition OR r.source_offset < x.record_offset))",
-        columns(due, 6),
+        " AND x.document_id = r.document_id AND r.appended_at <= x.erased_at"
+        " AND (x.partition IS DISTINCT FROM r.source_partition OR r.source_offset < x.record_offset)",
+        columns((one for one in due if one.document_id != WHOLE), 6),
     )
-    for one in due:
-        if one.document_id == WHOLE:
-            await delete_content(connection, one.namespace_id, one.collection_id)
     for namespace_id in sorted({one.namespace_id for one in due}):
         await _sweep_runs(connection, namespace_id, [one for one in due if one.namespace_id == namespace_id])
     return len(due)

@@ -77,8 +77,18 @@ async def drain_others(connection: Connection, namespace_id: str, named: Iterabl
     )
 
 
-async def retract(connection: Connection, namespace_id: str, collection_id: str | None = None) -> None:
-    """Take back at once the fed documents of a collection or of a whole namespace that is about to be deleted."""
+async def drain(connection: Connection, namespace_id: str, collection_id: str) -> None:
+    """Begin to take back a collection that is about to be deleted. Its documents stay until that is done: they say
+    what is to be taken back."""
+    await connection.execute(
+        "UPDATE reference_feeds SET state = 'draining', walked_to = '', walked = false, kept_until = now()"
+        " WHERE namespace_id = %s AND collection_id = %s AND state <> 'draining'",
+        (namespace_id, collection_id),
+    )
+
+
+async def retract(connection: Connection, namespace_id: str) -> None:
+    """Take back at once the fed documents of a namespace that is about to be deleted."""
     # No write of a document may be queued behind its tombstone.
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     await connection.execute(
@@ -87,12 +97,7 @@ async def retract(connection: Connection, namespace_id: str, collection_id: str 
         " convert_to(d.namespace_id || '/' || d.collection_id || '/' || d.document_id, 'UTF8'),"
         " jsonb_build_array(jsonb_build_array('x-source-position', d.partition || ':' || d.record_offset))"
         " FROM reference_feeds f JOIN documents d USING (namespace_id, collection_id)"
-        " WHERE f.namespace_id = %(namespace)s"
-        " AND (%(collection)s::text IS NULL OR f.collection_id = %(collection)s) ORDER BY d.document_id",
-        {"namespace": namespace_id, "collection": collection_id},
+        " WHERE f.namespace_id = %s ORDER BY d.document_id",
+        (namespace_id,),
     )
-    await connection.execute(
-        "DELETE FROM reference_feeds WHERE namespace_id = %(namespace)s"
-        " AND (%(collection)s::text IS NULL OR collection_id = %(collection)s)",
-        {"namespace": namespace_id, "collection": collection_id},
-    )
+    await connection.execute("DELETE FROM reference_feeds WHERE namespace_id = %s", (namespace_id,))

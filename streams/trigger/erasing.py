@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from streams.runtime.database import Database
-from streams.runtime.erasure import sweep_erased
+from streams.runtime.erasure import sweep
 
 EVERY: Final = timedelta(minutes=10)
 
@@ -20,10 +20,5 @@ class Erasing:
         """Deal with every deletion that is due at ``now``, if it is time to look."""
         if self._swept_at is not None and timedelta() <= now - self._swept_at < EVERY:
             return
-        while await self._sweep(now):
-            pass
+        await sweep(self._database, now)
         self._swept_at = now
-
-    async def _sweep(self, now: datetime) -> int:
-        async with self._database.transaction() as connection:
-            return await sweep_erased(connection, now)

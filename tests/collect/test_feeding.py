@@ -13,8 +13,9 @@ from schemas.topics import REFERENCES
 from streams.collect import feeding
 from streams.collect.feeding import Feeder
 from streams.runtime.agent import Context
+from streams.runtime.clearing import clear
 from streams.runtime.database import fetch_value
-from streams.runtime.feeds import drain_others, open_feeds, retract, unready
+from streams.runtime.feeds import drain, drain_others, open_feeds, retract, unready
 from tests.collect.harness import DAY, NS, caught_up, collecting, publish, sent, upsert
 from tests.log import read_topic
 from tests.relay.support import relaying
@@ -32,6 +33,11 @@ async def feeding_alone(context: Context) -> AsyncIterator[None]:
     finally:
         feeder.stop()
         await task
+
+
+async def number(context: Context, query: str) -> int:
+    async with context.database.connection() as connection:
+        return int(await fetch_value(connection, query))
 
 
 async def opened(context: Context, *collections: str) -> None:
@@ -188,9 +194,23 @@ async def test_documents_of_a_collection_that_is_deleted_are_taken_back(context:
         await publish(context, [sent(person("a", 1)), sent(person("o", 1, collection="col_other"))])
         await caught_up(context)
         async with context.database.transaction() as connection:
-            await retract(connection, NS, "col_people")
+            await drain(connection, NS, "col_people")
 
         async def left() -> bool:
             return set(await folded(context)) == {"o"}
 
         await eventually(left, what="only the other collection's document is left")
+
+        async def drained() -> bool:
+            return await number(context, "SELECT count(*) FROM reference_feeds") == 1
+
+        await eventually(drained, what="the feed has ended")
+        await clear(context.database, NS, "col_people")
+        assert await number(context, "SELECT count(*) FROM documents") == 1
+        async with context.database.transaction() as connection:
+            await retract(connection, NS)
+
+        async def empty() -> bool:
+            return await folded(context) == {}
+
+        await eventually(empty, what="the namespace's are taken back")

@@ -9,7 +9,7 @@ from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.topics import ALERT_RESULTS, RETRIEVER_EXECUTIONS
 from streams.query.rebuilding import empty_view
 from streams.runtime.agent import Context
-from streams.runtime.erasure import KEPT, WHOLE, Erased, named_in, note_erased, sweep_erased, without_erased
+from streams.runtime.erasure import KEPT, WHOLE, Erased, named_in, note_erased, sweep, sweep_erased, without_erased
 from tests.query.support import (
     NAMESPACE,
     NOON,
@@ -114,6 +114,42 @@ async def test_what_look_ups_and_runs_found_goes_as_well(context: Context) -> No
         assert "Title p2" in text
 
 
+async def test_of_equal_ids_only_the_one_in_the_collection_that_lost_it_goes(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert = await define_alert(context, "alt_a")
+    await define_collection(context, "alt_a")
+    matches = [
+        {"document_id": name, "collection_id": collection, "score": 0.5, "metadata": {"title": title}}
+        for collection, name, title in (
+            ("col_x", "p", "Title x"),
+            ("col_y", "p", "Title y"),
+            ("col_z", "p", "Title z"),
+            ("col_z", "q", "Other z"),
+        )
+    ]
+    found = replace(hit(alert), found=Found(4, matches, {"0": 4}))
+    await apply(context, ALERT_RESULTS, encode_alert_result(result(1, found)))
+    # A document of one collection, and all of another.
+    await erase(context, "p", offset=7, collection="col_x")
+    await erase(context, WHOLE, offset=None, collection="col_z")
+
+    async def shown() -> list[tuple[str, str, Any]]:
+        async with client(context) as http:
+            (one,) = (await http.get("/v1/alerts/executions")).json()["results"]
+        return [
+            (match["collection_id"], match["document_id"], (match["metadata"] or {}).get("title"))
+            for match in one["matches"]
+        ]
+
+    expected = [("col_x", "p", None), ("col_y", "p", "Title y"), ("col_z", "p", None), ("col_z", "q", None)]
+    assert await shown() == expected
+    await sweep(context.database, NOON + timedelta(hours=1))
+    assert await shown() == expected
+    text = str(await table(context, "alert_executions"))
+    assert [title in text for title in ("Title x", "Title y", "Title z", "Other z")] == [False, True, False, False]
+
+
 async def test_what_was_written_again_after_its_deletion_is_kept(context: Context) -> None:
     await define_namespace(context)
     await define_retriever(context)
@@ -182,7 +218,7 @@ async def test_nothing_of_a_deleted_collection_is_shown_whenever_it_comes(contex
             " appended_at, partition, record_offset) VALUES (%s, 'col_a', 'doc_5', now(), now(), now(), 0, 5)",
             (NAMESPACE,),
         )
-        await sweep_erased(connection, NOON + timedelta(hours=1))
+    await sweep(context.database, NOON + timedelta(hours=1))
     assert SECRET not in str(await table(context, "result_documents"))
     assert await table(context, "documents") == []
 

@@ -1,5 +1,7 @@
 """``/v1/collections`` (contract 2.8)."""
 
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 
 from schemas.api.collection import (
@@ -25,13 +27,17 @@ from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
 from streams.runtime.agent import Context
+from streams.runtime.clearing import clear
 from streams.runtime.definitions import delete_definition
-from streams.runtime.erasure import WHOLE, Erased, delete_content, note_erased
-from streams.runtime.feeds import retract
+from streams.runtime.erasure import WHOLE, Erased, note_erased
+from streams.runtime.feeds import drain
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
+
+_CLEARED_SECONDS: Final = 3.0
+"""How long a request deletes rows of what it deleted."""
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 
@@ -168,7 +174,8 @@ async def delete_collection(
     collection_identifier: str, access: AccessDep, context: ContextDep, answer: Response
 ) -> DeletedResponse:
     """Delete a collection with its documents, counts and sketches. One that alerts look things up in is refused:
-    they would fall silent; so is one that taxonomies match documents against."""
+    they would fall silent; so is one that taxonomies match documents against. It is gone when this answers; of a
+    large one the rows go later, by and by."""
     namespace_id = access.namespace_id
     async with change(context, answer) as connection:
         stored = await require(connection, "collection", namespace_id, collection_identifier)
@@ -177,9 +184,9 @@ async def delete_collection(
         await delete_definition(connection, "collection", namespace_id, stored.record.id)
         await Automation(connection, access, stored.body, context.clock()).ended()
         await follow(connection, namespace_id)
-        await retract(connection, namespace_id, stored.record.id)
-        await delete_content(connection, namespace_id, stored.record.id)
+        await drain(connection, namespace_id, stored.record.id)
         await note_erased(connection, [Erased(namespace_id, WHOLE, stored.record.id, context.clock())])
+    await clear(context.database, namespace_id, stored.record.id, _CLEARED_SECONDS)
     return DeletedResponse()
 
 
