@@ -19,17 +19,22 @@ MAX_MATCHES: Final = 100
 MATCHES_BYTES: Final = 200_000
 """Above this the matches of a result are carried without the documents' fields."""
 
+_SMALL: Final = ("document_id", "collection_id", "score")
+
 
 def found_rows(rows: Sequence[Row], position: Mapping[str, int]) -> Found:
     """Rows as the matches of an alert."""
     matches = [_match(row) for row in rows[:MAX_MATCHES]]
     if len(_json(matches)) > MATCHES_BYTES:
-        matches = [{"document_id": match["document_id"], "score": match["score"]} for match in matches]
+        matches = [{name: match[name] for name in _SMALL if name in match} for match in matches]
     return Found(len(rows), matches, dict(position))
 
 
 def _match(row: Row) -> dict[str, Any]:
     match: dict[str, Any] = {"document_id": row.document_id, "score": unit_score(row.score)}
+    if row.collection_id:
+        # Ids are a collection's own: without it nobody could tell whose document this is once it is deleted.
+        match["collection_id"] = row.collection_id
     if isinstance(row.fields.get("asset_id"), str):
         match["asset_id"] = row.fields["asset_id"]
     if row.matched:
