@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -16,6 +16,14 @@ MASK: Final = "********"
 ChannelType = Literal["webhook", "slack", "email", "batch"]
 
 
+OF_THE_MESSAGE: Final = frozenset(
+    ("connection", "content-length", "content-type", "expect", "host", "transfer-encoding", "upgrade")
+)
+"""Headers that say how a message is sent: the sender's, not the user's."""
+OF_THE_SIGNATURE: Final = "webhook-"
+"""How headers of Standard Webhooks begin."""
+
+
 class WebhookConfig(ApiRequest):
     """A webhook: where to post and how to sign. ``timeout`` in seconds."""
 
@@ -24,6 +32,15 @@ class WebhookConfig(ApiRequest):
     timeout: float = Field(10, gt=0, le=120)
     payload_template: str | None = None
     signing_secret: str | None = Field(None, min_length=1)
+
+
+    @field_validator("headers")
+    @classmethod
+    def _users(cls, headers: dict[str, str] | None) -> dict[str, str] | None:
+        for name in headers or ():
+            if name.lower() in OF_THE_MESSAGE or name.lower().startswith(OF_THE_SIGNATURE):
+                raise ValueError(f"the header {name!r} is set by the sender; leave it out")
+        return headers
 
 
 class SlackConfig(ApiRequest):

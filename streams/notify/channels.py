@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from schemas.api.channel import OF_THE_MESSAGE, OF_THE_SIGNATURE
 from schemas.events.alert_result import AlertHit, AlertResultRecord
 from streams.notify.copying import copy_body
 from streams.notify.payload import slack_body, webhook_body
@@ -18,9 +19,6 @@ from streams.notify.policy import Policy
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 LONGEST_TIMEOUT_SECONDS: Final = 30.0
-_OWN_HEADERS: Final = frozenset(
-    {"connection", "content-length", "content-type", "host", "transfer-encoding", "upgrade", "expect"}
-)
 
 _ADDRESSES: Final = {"webhook": "url", "slack": "webhook_url"}
 
@@ -160,7 +158,8 @@ def _headers(raw: Mapping[str, Any]) -> tuple[tuple[str, Value], ...]:
     found = []
     for name, given in raw.items():
         value = _value(given)
-        if value is not None and name.lower() not in _OWN_HEADERS and not name.lower().startswith("webhook-"):
+        own = name.lower() in OF_THE_MESSAGE or name.lower().startswith(OF_THE_SIGNATURE)
+        if value is not None and not own:
             found.append((name, value))
     return tuple(found)
 

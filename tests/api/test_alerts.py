@@ -98,6 +98,19 @@ async def test_what_nothing_would_evaluate_is_refused(api: httpx.AsyncClient) ->
     refused(await api.post("/v1/alerts", json=body), 403, "NotEnabledError")
 
 
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Webhook-Signature"])
+async def test_headers_of_the_message_itself_are_refused(api: httpx.AsyncClient, name: str) -> None:
+    await make.retriever(api)
+    config = {"url": "https://a.example/hook", "headers": {"X-Token": "t", name: "1"}}
+    body = {
+        "name": "a",
+        "retriever_id": "ebola",
+        "notification_config": {"channels": [{"channel_type": "webhook", "config": config}]},
+    }
+    error = refused(await api.post("/v1/alerts", json=body), 422, "ValidationError")
+    assert f"the header {name!r} is set by the sender" in str(error)
+
+
 async def test_cooldown_and_renotify_are_kept(api: httpx.AsyncClient) -> None:
     await make.retriever(api)
     made = await make.alert(api, "ebola", cooldown_seconds=60, renotify_interval_seconds=3600)
