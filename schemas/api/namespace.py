@@ -60,12 +60,24 @@ class CreateNamespaceRequest(ApiRequest):
 
 
 class PatchNamespaceRequest(ApiRequest):
-    """Fields of a namespace that may change; also the body of PUT."""
+    """Fields of a namespace that may change; also the body of PUT. Settings of the vendor's own infrastructure
+    are accepted and ignored, as when a namespace is created."""
 
     namespace_name: NamespaceName | None = None
     description: str | None = Field(None, max_length=1_000)
     feature_extractors: list[NamespaceExtractor] | None = None
     payload_indexes: list[PayloadIndex] | None = None
+    ttl_seconds: int | None = Field(None, ge=60)
+    expires_at: Any = None
+    pinned: Any = None
+    repair_vectors: Any = None
+    auto_create_indexes: Any = None
+    adaptive_indexing: Any = None
+    infrastructure: Any = None
+    trusted_issuers: Any = None
+    tiering: Any = None
+    spend_budget: Any = None
+    cost_cap_override: Any = None
 
 
 class CreateStandaloneRequest(ApiRequest):

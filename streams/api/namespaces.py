@@ -6,6 +6,7 @@ from schemas.ids import new_id
 from streams.runtime.database import Database
 from streams.runtime.definitions import StoredDefinition, find_definition, put_definition
 
+_CHANGED = ("namespace_name", "description", "feature_extractors", "payload_indexes")
 _KEPT = ("namespace_type", "description", "mode", "feature_extractors", "vector_configs", "payload_indexes")
 
 
@@ -17,7 +18,7 @@ def new_body(request: CreateNamespaceRequest) -> JsonObject:
 
 def patched_body(body: JsonObject, request: PatchNamespaceRequest) -> JsonObject:
     """``body`` with what the request changes. Extractors are added, indexes replaced."""
-    given = request.given()
+    given = {name: value for name, value in request.given().items() if name in _CHANGED}
     changed = {**body, **given}
     if "feature_extractors" in given:
         before = body.get("feature_extractors") or []

@@ -106,9 +106,12 @@ async def test_filters_and_search_in_query_and_body(api: httpx.AsyncClient) -> N
     query = {"filters": orjson.dumps({"n": {"gt": 1}}).decode(), "sort": "n:asc", "limit": "1"}
     answer = await api.get(PATH, params=query)
     assert ids(answer.json()) == ["two"]
-    # The typed SDK sends its defaults in the body: the query wins for sizes, the body for filters.
-    answer = await api.post(f"{PATH}/list", params=query, json={"limit": 10, "offset": 0, "filters": {"n": 3}})
-    assert ids(answer.json()) == ["three"]
+    # The typed SDK sends its defaults in the body: what the query says wins, whatever it is.
+    twin = {"limit": 10, "offset": 0, "filters": {"n": 3}, "sorts": [{"field": "n", "direction": "desc"}]}
+    answer = await api.post(f"{PATH}/list", params=query, json=twin)
+    assert ids(answer.json()) == ["two"]
+    answer = await api.post(f"{PATH}/list", params={"search": "guinea"}, json={"search": "three"})
+    assert ids(answer.json()) == ["two", "one"]
     assert (await api.post(f"{PATH}/list", params={"include_total": "true"})).json()["total_documents"] == 3
     assert (await api.get(PATH)).json()["pagination"]["page_size"] == 10
     everything = await listed(api, partition={"index": 0, "count": 3})

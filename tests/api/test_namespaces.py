@@ -2,8 +2,10 @@ import asyncio
 import hashlib
 
 import httpx
+import orjson
 from mixpeek.models.list_namespaces_response import ListNamespacesResponse
 from mixpeek.models.namespace_model import NamespaceModel
+from mixpeek.models.patch_namespace_request import PatchNamespaceRequest
 from mixpeek.models.task_response import TaskResponse
 
 from streams.api.namespaces import ensure_namespace
@@ -96,6 +98,30 @@ async def test_one_namespace_does_not_see_another(api: httpx.AsyncClient, here: 
         assert (await stranger.post("/v1/triggers/list")).json()["total"] == 0
         # A name belongs to its namespace.
         await make.collection(stranger)
+
+
+async def test_every_setting_that_the_official_client_sends_is_taken(api: httpx.AsyncClient) -> None:
+    await made(api, "/v1/namespaces", {"namespace_name": "other", "description": "kept"})
+    request = PatchNamespaceRequest.from_dict(
+        {
+            "auto_create_indexes": True,
+            "adaptive_indexing": False,
+            "repair_vectors": True,
+            "infrastructure": {},
+            "trusted_issuers": [],
+            "spend_budget": {"daily_usd": 1.5},
+            "pinned": {"enabled": True},
+            "tiering": {"enabled": True},
+            "expires_at": "2030-01-01T00:00:00Z",
+            "ttl_seconds": 60,
+            "cost_cap_override": {"daily_usd": 1.5, "reason": "the end of the year", "owner": "finance"},
+        }
+    )
+    assert request is not None
+    answer = await api.patch("/v1/namespaces/other", content=orjson.dumps(request.to_dict()))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["description"] == "kept"
+    refused(await api.patch("/v1/namespaces/other", json={"colour": 1}), 422, "ValidationError")
 
 
 async def test_keys(api: httpx.AsyncClient, here: Context) -> None:

@@ -49,7 +49,7 @@ class Question:
     def place(self, now: datetime) -> Place:
         """Where the page begins. Raises 400."""
         stages, collections = self.body.get("stages"), self.retriever.collections
-        digest = digest_of(self.retriever_id, stages, collections, self.inputs, self.filters)
+        digest = digest_of(self.namespace_id, self.retriever_id, stages, collections, self.inputs, self.filters)
         return place(self.page, digest, self.execution_id, now)
 
 

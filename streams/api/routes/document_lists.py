@@ -63,18 +63,19 @@ def _sort(text: str) -> JsonObject:
 def _asked(
     body: ListDocumentsRequest, filters: str | None, search: str | None, sort: str | None, return_vectors: bool
 ) -> ListDocumentsRequest:
-    """A list body with what the query says where it says nothing. Raises 422."""
+    """A list body with what the query says, which wins (contract 1.1). Raises 422."""
     given: JsonObject = {}
-    if filters and body.filters is None:
+    if filters:
         given["filters"] = _read_json(filters, "filters")
         if not isinstance(given["filters"], dict):
             raise invalid("filters must be a JSON object", "query", "filters")
-    if sort and body.sort is None:
+    if sort:
+        given["sorts"] = None
         try:
             given["sort"] = Sort.model_validate(_sort(sort))
         except ValidationError as error:
             raise invalid(f"sort: {first_problem(error)[1]}", "query", "sort") from error
-    if search and body.search is None:
+    if search:
         given["search"] = search
     if return_vectors:
         given["return_vectors"] = True

@@ -26,7 +26,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import CallerDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
-from streams.runtime.http.headers import MIN_POSITION
+from streams.runtime.http.headers import MIN_POSITION, WRITE_TOKEN
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.write_tokens import current_token
 
@@ -49,19 +49,23 @@ async def upsert_documents(
         identifier = body.collection_id or DEFAULT_COLLECTION
         collection = await writable(connection, namespace.record.id, identifier)
         if key is not None and (before := await _claim(connection, namespace.record.id, key, body, context)):
-            return UpsertResponse.stored(before)
+            told, token = before
+            if token is not None:
+                answer.headers[WRITE_TOKEN] = token
+            return UpsertResponse.stored(told)
         upserts: list[Upsert] = []
         for index, document in enumerate(body.documents):
             check_document_id(document.document_id, "body", "documents", index, "document_id")
             upserts.append(upsert_of(document, namespace.body, collection, now, index))
         token = await _write(connection, upserts, context, answer)
-        told = _answer(upserts, token if body.options is not None and body.options.write_token else None)
+        response = _answer(upserts, token if body.options is not None and body.options.write_token else None)
         if key is not None:
             await connection.execute(
-                "UPDATE idempotent_upserts SET answer = %s WHERE namespace_id = %s AND idempotency_key = %s",
-                (Json(told.model_dump(mode="json")), namespace.record.id, key),
+                "UPDATE idempotent_upserts SET answer = %s, write_token = %s"
+                " WHERE namespace_id = %s AND idempotency_key = %s",
+                (Json(response.model_dump(mode="json")), token, namespace.record.id, key),
             )
-    return told
+    return response
 
 
 async def _ensure_default(context: Context, namespace_id: str, answer: Response) -> None:
@@ -78,9 +82,9 @@ async def _ensure_default(context: Context, namespace_id: str, answer: Response)
 
 async def _claim(
     connection: Connection, namespace_id: str, key: str, body: UpsertRequest, context: Context
-) -> JsonObject | None:
-    """What was answered under this key before; ``None`` when the caller is the first, whose answer is to be kept.
-    Raises 409 for another body."""
+) -> tuple[JsonObject, str | None] | None:
+    """What was answered under this key before, and the token of its write; ``None`` when the caller is the first,
+    whose answer is to be kept. Raises 409 for another body."""
     digest = hashlib.sha256(orjson.dumps(body.given(), option=orjson.OPT_SORT_KEYS)).digest()
     # Who comes second waits here until the first has committed.
     inserted = await connection.execute(
@@ -96,14 +100,14 @@ async def _claim(
         )
         return None
     cursor = await connection.execute(
-        "SELECT body_sha256, answer FROM idempotent_upserts WHERE namespace_id = %s AND idempotency_key = %s",
+        "SELECT body_sha256, answer, write_token FROM idempotent_upserts"
+        " WHERE namespace_id = %s AND idempotency_key = %s",
         (namespace_id, key),
     )
     row = await cursor.fetchone()
     if row is None or bytes(row[0]) != digest:
         raise ApiError(409, "This idempotency_key was used with another body", type="AlreadyExistsError")
-    found: JsonObject = row[1]
-    return found
+    return row[1], row[2]
 
 
 async def _write(connection: Connection, upserts: Sequence[Upsert], context: Context, answer: Response) -> str:

@@ -246,6 +246,24 @@ async def test_pages_of_a_random_choice_fit_together(here: Context, http: httpx.
     assert len({*ids(pages[0]), *ids(pages[1])}) == 20
 
 
+async def test_a_cursor_is_of_one_namespace(here: Context, http: httpx.AsyncClient) -> None:
+    await people(here, http)
+    other = await http.post("/v1/namespaces", json={"namespace_name": "other"})
+    assert other.status_code == 200, other.text
+    stage = {"stage_name": "s", "config": {"stage_id": "limit", "parameters": {"limit": 20}}}
+
+    async def asked(cursor: str | None, namespace: str | None) -> httpx.Response:
+        body = {"stages": [stage], "pagination": {"method": "cursor", "limit": 3, "cursor": cursor}}
+        headers = {} if namespace is None else {"X-Namespace": namespace}
+        return await http.post("/v1/retrievers/execute", json=body, headers=headers)
+
+    first = await asked(None, None)
+    assert first.status_code == 200, first.text
+    cursor = first.json()["pagination"]["cursor"]
+    assert (await asked(cursor, None)).status_code == 200
+    assert "another question" in (await asked(cursor, "other")).json()["error"]["message"]
+
+
 async def test_cursors_that_lead_nowhere(here: Context, http: httpx.AsyncClient) -> None:
     await people(here, http)
     await alike(http)
