@@ -23,7 +23,7 @@ from schemas.api.base import ApiRequest, JsonObject, first_problem
 from schemas.api.channel import UNCONFIGURED, NotificationConfig
 from schemas.api.cluster import CreateClusterRequest
 from schemas.api.cluster_trigger import CreateClusterTriggerRequest
-from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.collection import AlertApplication, ClusterApplication, CreateCollectionRequest
 from schemas.api.named import named_by_stages, named_by_taxonomy
 from schemas.api.namespace import CreateNamespaceRequest
 from schemas.api.retriever import CreateRetrieverRequest
@@ -37,6 +37,7 @@ StepKind = Literal[
     "retriever",
     "taxonomy",
     "cluster",
+    "cluster_application",
     "alert",
     "attachment",
     "trigger",
@@ -51,6 +52,7 @@ _MODELS: Final[dict[str, type[ApiRequest]]] = {
     "taxonomy": CreateTaxonomyRequest,
     "cluster": CreateClusterRequest,
     "alert": CreateAlertRequest,
+    "cluster_application": ClusterApplication,
     "attachment": AlertApplication,
     "trigger": CreateTriggerRequest,
     "cluster_trigger": CreateClusterTriggerRequest,
@@ -108,7 +110,8 @@ class ManifestObject:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing to create. ``body`` is an API create body whose references are still names; of an attachment it
-    is an entry of ``alert_applications``, and ``name`` is the collection's."""
+    is an entry of ``alert_applications``, of a cluster application one of ``cluster_applications``, and ``name``
+    is the collection's."""
 
     kind: StepKind
     name: str
@@ -182,7 +185,7 @@ class Names:
 
     def add(self, step: Step) -> None:
         """Note a step. Raises :class:`ManifestError` when something of its kind has its name already."""
-        if step.kind == "attachment":
+        if step.kind in ("attachment", "cluster_application"):
             return
         place = self._places.setdefault((step.kind, step.name), step.place)
         if place is not step.place:
@@ -214,11 +217,19 @@ def steps_of(item: ManifestObject) -> list[Step]:
 
 def _collection(name: str, body: JsonObject, place: Place) -> list[Step]:
     body.setdefault("source", {"type": "direct_upsert"})
-    attached = body.pop("alert_applications", [])
-    if not isinstance(attached, list) or not all(isinstance(entry, dict) for entry in attached):
-        raise ManifestError(place, "must be a list of objects", ("alert_applications",))
+    attached = _entries(body, "alert_applications", place)
+    clustered = _entries(body, "cluster_applications", place)
     steps = [Step("collection", name, body, place)]
+    steps += [Step("cluster_application", name, entry, place) for entry in clustered]
     return steps + [Step("attachment", name, entry, place) for entry in attached]
+
+
+def _entries(body: JsonObject, key: str, place: Place) -> list[JsonObject]:
+    """Takes out of a collection what can be applied to it only when the others are there."""
+    entries = body.pop(key, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ManifestError(place, "must be a list of objects", (key,))
+    return entries
 
 
 def _alert(name: str, body: JsonObject, place: Place) -> list[Step]:

@@ -16,15 +16,16 @@ from pydantic import ValidationError
 
 from schemas.api.actions import NAMES
 from schemas.api.alert import CreateAlertRequest
-from schemas.api.base import JsonObject, first_problem
+from schemas.api.base import ApiRequest, JsonObject, first_problem
 from schemas.api.channel import masked
 from schemas.api.cluster import CreateClusterRequest
 from schemas.api.cluster_trigger import CreateClusterTriggerRequest
 from schemas.api.clustering import parameters_of
-from schemas.api.collection import AlertApplication, CreateCollectionRequest
+from schemas.api.collection import AlertApplication, ClusterApplication, CreateCollectionRequest
 from schemas.api.named import NamedIn, named_by_stages, named_by_taxonomy
 from schemas.api.namespace import CreateNamespaceRequest
 from schemas.api.retriever import CreateRetrieverRequest, input_fields
+from schemas.api.schedule import read_schedule
 from schemas.api.stages import normalised
 from schemas.api.taxonomy import CreateTaxonomyRequest
 from schemas.api.trigger import CreateTriggerRequest
@@ -99,11 +100,18 @@ async def apply_steps(
             raise ApplyError(together[0], f"{'.'.join(map(str, where))}: {message}") from error
 
 
+_APPLIED: Final[dict[StepKind, tuple[str, StepKind, type[ApiRequest]]]] = {
+    "attachment": ("alert_applications", "alert", AlertApplication),
+    "cluster_application": ("cluster_applications", "cluster", ClusterApplication),
+}
+"""What is applied to collections: the collection's key, what an entry names, and its shape."""
+
+
 def _together(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """Each step by itself, but attachments that follow each other by collection: all of a collection's are one
-    call."""
-    for attachments, found in groupby(steps, key=lambda step: step.kind == "attachment"):
-        if not attachments:
+    """Each step by itself, but what is applied to collections and follows each other by collection: all of a
+    collection's are one call."""
+    for kind, found in groupby(steps, key=lambda step: step.kind):
+        if kind not in _APPLIED:
             yield from ([step] for step in found)
             continue
         of_collection: dict[str, list[Step]] = {}
@@ -119,9 +127,9 @@ class _Applier:
         self._ids: dict[tuple[StepKind, str], str] = {}
 
     async def apply(self, steps: Sequence[Step]) -> list[Result]:
-        """Create, change or leave one object, or the attachments to one collection."""
-        if steps[0].kind == "attachment":
-            return await self._attach(steps)
+        """Create, change or leave one object, or what is applied to one collection."""
+        if steps[0].kind in _APPLIED:
+            return await self._attach(steps, *_APPLIED[steps[0].kind])
         result = await self._apply(steps[0])
         self._ids[result.kind, result.name] = result.id
         return [result]
@@ -253,30 +261,34 @@ class _Applier:
         fixed = {} if request.budget_limits is None else {"budget_limits": request.budget_limits.filled()}
         return Wish(create, changeable, fixed)
 
-    async def _attach(self, steps: Sequence[Step]) -> list[Result]:
-        """Add or replace entries of a collection's attachments in one call; the others stay."""
-        name = steps[0].name
+    async def _attach(
+        self, steps: Sequence[Step], key: str, kind: StepKind, shape: type[ApiRequest]
+    ) -> list[Result]:
+        """Add or replace entries of what is applied to a collection in one call; the others stay."""
+        name, identifier = steps[0].name, f"{kind}_id"
         collection = await self._get("collection", name)
         if collection is None:
             raise ApplyError(steps[0], f"there is no collection {name!r}")
-        before: JsonObject = {item["alert_id"]: item for item in collection["alert_applications"] or ()}
+        before: JsonObject = {item[identifier]: item for item in collection[key] or ()}
         wanted: dict[str, Step] = {}
         results: list[Result] = []
         after = dict(before)
         for step in steps:
-            alert_id = await self._id(step, "alert", step.body["alert_id"])
-            entry = AlertApplication.model_validate({**step.body, "alert_id": alert_id}).filled()
-            held = before.get(alert_id)
+            named = await self._id(step, kind, step.body[identifier])
+            entry = shape.model_validate({**step.body, identifier: named}).filled()
+            held = before.get(named)
             action: Action = "unchanged" if held == entry else "created" if held is None else "changed"
-            results.append(Result(action, step.kind, f"{step.body['alert_id']} on {name}", alert_id))
+            results.append(Result(action, step.kind, f"{step.body[identifier]} on {name}", named))
             if held != entry:
-                after[alert_id], wanted[alert_id] = entry, step
+                after[named], wanted[named] = entry, step
         if wanted:
             path = f"{PATHS['collection']}/{quote(collection['collection_id'], safe='')}"
             try:
-                await self._client.call("PATCH", path, {"alert_applications": list(after.values())})
+                await self._client.call("PATCH", path, {key: list(after.values())})
             except ApiRefusedError as error:
-                raise _unattached(error, list(after), wanted) from error
+                if kind == "alert":
+                    raise _unattached(error, list(after), wanted) from error
+                raise
         return results
 
 
@@ -307,6 +319,9 @@ def _namespace(request: CreateNamespaceRequest) -> Wish:
 def _collection(request: CreateCollectionRequest) -> Wish:
     given = request.given()
     changeable: JsonObject = {key: given[key] for key in ("description", "enabled", "metadata") if key in given}
+    if (schedule := request.schedule) is not None:
+        config = read_schedule(schedule.trigger_type, schedule.schedule_config)
+        changeable["schedule"] = {**schedule.filled(), "schedule_config": config}
     return Wish(given, changeable, {"source": request.source.filled()})
 
 

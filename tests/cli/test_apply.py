@@ -131,6 +131,43 @@ async def test_what_differs_is_changed_and_what_is_fixed_is_refused(client: ApiC
         await applied(client, "kind: collection\ncollection_name: news\nsource: {type: none}")
 
 
+AUTOMATED = """
+kind: collection
+collection_name: watched
+schedule: {trigger_type: cron, schedule_config: {cron_expression: "0 2 * * *"}}
+cluster_applications: [{cluster_id: themes, min_document_threshold: 5}]
+---
+kind: cluster
+cluster_name: themes
+collection_ids: [watched]
+vector_config: {clustering_method: kmeans, kmeans_parameters: {n_clusters: 3}}
+"""
+
+
+async def test_what_a_collection_sets_off_by_itself_is_applied_and_changed(client: ApiClient) -> None:
+    assert await applied(client, AUTOMATED) == [
+        ("created", "collection", "watched"),
+        ("created", "cluster", "themes"),
+        ("created", "cluster_application", "themes on watched"),
+    ]
+    assert {action for action, *_ in await applied(client, AUTOMATED)} == {"unchanged"}
+    changed = AUTOMATED.replace("0 2 *", "0 3 *").replace("threshold: 5", "threshold: 7")
+    assert [item for item in await applied(client, changed) if item[0] != "unchanged"] == [
+        ("changed", "collection", "watched"),
+        ("changed", "cluster_application", "themes on watched"),
+    ]
+    assert {action for action, *_ in await applied(client, changed)} == {"unchanged"}
+    shown = (await client.get("v1", "collections", "watched")).body
+    assert shown["schedule"]["schedule_config"]["cron_expression"] == "0 3 * * *"
+    assert shown["cluster_applications"][0]["min_document_threshold"] == 7
+    # What a file leaves out is left as it is.
+    assert await applied(client, "kind: collection\ncollection_name: watched") == [
+        ("unchanged", "collection", "watched")
+    ]
+    with pytest.raises(ApplyError, match=r"cluster_application 'watched': there is no cluster 'nothing'"):
+        await applied(client, AUTOMATED.replace("cluster_id: themes", "cluster_id: nothing"))
+
+
 async def test_secrets_are_sent_again_only_when_asked(client: ApiClient) -> None:
     await applied(client, NEWS)
     rotated = NEWS.replace("s3cret", "other")
