@@ -53,7 +53,8 @@ class DocumentPatch:
             payload = {} if payload is None else {"payload": payload}
         fields = dict(payload)
         own = {"text": event.text, "asset_id": event.asset_id}
-        for name, value in self.fields.items():
+        # What holds a field is set before the field: else the change made twice would be another.
+        for name, value in sorted(self.fields.items(), key=_depth):
             if name in _OWN and name not in fields and isinstance(value, str | None):
                 own[name] = value
                 continue
@@ -68,6 +69,10 @@ class DocumentPatch:
             occurred_at=self.occurred_at or event.occurred_at,
             features={**event.features, **self.features},
         )
+
+
+def _depth(item: tuple[str, Any]) -> int:
+    return item[0].count(".")
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:

@@ -29,6 +29,14 @@ OF_COLLECTION: Final = (
 _HELD: Final = "namespace_id = %(namespace)s AND collection_id = %(collection)s"
 
 
+async def leaves(connection: Connection, table: str) -> list[str]:
+    """The tables that hold the rows of a table: its partitions, or itself."""
+    cursor = await connection.execute(
+        "SELECT relid::regclass::text FROM pg_partition_tree(%s::regclass) WHERE isleaf ORDER BY 1", (table,)
+    )
+    return [row[0] for row in await cursor.fetchall()] or [table]
+
+
 async def delete_some(
     connection: Connection, table: str, where: str, parameters: dict[str, Any], most: int
 ) -> int:

@@ -22,6 +22,7 @@ SETTLING: Final = timedelta(minutes=1)
 """Results of what was deleted last may still be on their way."""
 _SHOWN: Final = ("document_id", "collection_id", "score")
 _AT_ONCE: Final = 1_000
+_RUNS_AT_ONCE: Final = 20
 _COLUMNS: Final = "namespace_id, document_id, collection_id, erased_at, partition, record_offset"
 
 ERASED: Final = (
@@ -189,19 +190,22 @@ async def _sweep_runs(connection: Connection, namespace_id: str, due: list[Erase
         ("alert_executions", "matches", "base"),
     ):
         moment = "created_at" if table == "retriever_executions" else "appended_at"
-        cursor = await connection.execute(
-            f"SELECT tableoid, ctid, {moment}, {column} FROM {table} WHERE namespace_id = %s AND {moment} <= %s"
-            f" AND {column} IS NOT NULL AND EXISTS (SELECT FROM unnest(%s::text[]) AS t (name)"
-            f" WHERE strpos({column}::text, t.name) > 0) ORDER BY {key} FOR UPDATE".encode(),
-            (namespace_id, newest, texts),
-        )
-        for table_id, place, at, value in await cursor.fetchall():
-            # What was written again after its deletion is another document.
-            erased: dict[str, set[str]] = {}
-            for one in due:
-                if one.erased_at >= at:
-                    erased.setdefault(one.document_id, set()).add(one.collection_id)
-            await connection.execute(
-                f"UPDATE {table} SET {column} = %s WHERE tableoid = %s AND ctid = %s".encode(),
-                (orjson.dumps(without_erased(value, erased)).decode(), table_id, place),
+        # Each may hold a megabyte: a few at a time.
+        async with connection.cursor(name="swept_runs") as cursor:
+            cursor.itersize = _RUNS_AT_ONCE
+            await cursor.execute(
+                f"SELECT tableoid, ctid, {moment}, {column} FROM {table} WHERE namespace_id = %s"
+                f" AND {moment} <= %s AND {column} IS NOT NULL AND EXISTS (SELECT FROM unnest(%s::text[])"
+                f" AS t (name) WHERE strpos({column}::text, t.name) > 0) ORDER BY {key} FOR UPDATE".encode(),
+                (namespace_id, newest, texts),
             )
+            async for table_id, place, at, value in cursor:
+                # What was written again after its deletion is another document.
+                erased: dict[str, set[str]] = {}
+                for one in due:
+                    if one.erased_at >= at:
+                        erased.setdefault(one.document_id, set()).add(one.collection_id)
+                await connection.execute(
+                    f"UPDATE {table} SET {column} = %s WHERE tableoid = %s AND ctid = %s".encode(),
+                    (orjson.dumps(without_erased(value, erased)).decode(), table_id, place),
+                )

@@ -1,7 +1,10 @@
 """Changes of many documents, and the end of a namespace, as actions on a real PostgreSQL."""
 
+import pytest
+
 from schemas.events.document_patch import DocumentPatch
 from schemas.headers import PATCH
+from streams.act.actions import namespace_delete
 from streams.act.actions.namespace_delete import TABLES
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition
@@ -43,19 +46,39 @@ async def test_nothing_is_written_into_a_collection_that_is_gone(context: Contex
     assert await queued(context) == []
 
 
-async def test_the_rows_of_a_namespace_go_and_those_of_others_stay(context: Context) -> None:
+async def test_the_rows_of_a_namespace_go_and_those_of_others_stay(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespace_delete, "STEP", 3)
     await news(context)
     async with context.database.connection() as connection:
+        for day in ("2024-01-01", "2024-01-02"):
+            await connection.execute(
+                f"CREATE TABLE results_{day[-2:]} PARTITION OF result_documents FOR VALUES FROM ('{day}')"
+                f" TO ('{day}'::date + 1)".encode()
+            )
+        await connection.execute(
+            "INSERT INTO result_documents (day, base, namespace_id, collection_id, document_id, source_topic,"
+            " source_partition, source_offset, appended_at, occurred_at, executed_at, duration_ms,"
+            " definitions_version, document) SELECT DATE '2024-01-01' + n %% 2, convert_to('b' || n, 'UTF8'),"
+            " CASE n %% 5 WHEN 0 THEN 'ns_other' ELSE %s END, 'c', 'd', '', 0, n, now(), now(), now(), 1, 1, '{}'"
+            " FROM generate_series(1, 20) n",
+            (NAMESPACE,),
+        )
         await connection.execute(
             "INSERT INTO documents (namespace_id, collection_id, document_id, occurred_at, appended_at,"
             " partition, record_offset, created_at) VALUES ('ns_other', 'c', 'd', now(), now(), 0, 0, now())"
         )
     job = await ran(context, "namespace_delete", {"namespace_id": NAMESPACE})
     assert job["status"] == "completed", job["error"]
-    assert job["outcome"]["deleted"]["documents"] == 4
+    assert (job["outcome"]["deleted"]["documents"], job["outcome"]["deleted"]["result_documents"]) == (4, 16)
     async with context.database.connection() as connection:
         cursor = await connection.execute("SELECT namespace_id FROM documents")
         assert await cursor.fetchall() == [("ns_other",)]
+        cursor = await connection.execute(
+            "SELECT DISTINCT namespace_id, count(*) FROM result_documents GROUP BY 1"
+        )
+        assert await cursor.fetchall() == [("ns_other", 4)]
         cursor = await connection.execute(
             "SELECT table_name FROM information_schema.columns JOIN information_schema.tables t"
             " USING (table_schema, table_name) WHERE column_name = 'namespace_id' AND table_schema = 'public'"
@@ -68,4 +91,5 @@ async def test_the_rows_of_a_namespace_go_and_those_of_others_stay(context: Cont
     kept |= {"vector_segments"}
     # Sums to nothing when what it counts has gone.
     kept |= {"list_counts"}
+    owned = {name for name in owned if not name.startswith("results_")}
     assert owned - set(TABLES) == kept
