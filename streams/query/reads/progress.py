@@ -1,11 +1,12 @@
 """What match has checked, and the alerts that never fired on it."""
 
 from datetime import datetime
+from typing import Any, Final
 
 from psycopg.rows import class_row
 
 from streams.query.compose.rows import Progress, Unfired
-from streams.runtime.database import Connection
+from streams.runtime.database import Connection, fetch_value
 
 # Alerts as collections attach them on ingest.
 _APPLIED = """
@@ -45,6 +46,39 @@ WITH applied AS ({_APPLIED}), progress AS (
 )
 SELECT * FROM newest ORDER BY number DESC
 """
+
+# All that decides which alerts these are. Progress that moves on under the same definitions changes nothing.
+_DECIDED_BY = b"""
+SELECT (SELECT definitions_version FROM stream_identity),
+       (SELECT bit_xor(hashtextextended(collection_id, version)) FROM (
+            SELECT collection_id, max(definitions_version) AS version FROM match_progress
+            WHERE namespace_id = %(namespace)s GROUP BY 1) p),
+       count(*), bit_xor(hashint8extended(alert_number, 0))
+FROM alert_execution_counts WHERE namespace_id = %(namespace)s
+"""
+_KEPT: Final = 1_000
+"""Namespaces whose number is remembered."""
+
+
+class Silent:
+    """How many alerts of each namespace :func:`unfired` finds. To find them takes as long as there are attached
+    alerts; so the number is remembered as long as what it was decided by is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[Any, ...], int]] = {}
+
+    async def count(self, connection: Connection, namespace_id: str) -> int:
+        """The number, in the caller's snapshot."""
+        parameters = {"namespace": namespace_id, "alert": None}
+        decided_by = await (await connection.execute(_DECIDED_BY, parameters)).fetchone()
+        assert decided_by is not None
+        known = self._known.get(namespace_id)
+        if known is None or known[0] != decided_by:
+            found = await fetch_value(connection, f"SELECT count(*) FROM ({_UNFIRED}) AS silent", parameters)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            known = self._known[namespace_id] = (decided_by, int(found))
+        return known[1]
 
 
 _CHECKED = f"""

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from schemas.api.alert_execution import AlertExecutionListResponse, AlertExecutionResult, LatestResultResponse
@@ -19,6 +19,7 @@ from streams.query.routes.composing import composed
 from streams.query.routes.stream import stream
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.application import one_of
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
@@ -45,11 +46,12 @@ async def latest_result(alert_identifier: str, access: AccessDep, context: Conte
 
 
 async def list_all(
-    access: AccessDep, context: ContextDep, page: BodyPageDep, base_url: str | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: BodyPageDep, base_url: str | None = None
 ) -> Response:
     """Executions of every alert of the namespace, newest first."""
+    silent = one_of(request.app, progress.Silent, progress.Silent)
     async with context.database.transaction(snapshot=True) as connection:
-        body = await _listed(connection, access.namespace_id, None, page)
+        body = await _listed(connection, access.namespace_id, page, silent)
         following = body["pagination"]["next_cursor"]
         if base_url and following:
             query = urlencode({"limit": page.limit, "cursor": following})
@@ -61,7 +63,7 @@ async def list_of_alert(alert_identifier: str, access: AccessDep, context: Conte
     """Executions of one alert, newest first."""
     async with context.database.transaction(snapshot=True) as connection:
         alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
-        return answer(await _listed(connection, access.namespace_id, alert, page))
+        return answer(await _listed(connection, access.namespace_id, page, alert))
 
 
 async def one(execution_id: str, access: AccessDep, context: ContextDep) -> Response:
@@ -83,19 +85,26 @@ async def one(execution_id: str, access: AccessDep, context: ContextDep) -> Resp
 
 
 async def _listed(
-    connection: Connection, namespace_id: str, alert: DefinitionRecord | None, request: PageRequest
+    connection: Connection, namespace_id: str, request: PageRequest, of: DefinitionRecord | progress.Silent
 ) -> dict[str, Any]:
+    """A page of one alert, or of all of the namespace."""
     after = parse_cursor(request.cursor)
     offset = 0 if after else request.offset
+    alert = of if isinstance(of, DefinitionRecord) else None
     alerts = None if alert is None else [alert.number]
     recorded: list[Execution] = []
+    full = offset + request.limit + 1
     if after is None or after.recorded:
-        recorded = await executions.newest(
-            connection, namespace_id, alerts, offset + request.limit + 1, after=after
-        )
-    unfired = await progress.unfired(connection, namespace_id, None if alert is None else alert.id)
+        recorded = await executions.newest(connection, namespace_id, alerts, full, after=after)
+    unfired: list[Unfired] = []
+    if isinstance(of, progress.Silent) and len(recorded) == full:
+        # They come behind everything that is recorded.
+        silent = await of.count(connection, namespace_id)
+    else:
+        unfired = await progress.unfired(connection, namespace_id, None if alert is None else alert.id)
+        silent = len(unfired)
     page, following = cut(recorded, unfired, after, offset, request.limit)
-    total = await executions.count(connection, namespace_id, alerts) + len(unfired)
+    total = await executions.count(connection, namespace_id, alerts) + silent
     return {
         "results": await composed(connection, namespace_id, page),
         "pagination": page_envelope(request, total, None if following is None else following.cursor()),
