@@ -1,15 +1,24 @@
 """Changes of many documents, and the end of a namespace, as actions on a real PostgreSQL."""
 
+from dataclasses import replace
+
 import pytest
 
+from schemas.events.document import UPSERTED, DocumentEvent
 from schemas.events.document_patch import DocumentPatch
 from schemas.headers import PATCH
 from streams.act.actions import namespace_delete
 from streams.act.actions.namespace_delete import TABLES
+from streams.act.station import Act
 from streams.runtime.agent import Context
+from streams.runtime.clock import utc_now
 from streams.runtime.definitions import delete_definition
-from tests.act.support import NAMESPACE, add_documents
+from streams.runtime.document_writes import Kept, keep_writes
+from tests.act.stations import ended, running
+from tests.act.support import NAMESPACE, START, add_documents, add_trigger, command, job_row, queue
 from tests.act.writing import collections, queued, ran
+from tests.support import eventually
+from tests.victim import killed
 
 
 async def news(context: Context) -> None:
@@ -35,6 +44,41 @@ async def test_what_fits_is_deleted(context: Context) -> None:
     await ran(context, "document_changes", {"collection_id": "col_a", "filters": {"n": 1}})
     (one,) = await queued(context)
     assert (one.event.type, one.event.document_id) == ("document.deleted", "d000001")
+
+
+@pytest.mark.kill
+async def test_a_worker_killed_in_a_bulk_change_is_taken_over(context: Context) -> None:
+    """Also what was written over HTTP and is not stored yet is changed once, by the two of them."""
+    await collections(context, "col_a")
+    await add_documents(context, ["t"] * 130, payloads=[{"n": 1}] * 130)
+    waiting = [
+        Kept(
+            number,
+            DocumentEvent(UPSERTED, NAMESPACE, "col_a", f"d{number:06}", START, payload={"n": number % 2}),
+            START,
+            START,
+        )
+        for number in range(100, 200)
+    ]
+    async with context.database.transaction() as connection:
+        await keep_writes(connection, waiting)
+    await add_trigger(context)
+    config = {"collection_id": "col_a", "filters": {"n": 1}, "patch": DocumentPatch({"found": True}).encode()}
+    await queue(context, command(action_type="document_changes", action_config=config, family="trigger"))
+    step = "import streams.act.actions.document_changes as c\nc.STEP = 60"
+    await killed(context.settings, "act", "act:after-step@2", setup=step, job_lease_seconds="1")
+    # The first hundred, and the odd ones up to 119.
+    assert len(await queued(context)) == 100 + 10
+    async with running(Act(replace(context, clock=utc_now))):
+        await eventually(ended(context), timeout=60)
+    job = await job_row(context)
+    assert (job["status"], job["claim_epoch"], job["outcome"]["documents_written"]) == ("completed", 2, 150)
+    found = [one.event for one in await queued(context)]
+    assert {event.document_id for event in found} == {
+        f"d{number:06}" for number in range(200) if number < 100 or number % 2
+    }
+    assert len(found) == 150
+    assert all(event.payload == {"n": 1, "found": True} for event in found)
 
 
 async def test_nothing_is_written_into_a_collection_that_is_gone(context: Context) -> None:

@@ -118,7 +118,7 @@ async def test_every_setting_that_the_official_client_sends_is_taken(api: httpx.
         }
     )
     assert request is not None
-    answer = await api.patch("/v1/namespaces/other", content=orjson.dumps(request.to_dict()))
+    answer = await api.patch("/v1/namespaces/other", json=orjson.loads(orjson.dumps(request.to_dict())))
     assert answer.status_code == 200, answer.text
     assert answer.json()["description"] == "kept"
     refused(await api.patch("/v1/namespaces/other", json={"colour": 1}), 422, "ValidationError")

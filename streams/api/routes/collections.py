@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import psycopg
+import structlog
 from fastapi import APIRouter, Request, Response
 
 from schemas.api.collection import (
@@ -35,6 +37,8 @@ from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
+
+log = structlog.get_logger(__name__)
 
 _CLEARED_SECONDS: Final = 3.0
 """How long a request deletes rows of what it deleted."""
@@ -186,7 +190,11 @@ async def delete_collection(
         await follow(connection, namespace_id)
         await drain(connection, namespace_id, stored.record.id)
         await note_erased(connection, [Erased(namespace_id, WHOLE, stored.record.id, context.clock())])
-    await clear(context.database, namespace_id, stored.record.id, _CLEARED_SECONDS)
+    try:
+        await clear(context.database, namespace_id, stored.record.id, _CLEARED_SECONDS)
+    except psycopg.Error as error:
+        # The collection is gone; the sweep deletes what is left.
+        log.warning("collection_not_cleared", collection=stored.record.id, error=repr(error))
     return DeletedResponse()
 
 
