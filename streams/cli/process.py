@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
@@ -54,6 +55,8 @@ def settle_in() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
+    # A thread whose product of matrices is done waits for the interpreter so long, several times a chunk.
+    sys.setswitchinterval(0.001)
 
 
 def run(main: Coroutine[Any, Any, int | None], settings: Settings) -> None:

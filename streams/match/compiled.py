@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from schemas.events.alert_result import ExecutionWriter
-from streams.engines.retrieval.percolate.percolator import Hit, Percolator
+from streams.engines.retrieval.percolate.percolator import Begun, Hit, Percolator
 from streams.engines.retrieval.percolate.plan import Plan, similarity
 from streams.match.alerts import StandingAlert
 from streams.match.arrivals import Arrival
@@ -61,17 +61,21 @@ class Compiled:
             self._alerts[number] = self._writers[number] = self._constant[number] = None
             self._unwritten[number] = False
 
-    def hits(self, arrivals: Sequence[Arrival]) -> list[list[Hit[StandingAlert]]]:
+    def begin(self, arrivals: Sequence[Arrival]) -> Begun:
+        """Begin to find the executions of documents."""
+        return self._percolator.begin([arrival.event for arrival in arrivals])
+
+    def hits(self, begun: Begun) -> list[list[Hit[StandingAlert]]]:
         """For each document its hits, whatever caused it, in the order their alerts are checked."""
-        found = self._percolator.match([arrival.event for arrival in arrivals])
+        found = self._percolator.hits(self._percolator.finish(begun))
         if self._ordered:
             return found
         return [sorted(hits, key=lambda hit: hit.alert.order) for hits in found]
 
-    def executions(self, arrivals: Sequence[Arrival]) -> list[list[bytes]]:
+    def executions(self, arrivals: Sequence[Arrival], begun: Begun) -> list[list[bytes]]:
         """For each document its hits as executions, in the order their alerts are checked. An alert in the chain
         of causes of a write does not fire on it (design section 3, loops)."""
-        found = self._percolator.find([arrival.event for arrival in arrivals])
+        found = self._percolator.finish(begun)
         unwritten = found.numbers[self._unwritten[found.numbers]]
         if len(unwritten):
             self._write(np.unique(unwritten).tolist())

@@ -1,56 +1,54 @@
 """Chunks of documents against the percolated alerts of their collections.
 
-The percolators work in a thread of their own: numpy lets go of the interpreter during a matrix product, so the
-event loop decodes the next chunk and writes the results of the last one meanwhile. What alerts there are is
-decided in the event loop when a chunk is handed over; the thread takes changes in in the same order.
+A chunk that is soon done is checked where the event loop runs. Python runs one thread at a time, so a second one
+would only wait for the first and it for the second, some 8 µs a document; but numpy lets go of the interpreter
+during a product of matrices, so those are taken in a thread while the event loop writes the results of the chunk
+before and decodes the next. What takes long goes into that thread whole, for the loop has others to serve: a
+chunk that would be in hand for longer than :data:`LONG_SECONDS`, and alerts to be compiled. What alerts there are
+is decided in the event loop when a chunk is handed over.
 """
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from schemas.events.alert_result import AlertResultRecord
 from schemas.events.document import UPSERTED
 from schemas.ids import ExecutionHasher
-from streams.engines.retrieval.percolate.percolator import Hit
-from streams.match.alerts import Changes, Standing, StandingAlert
+from streams.engines.retrieval.percolate.percolator import Begun
+from streams.match.alerts import Changes, Standing
 from streams.match.arrivals import Arrival
-from streams.match.compiled import Compiled
-from streams.match.counting import Counting
+from streams.match.groups import Collections, Group
 from streams.match.results import Checked, Result, compose, contributed, results
 from streams.match.standings import CollectionKey, Standings
 from streams.runtime.catalog import Catalog
 from streams.runtime.clock import Clock
 
-
-@dataclass(slots=True)
-class Group:
-    """Documents of one collection, and what the percolator found."""
-
-    collection: CollectionKey
-    standing: Standing
-    """The alerts in force when the documents were handed over."""
-    arrivals: list[Arrival] = field(default_factory=list)
-    fired: list[list[bytes]] = field(default_factory=list)
-    """Per document its executions as bytes, where the document alone decides."""
-    hits: list[list[Hit[StandingAlert]]] = field(default_factory=list)
-    """Per document its hits, where some alerts need more than the document."""
-    added: list[list[bytes]] = field(default_factory=list)
-    """Per document what it adds to windows, where there are any."""
+LONG_SECONDS: Final = 0.05
+"""Nobody else's work waits longer than about this for a chunk."""
+WORTH_A_THREAD: Final = 10_000_000
+"""Multiplications that take some 0.3 ms: handing less to a thread costs more than it brings."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Percolation:
-    """A chunk in the hands of the thread."""
+    """A chunk in hand."""
 
-    groups: asyncio.Future[list[Group]]
+    groups: list[Group]
     executed_at: datetime
     started: float
     definitions_version: int
+    in_thread: bool
+    """Whether the thread does all of it, or at most the products."""
+    ahead: asyncio.Future[float] | None = None
+    """What the thread does; seconds of processor time."""
+    seconds: float = 0.0
+    """Of processor time that it took in the event loop's thread."""
 
 
 @dataclass(slots=True)
@@ -82,11 +80,12 @@ class Matcher:
         self._known: dict[CollectionKey, int] = {}
         """Collections that are compiled, or will be before the next chunk, and how many alerts they have."""
         self._changes: list[tuple[CollectionKey, Changes]] = []
-        """What the thread has to take in before the next chunk."""
-        self._compiled: dict[CollectionKey, Compiled] = {}
-        """The thread's own."""
-        self._counting: dict[CollectionKey, Counting] = {}
-        """The thread's own, of alerts that are decided over a window."""
+        """What is to be taken in before the next chunk."""
+        self._collections = Collections()
+        self._begun: deque[Percolation] = deque()
+        """Chunks that are not finished, in order."""
+        self._pace = LONG_SECONDS
+        """What a document took last, in seconds of processor time. Nobody knows what the first will take."""
         self._thread = ThreadPoolExecutor(1, "percolator")
 
     def close(self) -> None:
@@ -102,8 +101,8 @@ class Matcher:
                 del self._known[key]
 
     async def percolate(self, arrivals: Sequence[Arrival]) -> Percolation:
-        """Begin to check a chunk of documents by the definitions in force when this returns. Chunks are checked in
-        the order in which they were begun."""
+        """Begin to check a chunk of documents, by the definitions in force when those of its collections have been
+        read. Chunks are checked in the order in which they are begun."""
         keyed: defaultdict[CollectionKey, list[Arrival]] = defaultdict(list)
         for arrival in arrivals:
             event = arrival.event
@@ -113,20 +112,50 @@ class Matcher:
             await self._standings.read(*key)
         groups = [Group(key, self._standing(key), found) for key, found in keyed.items()]
         changes, self._changes = self._changes, []
-        return Percolation(
-            asyncio.get_running_loop().run_in_executor(self._thread, self._percolate, changes, groups),
-            self._clock(),
-            time.monotonic(),
-            self._catalog().version,
-        )
+        in_thread = bool(changes) or self._pace * len(arrivals) > LONG_SECONDS
+        percolation = Percolation(groups, self._clock(), time.monotonic(), self._catalog().version, in_thread)
+        if self._begun and self._begun[-1].in_thread is not in_thread:
+            try:
+                await self.finished(self._begun[-1])
+            except BaseException:
+                self._changes[:0] = changes
+                raise
+        loop = asyncio.get_running_loop()
+        if in_thread:
+            percolation.ahead = loop.run_in_executor(self._thread, self._all, changes, groups)
+        else:
+            began = time.thread_time()
+            self._collections.begin(groups)
+            begun = [group.begun for group in groups if group.begun is not None]
+            if sum(one.multiplications for one in begun) > WORTH_A_THREAD:
+                percolation.ahead = loop.run_in_executor(self._thread, _multiply, begun)
+            percolation.seconds = time.thread_time() - began
+        self._begun.append(percolation)
+        return percolation
+
+    async def finished(self, percolation: Percolation) -> None:
+        """Wait until a chunk is checked, and all that were begun before it: also those that nobody asks for any
+        more, because the batch they belong to failed."""
+        while percolation in self._begun:
+            await self._finish(self._begun.popleft())
+
+    async def _finish(self, percolation: Percolation) -> None:
+        if percolation.ahead is not None:
+            percolation.seconds += await percolation.ahead
+        if not percolation.in_thread:
+            began = time.thread_time()
+            self._collections.finish(percolation.groups)
+            percolation.seconds += time.thread_time() - began
+        if documents := sum(len(group.arrivals) for group in percolation.groups):
+            self._pace = percolation.seconds / documents
 
     async def matched(self, percolation: Percolation, hasher: ExecutionHasher) -> Matched:
         """What a chunk set off, as far as the documents alone decide."""
-        groups = await percolation.groups
+        await self.finished(percolation)
         duration_ms = int((time.monotonic() - percolation.started) * 1_000)
         checked = Checked(percolation.executed_at, duration_ms, percolation.definitions_version)
         matched = Matched()
-        for group in groups:
+        for group in percolation.groups:
             # In the order of the log within a collection: readers drop what they have by its offset.
             matched.results += contributed(group.arrivals, group.added, checked, hasher)
             if group.standing.more:
@@ -148,26 +177,19 @@ class Matcher:
             self._changes.append((key, Changes(added=alerts)))
         return standing
 
-    def _percolate(self, changes: Sequence[tuple[CollectionKey, Changes]], groups: list[Group]) -> list[Group]:
+    def _all(self, changes: Sequence[tuple[CollectionKey, Changes]], groups: Sequence[Group]) -> float:
         """In the thread."""
         for key, change in changes:
-            now, over_time = change.by_window()
-            compiled = self._compiled.setdefault(key, Compiled())
-            compiled.remove(now.removed)
-            compiled.add(now.added)
-            if not len(compiled):
-                del self._compiled[key]
-            if over_time.removed or over_time.added:
-                windowed = self._counting.setdefault(key, Counting())
-                windowed.change(over_time.removed, over_time.added)
-                if not len(windowed):
-                    del self._counting[key]
-        for group in groups:
-            held = self._compiled.get(group.collection)
-            if (counting := self._counting.get(group.collection)) is not None:
-                group.added = counting.contributions(group.arrivals)
-            if group.standing.more:
-                group.hits = [[] for _ in group.arrivals] if held is None else held.hits(group.arrivals)
-            elif held is not None:
-                group.fired = held.executions(group.arrivals)
-        return groups
+            self._collections.change(key, change)
+        began = time.thread_time()
+        self._collections.begin(groups)
+        self._collections.finish(groups)
+        return time.thread_time() - began
+
+
+def _multiply(begun: Sequence[Begun]) -> float:
+    """In the thread."""
+    began = time.thread_time()
+    for one in begun:
+        one.multiply()
+    return time.thread_time() - began

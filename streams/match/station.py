@@ -167,7 +167,7 @@ class Match:
                 ahead = decoded, percolation
             if matching.left:
                 if ahead is not None:
-                    await ahead[1].groups
+                    await self._matcher.finished(ahead[1])
                     ahead = None
                 put_off(matching.left, chunk)
         if ahead is not None:

@@ -54,10 +54,10 @@ def test_bytes_are_those_of_the_record_while_alerts_come_and_go() -> None:
         for step in range(3):
             wanted = [
                 encode_alert_result(record)
-                for item, hits in zip(arrivals, compiled.hits(arrivals), strict=True)
+                for item, hits in zip(arrivals, compiled.hits(compiled.begin(arrivals)), strict=True)
                 if hits and (record := compose(item, hits, CHECKED, HASHER)) is not None
             ]
-            made = results(arrivals, compiled.executions(arrivals), CHECKED, HASHER)
+            made = results(arrivals, compiled.executions(arrivals, compiled.begin(arrivals)), CHECKED, HASHER)
             assert [result.value for result in made] == wanted
             assert {result.key for result in made} <= {item.event.key for item in arrivals}
             assert wanted

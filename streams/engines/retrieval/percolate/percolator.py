@@ -17,6 +17,7 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.filters.nodes import ALWAYS
 from streams.engines.retrieval.percolate.plan import Plan, Search, Verdict, judge, judge_one, similarity
 from streams.engines.retrieval.percolate.predicate_index import Exactness, PredicateIndex
+from streams.engines.retrieval.percolate.query_matrix import Question
 from streams.engines.retrieval.percolate.vector_index import VectorIndex
 from streams.engines.retrieval.percolate.view import View
 from streams.engines.retrieval.vectors.cosine import pair_cosines, rounded
@@ -200,7 +201,10 @@ class Percolator(Generic[S]):
 
     def match(self, documents: Sequence[DocumentEvent]) -> list[list[Hit[S]]]:
         """For each document its hits, in the order of the alerts' numbers."""
-        found = self.find(documents)
+        return self.hits(self.find(documents))
+
+    def hits(self, found: Matches[S]) -> list[list[Hit[S]]]:
+        """The same from what was found."""
         for pair in np.flatnonzero(self._unmade[found.numbers]).tolist():
             self.hit(int(found.numbers[pair]))
         hits: list[Hit[S]] = self._hits[found.numbers].tolist()
@@ -217,10 +221,24 @@ class Percolator(Generic[S]):
 
     def find(self, documents: Sequence[DocumentEvent]) -> Matches[S]:
         """The same, leaving the hits of alerts that only filter to :meth:`hit`."""
+        return self.finish(self.begin(documents))
+
+    def begin(self, documents: Sequence[DocumentEvent]) -> "Begun":
+        """The first half of :meth:`find`, up to the products of vectors. Alerts are added and removed only when
+        all that was begun is finished; what is begun first is finished first."""
         self._renew()
         batch = _Batch(documents, self._embedder)
+        questions = [
+            question for uri in self._vectors.features for question in self._vectors.ask(uri, batch.blocks(uri))
+        ]
+        found, owners, batch.apart = self._predicates.holding(documents)
+        return Begun(batch, questions, found, owners)
+
+    def finish(self, begun: "Begun") -> Matches[S]:
+        """The second half of :meth:`find`."""
+        batch, documents = begun.batch, begun.batch.documents
         width = max(1, len(self._entries))
-        pairs = self._nominated(batch, width)
+        pairs = self._nominated(begun, width)
         numbers = pairs % width
         alone = np.flatnonzero(self._alone[numbers])
         cosines = map(batch.cosines.__getitem__, pairs[alone].tolist())
@@ -247,14 +265,14 @@ class Percolator(Generic[S]):
         bounds = np.searchsorted(pairs, np.arange(len(documents) + 1) * width)
         return Matches(bounds.tolist(), numbers, judged, similar)
 
-    def _nominated(self, batch: "_Batch", width: int) -> Pairs:
+    def _nominated(self, begun: "Begun", width: int) -> Pairs:
         """Pairs that may match, as document times ``width`` plus alert number; ascending."""
-        documents, owners, batch.apart = self._predicates.holding(batch.documents)
+        batch = begun.batch
         small = len(batch.documents) * width < _INT32
-        pairs: Pairs = np.multiply(documents, width, dtype=np.int32 if small else np.int64)
-        pairs += owners
-        for uri in self._vectors.features:
-            for found in self._vectors.search(uri, batch.blocks(uri)):
+        pairs: Pairs = np.multiply(begun.found, width, dtype=np.int32 if small else np.int64)
+        pairs += begun.owners
+        for question in begun.questions:
+            for found in question.nominations():
                 cosines = rounded(found.cosines)
                 near = found.documents * width + found.owners
                 reached = cosines >= self._least[found.owners]
@@ -286,6 +304,28 @@ class _Entry(Generic[S]):
     plan: Plan
     by_vector: bool
     exactness: Exactness = Exactness.NECESSARY
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch between the two halves of :meth:`Percolator.find`."""
+
+    batch: "_Batch"
+    questions: Sequence[Question]
+    found: Pairs
+    """Per pair that a filter nominated the document."""
+    owners: Pairs
+    """And the alert."""
+
+    @property
+    def multiplications(self) -> int:
+        """What :meth:`multiply` comes to."""
+        return sum(question.multiplications for question in self.questions)
+
+    def multiply(self) -> None:
+        """Take the products of vectors ahead: another thread can do that while this one goes on."""
+        for question in self.questions:
+            question.multiply()
 
 
 @dataclass(slots=True)

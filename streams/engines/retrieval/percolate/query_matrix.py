@@ -7,9 +7,9 @@ half or three quarters of the dimensions. Where it lets too much through, as low
 is taken. Whatever nominates, the float64 cosine of each nominated pair decides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class Nominations(NamedTuple):
     """Numbers of alerts."""
     cosines: NDArray[np.float64]
     """Exact, of the search that nominated the pair."""
+
+
+Near: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows of a block and, for each, a query that it may be near to."""
 
 
 class QueryMatrix:
@@ -144,18 +148,23 @@ class QueryMatrix:
     def _columns(self) -> NDArray[np.float32]:
         return np.ascontiguousarray(self._leading(self._exact).T)
 
-    def search(self, block: Block) -> Iterator[Nominations]:
-        """The nominations of a block's documents, none missing."""
-        for start in range(0, len(block.vectors), _ROWS):
-            some = block.vectors[start : start + _ROWS]
-            pairs = list(self._candidates(self._leading(some)))
+    def ask(self, block: Block) -> "Question":
+        """Begin to search a block's documents."""
+        starts = range(0, len(block.vectors), _ROWS)
+        return Question(self, block, self._fast, [self._leading(block.vectors[at : at + _ROWS]) for at in starts])
+
+    def nominated(self, question: "Question") -> Iterator[Nominations]:
+        """What its products nominate, none missing."""
+        block = question.block
+        for start, pairs in zip(range(0, len(block.vectors), _ROWS), question.near(), strict=True):
             if not pairs:
                 continue
+            some = block.vectors[start : start + _ROWS]
             rows = np.concatenate([tile_rows for tile_rows, _ in pairs])
             queries = np.concatenate([tile_queries for _, tile_queries in pairs])
             cosines = self._cosines(some, rows, queries)
             near = np.flatnonzero(cosines + ROUNDING >= self._lowest[queries])
-            if len(rows) - len(near) > self._in_vain(len(some)):
+            if question.columns is self._fast and len(rows) - len(near) > self._in_vain(len(some)):
                 self._share += 1
                 self._fast = self._columns()
             if len(near):
@@ -184,7 +193,7 @@ class QueryMatrix:
         pairs, all_owners = np.array(asked, dtype=np.intp).T
         return Nominations(documents[pairs], all_owners, cosines[pairs])
 
-    def _candidates(self, fast: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def near(self, fast: NDArray[np.float32], columns: NDArray[np.float32]) -> Iterator["Near"]:
         """Rows and queries whose product comes near a bound."""
         for start in range(0, self._queries, _QUERIES):
             stop = min(start + _QUERIES, self._queries)
@@ -194,7 +203,7 @@ class QueryMatrix:
                     self._tiles.clear()
                 self._tiles[shape] = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
             products, reached = self._tiles[shape]
-            np.matmul(fast, self._fast[:, start:stop], out=products)
+            np.matmul(fast, columns[:, start:stop], out=products)
             np.greater_equal(products, self._bounds[start:stop], out=reached)
             cells = np.flatnonzero(reached)
             if len(cells):
@@ -221,6 +230,47 @@ class QueryMatrix:
             np.multiply(left, right, out=products)
             np.sum(products, axis=1, out=found[start:stop])
         return found
+
+
+class Question:
+    """A search of one block that has begun. The queries must not change before it is answered."""
+
+    def __init__(
+        self,
+        matrix: QueryMatrix,
+        block: Block,
+        columns: NDArray[np.float32],
+        rows: Sequence[NDArray[np.float32]],
+    ) -> None:
+        self.block = block
+        self.columns = columns
+        """Of the queries, as they were split when it began."""
+        self._matrix = matrix
+        self._rows = rows
+        """Of the documents, split likewise."""
+        self._near: list[list[Near]] | None = None
+
+    @property
+    def multiplications(self) -> int:
+        """What its products come to."""
+        return len(self.block.vectors) * self.columns.size
+
+    def multiply(self) -> None:
+        """Take the products. Nearly all of it is outside the interpreter, so that another thread can do it while
+        the first goes on; one thread at a time."""
+        self._near = [list(self._matrix.near(rows, self.columns)) for rows in self._rows]
+
+    def near(self) -> list[list[Near]]:
+        """What the products leave to be decided, piece by piece of the block."""
+        if self._near is None:
+            self.multiply()
+        assert self._near is not None
+        return self._near
+
+    def nominations(self) -> Iterator[Nominations]:
+        """What the search nominates, none missing; whoever judges them rounds the cosine. An alert that asks
+        twice may be nominated twice."""
+        return self._matrix.nominated(self)
 
 
 def _key(query: NDArray[np.float64]) -> bytes:

@@ -5,10 +5,10 @@ A product is taken and compared with the thresholds in tiles that stay in the pr
 search costs little more than the product. One thread at a time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from streams.engines.retrieval.percolate.plan import Search
-from streams.engines.retrieval.percolate.query_matrix import Nominations, QueryMatrix
+from streams.engines.retrieval.percolate.query_matrix import QueryMatrix, Question
 from streams.engines.retrieval.vectors.feature_batch import Block
 
 
@@ -37,10 +37,7 @@ class VectorIndex:
         """The feature URIs searched."""
         return list(dict.fromkeys(uri for uri, _ in self._matrices))
 
-    def search(self, uri: str, batch: Mapping[int, Block]) -> Iterator[Nominations]:
-        """Nominations over one feature of a batch, none missing; whoever judges them rounds the cosine. An alert
-        that asks twice may be nominated twice."""
-        for size, block in batch.items():
-            matrix = self._matrices.get((uri, size))
-            if matrix is not None and len(block.documents):
-                yield from matrix.search(block)
+    def ask(self, uri: str, batch: Mapping[int, Block]) -> list[Question]:
+        """Begin to search one feature of a batch."""
+        found = ((self._matrices.get((uri, size)), block) for size, block in batch.items())
+        return [matrix.ask(block) for matrix, block in found if matrix is not None and len(block.documents)]

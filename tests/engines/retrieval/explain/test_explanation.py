@@ -88,7 +88,8 @@ def nominated(plan: Plan, document: DocumentEvent) -> bool:
         found |= any(
             len(near.documents)
             for uri in vectors_.features
-            for near in vectors_.search(uri, blocks(uri, [document], embedder))
+            for question in vectors_.ask(uri, blocks(uri, [document], embedder))
+            for near in question.nominations()
         )
     return found
 

@@ -13,7 +13,7 @@ from schemas.events.document import DocumentEvent
 from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.filters.operators import NAMES
 from streams.engines.retrieval.percolate.compile import compile_plan
-from streams.engines.retrieval.percolate.percolator import Hit, Percolator, _Batch
+from streams.engines.retrieval.percolate.percolator import Hit, Percolator
 from streams.engines.retrieval.percolate.plan import Plan
 from streams.engines.retrieval.percolate.reference import check
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
@@ -277,5 +277,4 @@ def test_alerts_that_cannot_match_are_not_evaluated() -> None:
     hits = percolator.match([event])[0]
     # v7; the needle is an element of a list, which contains compares whole; greater than 10 and 11.
     assert [plan.reason for plan in (hit.alert for hit in hits)] == ["x gt 10", "x gt 11", 'x eq "v7"']
-    batch = _Batch([event], HashingEmbedder())
-    assert len(percolator._nominated(batch, len(plans_))) == 3
+    assert len(percolator._nominated(percolator.begin([event]), len(plans_))) == 3

@@ -57,7 +57,8 @@ def test_equals_every_pair_by_itself(dimensions: int, scale: float, noise: float
         numbers = [number for _, _, number in held]
         wanted = np.zeros_like(reached)
         wanted[numbers] = reached[numbers]
-        nominated = list(index.search("f", {dimensions: block}))
+        (question,) = index.ask("f", {dimensions: block})
+        nominated = list(question.nominations())
         documents = np.concatenate([near.documents for near in nominated])
         owners = np.concatenate([near.owners for near in nominated])
         assert set(owners.tolist()) <= set(numbers)
