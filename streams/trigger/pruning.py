@@ -1,4 +1,6 @@
-"""Forgets ended jobs and checks that are old. Histories of triggers are read from the view, not from here."""
+"""Forgets ended jobs and checks that are old, and what deleted triggers kept. Histories of triggers are read from
+the view, not from here.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,6 +32,16 @@ DELETE FROM trigger_checks WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM trigger_checks WHERE checked_at < %(before)s LIMIT %(most)s
 ))
 """
+# A deleted trigger checks no more.
+_BUCKETS = """
+DELETE FROM trigger_buckets WHERE ctid = ANY (ARRAY(
+    SELECT b.ctid FROM trigger_buckets b
+    JOIN trigger_state s ON s.trigger_id = b.trigger_id
+    JOIN definitions d ON d.kind = s.family AND d.namespace_id = s.namespace_id AND d.id = s.trigger_id
+    WHERE d.deleted_at < %(before)s
+    LIMIT %(most)s
+))
+"""
 
 
 class Pruning:
@@ -44,7 +56,7 @@ class Pruning:
         """Delete what is old at ``now``, if it is time to look."""
         if self._pruned_at is not None and timedelta() <= now - self._pruned_at < EVERY:
             return
-        for query in (_JOBS, _CHECKS):
+        for query in (_JOBS, _CHECKS, _BUCKETS):
             while await self._prune(query, now - self._kept) == BATCH:
                 pass
         self._pruned_at = now

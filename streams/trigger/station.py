@@ -17,7 +17,7 @@ from streams.runtime.ticking import every
 from streams.runtime.together import together
 from streams.trigger.alert_results.reading import AlertResults
 from streams.trigger.alert_windows.deciding import AlertWindows
-from streams.trigger.conditions.due import check_due, parse_condition
+from streams.trigger.conditions.due import check_due, make_ready, parse_condition
 from streams.trigger.conditions.store import conditional_triggers
 from streams.trigger.conditions.unpacked import Unpacked
 from streams.trigger.erasing import Erasing
@@ -49,6 +49,7 @@ class TriggerStation:
         self._stopping = asyncio.Event()
         self._looked_back_at: datetime | None = None
         self._unpacked = Unpacked()
+        self._ready = False
 
     async def run(self) -> None:
         """Tick until :meth:`stop`. Raises what :func:`classify` calls STOP."""
@@ -104,6 +105,9 @@ class TriggerStation:
             pass
 
     async def _conditions(self, now: datetime) -> None:
+        if not self._ready:
+            await make_ready(self._context.database)
+            self._ready = True
         async with self._context.database.connection() as connection:
             triggers = await conditional_triggers(connection, now)
         on_event_time: list[tuple[Trigger, datetime | None, int]] = []

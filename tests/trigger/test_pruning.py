@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from streams.runtime.agent import Context
 from streams.trigger.pruning import BATCH, EVERY, Pruning
-from tests.trigger.support import NAMESPACE, at, rows
+from tests.trigger.support import NAMESPACE, at, create_trigger, rows
 
 NOW = at("2024-06-01")
 
@@ -73,3 +73,21 @@ async def test_old_checks_go_however_many(context: Context) -> None:
         )
     await Pruning(context.database, 30).tick(NOW)
     assert await rows(context, "SELECT nominal_at FROM trigger_checks") == [(NOW,)]
+
+
+async def test_what_a_deleted_trigger_kept_goes_in_time(context: Context) -> None:
+    config = {"condition_type": "volume", "threshold": 1, "check_interval_seconds": 3_600}
+    for name in ("trig_1", "trig_2", "trig_3"):
+        await create_trigger(context, name, "conditional", config, now=NOW)
+        await rows(
+            context,
+            "INSERT INTO trigger_buckets (trigger_id, width_seconds, bucket_start, version, sketch)"
+            " VALUES (%s, 3600, now(), 1, '') RETURNING 1",
+            name,
+        )
+    for name, days in (("trig_1", 40), ("trig_2", 20)):
+        deleted = NOW - timedelta(days=days)
+        await rows(context, "UPDATE definitions SET deleted_at = %s WHERE id = %s RETURNING 1", deleted, name)
+    await Pruning(context.database, 30).tick(NOW)
+    left = await rows(context, "SELECT trigger_id FROM trigger_buckets ORDER BY trigger_id")
+    assert left == [("trig_2",), ("trig_3",)]

@@ -18,9 +18,10 @@ from streams.runtime.faults import fault
 from streams.runtime.jobs import queue_job
 from streams.trigger.conditions import series, store
 from streams.trigger.conditions.checks import Check, Checker, Memory, reads
+from streams.trigger.conditions.merges import Merges
 from streams.trigger.conditions.series import Series
 from streams.trigger.conditions.unpacked import Unpacked
-from streams.trigger.conditions.windows import Held, window_start
+from streams.trigger.conditions.windows import Held, back, window_start
 from streams.trigger.triggers import Trigger, set_failed
 
 log = structlog.get_logger(__name__)
@@ -60,20 +61,33 @@ async def check_due(
     return more
 
 
+async def make_ready(database: Database) -> None:
+    """Have the database plan what a check asks, so that the first one of a worker does not wait for it. Plans
+    belong to a connection: the first check on each further one of the pool makes its own."""
+    nobody = Series((), "", "event_time", 1)
+    claim = store.Claim("")
+    async with database.transaction(first=claim.ask) as connection:
+        await claim.claimed()
+        await series.facts(connection, nobody, (), first=False)
+        for sketches in (False, True):
+            await series.read_rows(connection, nobody, (), sketches=sketches, unpacked=Unpacked())
+        await store.write_window(connection, "", None)
+
+
 async def _check(
     database: Database, trigger_id: str, until: datetime, now: datetime, unpacked: Unpacked
 ) -> tuple[Sequence[Check], bool]:
     """The checks recorded, and whether nominal times are left."""
-    async with database.transaction() as connection:
-        claimed = await store.claim_conditional(connection, trigger_id)
+    claim = store.Claim(trigger_id)
+    async with database.transaction(first=claim.ask) as connection:
+        claimed = await claim.claimed()
         if claimed is None:
             return (), False
         condition = Condition.parse(claimed.trigger.schedule_config)
         reading = Series.of(claimed.trigger.collections, condition)
-        # A series that is new is filled from stored documents first; half of it would look like a drift.
-        if not await series.covered(connection, reading):
-            return (), False
         memory = await _memory(connection, claimed, condition, reading)
+        if memory is None:
+            return (), False
         interval = condition.check_interval_seconds
         event_time = condition.time_domain == "event_time"
         next_at = None if event_time else grid.after(until, interval)
@@ -91,13 +105,18 @@ async def _check(
                 await store.set_next(connection, trigger_id, next_at, now)
         if not moments:
             return (), False
-        checks, held, idle = await _measure(connection, claimed, condition, reading, memory, moments, unpacked)
+        merges = None if condition.window_seconds is None else Merges(trigger_id)
+        checks, held, idle = await _measure(
+            connection, claimed, condition, reading, memory, moments, unpacked, merges
+        )
         # One round trip.
         async with connection.pipeline():
             if held is not None or claimed.held is not None:
                 await store.write_window(connection, trigger_id, held)
             if checks:
                 await store.write_checks(connection, trigger_id, checks, next_at, now)
+            if merges is not None and condition.window_seconds is not None:
+                await merges.write(connection, back(moments[-1], condition.window_seconds))
         if checks and checks[-1].decision.fire:
             await _fire(connection, claimed, condition, checks[-1], now)
             more = False
@@ -125,20 +144,24 @@ async def _passed_over(
 
 async def _memory(
     connection: Connection, claimed: store.Conditional, condition: Condition, reading: Series
-) -> Memory:
+) -> Memory | None:
     """What the trigger remembers, with the window that grows only if that is still all that came in it: what is
-    read late, or was put into an old bucket, would be missing for ever."""
-    held = claimed.held
+    read late, or was put into an old bucket, would be missing for ever. ``None`` for a series that is new: it is
+    filled from stored documents first; half of it would look like a drift."""
+    held, spans = claimed.held, []
     if held is not None:
         since = window_start(condition, claimed.state.baseline_at, held.until)
-        spans = cover(since, held.until, condition.bucket_seconds)
-        stale = condition.window_seconds is not None or held.window.since != since
-        if stale or await series.count(connection, reading, spans) != held.window.documents:
+        if condition.window_seconds is not None or held.window.since != since:
             held = None
-    first = None
-    if claimed.last_check_at is None or claimed.baseline is None:
-        first = await series.first_bucket(connection, reading)
-    return Memory(claimed.state, claimed.baseline, held, first)
+        else:
+            spans = cover(since, held.until, condition.bucket_seconds)
+    first = claimed.last_check_at is None or claimed.baseline is None
+    found = await series.facts(connection, reading, spans, first=first)
+    if not found.covered:
+        return None
+    if held is not None and found.documents != held.window.documents:
+        held = None
+    return Memory(claimed.state, claimed.baseline, held, found.first)
 
 
 def _processing_times(
@@ -184,6 +207,7 @@ async def _measure(
     memory: Memory,
     moments: Sequence[datetime],
     unpacked: Unpacked,
+    merges: Merges | None,
 ) -> tuple[list[Check], Held | None, bool]:
     """The checks at ``moments`` that are worth recording, up to the first that fires, the window that grows after
     them, and whether the last moment was idle."""
@@ -192,7 +216,7 @@ async def _measure(
     before = claimed.last_check_at if event_time else None
     spans = reads(condition, memory, before, moments)
     drift = condition.condition_type == "drift"
-    rows = await series.read_rows(connection, reading, spans, sketches=drift, unpacked=unpacked)
+    rows = await series.read_rows(connection, reading, spans, sketches=drift, unpacked=unpacked, merges=merges)
     checker = Checker(condition, memory, rows)
     checks: list[Check] = []
     idle = False

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from streams.engines.drift.series import AnySketch
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span, union, widths
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection, columns, fetch_value
+from streams.trigger.conditions.merges import Merges
 from streams.trigger.conditions.unpacked import SeriesKey, Unpacked
 from streams.trigger.conditions.windows import BucketKey, Row, Rows
 
@@ -51,106 +52,97 @@ class Series:
         }
 
 
-async def covered(connection: Connection, series: Series) -> bool:
+class Facts(NamedTuple):
+    """What is to be known of a series before a check."""
+
+    covered: bool
     """Whether the sketches hold every stored document: collect has seeded the series, at each width, in each
     partition in which a watched collection has had records."""
-    return bool(
-        await fetch_value(
-            connection,
-            f"SELECT NOT EXISTS (SELECT FROM {_COLLECTIONS} JOIN collection_counters AS k"
-            " USING (namespace_id, collection_id) CROSS JOIN unnest(%(widths)s::int[]) AS w (width)"
-            f" WHERE NOT EXISTS (SELECT FROM drift_seeds AS s WHERE{_SERIES} AND s.width_seconds = w.width"
-            " AND s.partition = k.partition))",
-            {**series.parameters, "widths": list(widths(series.width_seconds))},
-        )
+    documents: int
+    """How many came in some spans."""
+    first: datetime | None
+    """Where the first bucket that holds anything begins, if that was asked for."""
+
+
+async def facts(connection: Connection, series: Series, spans: Iterable[Span], *, first: bool) -> Facts:
+    """In one round trip: the documents in ``spans``, and ``first`` for where the series begins."""
+    cursor = await connection.execute(
+        _FACTS.encode(),
+        {
+            **series.parameters,
+            **_spans(spans),
+            "widths": list(widths(series.width_seconds)),
+            "first": first,
+        },
+        prepare=True,
     )
-
-
-async def first_bucket(connection: Connection, series: Series) -> datetime | None:
-    """Start of the first bucket that holds anything."""
-    return await _least(connection, series, "")
+    row = await cursor.fetchone()
+    assert row is not None
+    return Facts(row[0], row[1], None if row[2] is None else row[2].astimezone(UTC))
 
 
 async def next_bucket(connection: Connection, series: Series, after: datetime) -> datetime | None:
     """End of the first bucket that ends after an instant."""
-    start = await _least(
-        connection,
-        series,
-        " AND s.bucket_start > %(after)s::timestamptz - make_interval(secs => %(width)s)",
-        after=after,
-    )
+    where = " AND s.bucket_start > %(after)s::timestamptz - make_interval(secs => %(width)s)"
+    start = await fetch_value(connection, f"SELECT {_least(where)}", {**series.parameters, "after": after})
     if start is None:
         return None
     try:
-        return start + timedelta(seconds=series.width_seconds)
+        return start.astimezone(UTC) + timedelta(seconds=series.width_seconds)
     except OverflowError:
         # The last bucket of the calendar: no check is after it.
         return None
 
 
-async def _least(connection: Connection, series: Series, where: str, **parameters: Any) -> datetime | None:
-    # One probe of the index per collection.
-    found = await fetch_value(
-        connection,
-        f"SELECT min(least.bucket_start) FROM {_COLLECTIONS} CROSS JOIN LATERAL (SELECT s.bucket_start"
-        f" FROM drift_sketches AS s WHERE{_SERIES} AND s.width_seconds = %(width)s{where}"
-        " ORDER BY s.bucket_start LIMIT 1) AS least",
-        {**series.parameters, **parameters},
-    )
-    return None if found is None else found.astimezone(UTC)
-
-
 async def read_rows(
-    connection: Connection, series: Series, spans: Iterable[Span], *, sketches: bool, unpacked: Unpacked
+    connection: Connection,
+    series: Series,
+    spans: Iterable[Span],
+    *,
+    sketches: bool,
+    unpacked: Unpacked,
+    merges: Merges | None = None,
 ) -> Rows:
     """Every row in ``spans``; without ``sketches`` only the counts. Sketches are not read again where ``unpacked``
-    holds them as they are."""
-    parameters = {**series.parameters, **_spans(spans)}
+    holds them as they are, and not row by row where the database keeps them merged for the trigger of ``merges``,
+    which is told of those that it could keep."""
+    wanted = union(spans)
+    parameters = {**series.parameters, **_spans(wanted)}
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(_BUCKETS.encode(), parameters)
-        buckets = [_Bucket(row[0], row[1], row[2], int(row[3])) for row in await cursor.fetchall()]
         if not sketches:
-            return Rows(Row(one.width, one.start, one.documents, b"") for one in buckets)
+            await cursor.execute(_COUNTS.encode(), parameters, prepare=True)
+            return Rows(Row(*row, b"") for row in await cursor.fetchall())
+        known = unpacked.within(series.key, wanted)
+        versions = _arrays(((*key, held.version) for key, held in known.items()), 3)
+        parameters |= dict(zip(("known_kinds", "known_starts", "known_versions"), versions, strict=True))
+        parameters["trigger"] = None if merges is None else merges.trigger_id
+        await cursor.execute(_SKETCHES.encode(), parameters, prepare=True)
         rows: list[Row] = []
         merged: dict[BucketKey, AnySketch | None] = {}
-        missing: list[_Bucket] = []
-        for one in buckets:
-            found = unpacked.find(series.key, (one.width, one.start), one.version)
-            if found is None:
-                missing.append(one)
+        read: dict[BucketKey, tuple[int, bool]] = {}
+        async for width, start, documents, version, several, sketch in cursor:
+            key = width, start
+            rows.append(Row(width, start, documents, sketch or b""))
+            if sketch is None:
+                merged[key] = known[key].sketch
+                unpacked.used(series.key, key)
             else:
-                merged[one.width, one.start] = found.sketch
-                rows.append(Row(one.width, one.start, one.documents, b""))
-        if not missing:
-            return Rows(rows, merged)
-        alone = [Span(one.width, one.start, one.start + one.width) for one in missing]
-        await cursor.execute(_SKETCHES.encode(), {**series.parameters, **_spans(alone)})
-        versions: dict[BucketKey, int] = {}
-        async for width, start, documents, sketch, version in cursor:
-            rows.append(Row(width, start, documents, sketch))
-            versions[width, start] = versions.get((width, start), 0) + version
-    return Rows(rows, merged, lambda key, sketch: unpacked.keep(series.key, key, versions[key], sketch))
+                read[key] = version, several
 
+    def keep(key: BucketKey, sketch: AnySketch | None) -> None:
+        version, several = read[key]
+        unpacked.keep(series.key, key, version, sketch)
+        if several and merges is not None and sketch is not None:
+            merges.add(key, version, sketch)
 
-class _Bucket(NamedTuple):
-    width: int
-    start: int
-    documents: int
-    version: int
-    """Another one whenever any of its rows is written."""
-
-
-async def count(connection: Connection, series: Series, spans: Iterable[Span]) -> int:
-    """How many documents came in ``spans``."""
-    query = f"SELECT COALESCE(sum(s.documents), 0)::bigint{_IN_SPANS}"
-    return int(await fetch_value(connection, query, {**series.parameters, **_spans(spans)}))
+    return Rows(rows, merged, keep)
 
 
 # One range of the primary key per span and collection. Merging is exact, so the order does not matter. A row that
 # is written has another place in the table, or another transaction has written it there: so it has a version.
 _IN_SPANS = (
     f" FROM {_COLLECTIONS} CROSS JOIN unnest(%(kinds)s::int[], %(starts)s::bigint[], %(ends)s::bigint[])"
-    " AS p (width, start, stop) CROSS JOIN LATERAL (SELECT s.bucket_start, s.documents, s.sketch,"
+    " AS p (width, start, stop) CROSS JOIN LATERAL (SELECT s.bucket_start, s.documents, s.ctid AS place,"
     " hashtextextended(s.ctid::text || ' ' || s.xmin::text, 0) AS version"
     f" FROM drift_sketches AS s WHERE{_SERIES} AND s.width_seconds = p.width"
     " AND s.bucket_start >= COALESCE(to_timestamp(p.start), '-infinity') AND s.bucket_start < to_timestamp(p.stop)"
@@ -158,19 +150,53 @@ _IN_SPANS = (
 )
 
 
-_BUCKETS = (
-    "SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, sum(s.documents)::bigint,"
-    f" sum(s.version)::text{_IN_SPANS} GROUP BY 1, 2"
+def _least(where: str = "") -> str:
+    """One probe of the index per collection."""
+    return (
+        f"(SELECT min(least.bucket_start) FROM {_COLLECTIONS} CROSS JOIN LATERAL (SELECT s.bucket_start"
+        f" FROM drift_sketches AS s WHERE{_SERIES} AND s.width_seconds = %(width)s{where}"
+        " ORDER BY s.bucket_start LIMIT 1) AS least)"
+    )
+
+
+_FACTS = (
+    f"SELECT NOT EXISTS (SELECT FROM {_COLLECTIONS} JOIN collection_counters AS k"
+    " USING (namespace_id, collection_id) CROSS JOIN unnest(%(widths)s::int[]) AS w (width)"
+    f" WHERE NOT EXISTS (SELECT FROM drift_seeds AS s WHERE{_SERIES} AND s.width_seconds = w.width"
+    " AND s.partition = k.partition)),"
+    f" (SELECT COALESCE(sum(s.documents), 0)::bigint{_IN_SPANS}),"
+    f" CASE WHEN %(first)s THEN {_least()} END"
 )
+_COUNTS = (
+    "SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, sum(s.documents)::bigint"
+    f"{_IN_SPANS} GROUP BY 1, 2"
+)
+# Of a bucket that is known as it is, one row without a sketch; of one that is kept merged, one row; of another,
+# its rows, each found by its place.
 _SKETCHES = (
-    f"SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, s.documents, s.sketch, s.version{_IN_SPANS}"
+    "WITH buckets AS MATERIALIZED (SELECT p.width, s.bucket_start, sum(s.documents)::bigint AS documents,"
+    f" bit_xor(s.version) AS version, array_agg(s.place) AS places{_IN_SPANS} GROUP BY 1, 2)"
+    " SELECT b.width, extract(epoch FROM b.bucket_start)::bigint, COALESCE(r.documents, b.documents), b.version,"
+    " r.sketch IS NOT NULL AND cardinality(b.places) > 1,"
+    " CASE WHEN k.version IS NULL THEN COALESCE(t.sketch, r.sketch) END FROM buckets AS b"
+    " LEFT JOIN unnest(%(known_kinds)s::int[], %(known_starts)s::bigint[], %(known_versions)s::bigint[])"
+    " AS k (width, start, version) ON k.width = b.width AND to_timestamp(k.start) = b.bucket_start"
+    " AND k.version = b.version"
+    " LEFT JOIN trigger_buckets AS t ON t.trigger_id = %(trigger)s AND t.width_seconds = b.width"
+    " AND t.bucket_start = b.bucket_start AND t.version = b.version"
+    " LEFT JOIN LATERAL (SELECT s.documents, s.sketch"
+    " FROM unnest(CASE WHEN COALESCE(k.version, t.version) IS NULL THEN b.places END) AS u (place)"
+    " JOIN drift_sketches AS s ON s.ctid = u.place) AS r ON true"
 )
 
 
-def _spans(spans: Iterable[Span]) -> dict[str, Any]:
-    wanted = union(spans)
-    return {
-        "kinds": [span.width for span in wanted],
-        "starts": [span.start for span in wanted],
-        "ends": [span.end for span in wanted],
-    }
+def _spans(spans: Iterable[Span]) -> dict[str, str]:
+    return dict(zip(("kinds", "starts", "ends"), _arrays(union(spans), 3), strict=True))
+
+
+def _arrays(rows: Iterable[Sequence[int | None]], width: int) -> list[str]:
+    """Rows as one array per column, in words: of lists the client would look at every number by itself."""
+    return [
+        f"{{{','.join('NULL' if value is None else str(value) for value in column)}}}"
+        for column in columns(rows, width)
+    ]

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from schemas.times import parse_instant
 from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.rules.condition import CheckState
 from streams.runtime.clock import CLOCKS_DIFFER
-from streams.runtime.database import Connection
+from streams.runtime.database import Connection, columns
 from streams.trigger.conditions.checks import Baseline, Check
 from streams.trigger.conditions.windows import Held, Window
 from streams.trigger.triggers import ACTIVE, Trigger
@@ -47,17 +49,33 @@ async def conditional_triggers(connection: Connection, now: datetime) -> list[tu
     return [(Trigger(*row[:6]), row[6]) for row in await cursor.fetchall()]
 
 
-async def claim_conditional(connection: Connection, trigger_id: str) -> Conditional | None:
-    """Lock one conditional trigger; ``None`` when another worker holds it or it may not check now."""
-    cursor = await connection.execute(
-        f"SELECT {_TRIGGER}, s.last_condition_check_at, s.decided_at, s.last_cooldown_at, s.baseline_sketch,"
-        " s.baseline_snapshot, s.window_since, s.window_until, s.window_documents, s.window_sketch"
-        f"{_CONDITIONAL} AND s.trigger_id = %s FOR UPDATE OF s SKIP LOCKED",
-        (trigger_id,),
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return None
+class Claim:
+    """Locks one conditional trigger in the round trip in which a transaction begins."""
+
+    def __init__(self, trigger_id: str) -> None:
+        self._trigger_id = trigger_id
+        self._cursor: AsyncCursor[TupleRow] | None = None
+
+    async def ask(self, connection: Connection) -> None:
+        """Begin a transaction with this. Every query of a check finds its rows by an index, whatever it is asked:
+        planning them anew each time would take longer than they do."""
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        self._cursor = await connection.execute(
+            f"SELECT {_TRIGGER}, s.last_condition_check_at, s.decided_at, s.last_cooldown_at, s.baseline_sketch,"
+            " s.baseline_snapshot, s.window_since, s.window_until, s.window_documents, s.window_sketch"
+            f"{_CONDITIONAL} AND s.trigger_id = %s FOR UPDATE OF s SKIP LOCKED",
+            (self._trigger_id,),
+            prepare=True,
+        )
+
+    async def claimed(self) -> Conditional | None:
+        """The trigger; ``None`` when another worker holds it or it may not check now."""
+        assert self._cursor is not None
+        row = await self._cursor.fetchone()
+        return None if row is None else _conditional(row)
+
+
+def _conditional(row: TupleRow) -> Conditional:
     last_check_at, decided_at, last_fired_at, sketch, snapshot, *held = row[6:]
     taken, baseline = None, None
     if snapshot is not None:
@@ -85,7 +103,7 @@ async def write_window(connection: Connection, trigger_id: str, held: Held | Non
     """Remember a window that grows for the next check."""
     window = None if held is None else held.window
     await connection.execute(
-        "UPDATE trigger_state SET window_since = %s, window_until = %s, window_documents = %s, window_sketch = %s"
+        "UPDATE trigger_state SET window_since = %s, window_until = %s, window_documents = %s, window_sketch = %b"
         " WHERE trigger_id = %s",
         (
             None if window is None else window.since,
@@ -94,6 +112,7 @@ async def write_window(connection: Connection, trigger_id: str, held: Held | Non
             None if window is None or window.sketch is None else window.sketch.to_bytes(),
             trigger_id,
         ),
+        prepare=True,
     )
 
 
@@ -106,15 +125,16 @@ async def write_checks(
 ) -> None:
     """Record checks, in order, and what the trigger remembers after them. The baseline of a fire is not its
     own yet (it travels with the job)."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO trigger_checks (trigger_id, nominal_at, measurement, fired, reason, checked_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [
-                (trigger_id, check.at, Jsonb(check.measurement), check.decision.fire, check.decision.reason, now)
-                for check in checks
-            ],
-        )
+    recorded = (
+        (check.at, Jsonb(check.measurement), check.decision.fire, check.decision.reason) for check in checks
+    )
+    await connection.execute(
+        "INSERT INTO trigger_checks (trigger_id, nominal_at, measurement, fired, reason, checked_at)"
+        " SELECT %s, c.*, %s FROM unnest(%s::timestamptz[], %s::jsonb[], %s::bool[], %s::text[]) AS c"
+        " ON CONFLICT DO NOTHING",
+        (trigger_id, now, *columns(recorded, 4)),
+        prepare=True,
+    )
     last = checks[-1]
     measured = "last_volume_measurement" if last.measurement["metric"] == "volume" else "last_drift_measurement"
     await connection.execute(
@@ -130,6 +150,7 @@ async def write_checks(
             now,
             trigger_id,
         ),
+        prepare=True,
     )
     taken = [check.baseline for check in checks if check.baseline is not None and not check.decision.fire]
     for baseline in taken:

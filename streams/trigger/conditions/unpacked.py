@@ -5,9 +5,11 @@ what was unpacked is kept, bucket by bucket, with the version of its rows. What 
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from streams.engines.drift.series import AnySketch
+from streams.engines.rules.rollup import Span
 from streams.trigger.conditions.windows import BucketKey
 
 KEPT: Final = 1_000
@@ -31,13 +33,25 @@ class Unpacked:
         self._kept = kept
         self._buckets: OrderedDict[tuple[SeriesKey, BucketKey], Merged] = OrderedDict()
 
-    def find(self, series: SeriesKey, bucket: BucketKey, version: int) -> Merged | None:
-        """The bucket, if its rows still have this version."""
-        found = self._buckets.get((series, bucket))
-        if found is None or found.version != version:
-            return None
+    def within(self, series: SeriesKey, spans: Iterable[Span]) -> dict[BucketKey, Merged]:
+        """What is kept of the buckets in ``spans``."""
+        return {key: found for key in self._keys(series, spans) if (found := self._buckets.get((series, key)))}
+
+    def _keys(self, series: SeriesKey, spans: Iterable[Span]) -> Iterator[BucketKey]:
+        for width, start, end in spans:
+            if start is not None and (end - start) // width <= self._kept:
+                yield from ((width, at) for at in range(start, end, width))
+            else:
+                # More places in the span than buckets that can be kept.
+                yield from (
+                    key
+                    for held, key in self._buckets
+                    if held == series and key[0] == width and key[1] < end and (start is None or key[1] >= start)
+                )
+
+    def used(self, series: SeriesKey, bucket: BucketKey) -> None:
+        """A bucket that is kept was of use."""
         self._buckets.move_to_end((series, bucket))
-        return found
 
     def keep(self, series: SeriesKey, bucket: BucketKey, version: int, sketch: AnySketch | None) -> None:
         """Keep a bucket, and let the one go that was not used for longest."""
