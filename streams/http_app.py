@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from streams.api.routes import routers as api_routers
+from streams.api.shapes import shapes
 from streams.query.routes import routers as query_routers
 from streams.query.waking import end_streams
 from streams.runtime.agent import Context
@@ -54,7 +55,7 @@ def build_http(context: Context) -> FastAPI:
         app.include_router(router, dependencies=[Depends(fresh_results)])
     for router in api_routers():
         app.include_router(router, dependencies=[Depends(fresh_documents)])
-    install_openapi(app)
+    install_openapi(app, shapes)
     return app
 
 

@@ -163,14 +163,14 @@ def requests(text: str) -> list[tuple[str, str, dict[str, Any]]]:
 async def test_hostile_text_is_data(api: httpx.AsyncClient, text: str) -> None:
     for method, path, body in requests(text):
         answer = await api.request(method, path, json=body)
-        assert answer.status_code in (200, 400, 404, 422), (path, body, answer.text)
+        assert answer.status_code in (200, 400, 404, 409, 422), (path, body, answer.text)
         assert "psycopg" not in answer.text
         assert "SELECT" not in answer.text.replace(text, "").replace(text.upper(), "") or "SELECT" in text, path
     for name in ("search", "cursor", "namespace", "min_position", "sort_by", "resource_id"):
         answer = await api.get(
             "/v1/triggers" if name in ("sort_by", "resource_id") else "/v1/alerts", params={name: text}
         )
-        assert answer.status_code in (200, 400, 404, 422), (name, answer.text)
+        assert answer.status_code in (200, 400, 404, 409, 422), (name, answer.text)
     # A search finds what holds the text, whatever it means to a database.
     listed = await api.post("/v1/collections/list", json={"search": text})
     expected = {
@@ -220,7 +220,7 @@ async def _harmless(api: httpx.AsyncClient, template: str) -> None:
     }
     body = {"collection_identifiers": ["under_score"], "stages": [stage], "inputs": {"x": "y"}}
     answer = await api.post("/v1/retrievers/execute", json=body, timeout=60)
-    assert answer.status_code in (200, 400, 422), answer.text
+    assert answer.status_code in (200, 400, 404, 409, 422), answer.text
     for word in ("root:", "uid=", "<class", "__globals__': {", "MemoryError"):
         assert word not in answer.text
     assert len(answer.content) < 100_000

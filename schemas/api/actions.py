@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.api.base import ApiRequest, JsonObject, having, problem, read_part
 from schemas.api.channel import Channel
+from schemas.api.filters import Filter
 
 ActionType = Literal[
     "cluster",
@@ -43,9 +44,18 @@ are kept, so ``force`` is ``replace``."""
 class ClusterAction(ApiRequest):
     """Run a cluster."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"mode": {"enum": ["full", "assign", None]}}},
+                having("source_execution_ids", source_execution_ids={"minItems": 2}),
+            ]
+        }
+    )
+
     cluster_id: Identifier
     output_collection_ids: Identifiers | None = None
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     mode: Literal["full", "assign", "composite"] = "full"
     source_execution_ids: Identifiers | None = None
     assignment_threshold: float = Field(0.5, ge=0, le=1)
@@ -63,7 +73,7 @@ class TaxonomyAction(ApiRequest):
     taxonomy_id: Identifier
     collection_id: Identifier
     target_collection_id: Identifier | None = None
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     incremental: bool = False
     batch_size: int = Field(1_000, ge=100, le=10_000)
     parallelism: int = Field(4, ge=1, le=16)
@@ -77,7 +87,7 @@ class BatchAction(ApiRequest):
     """Run again what an earlier run did; ``batch_id`` is the task id of that run."""
 
     batch_id: Identifier
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     retry_failed_only: bool = False
 
 
@@ -87,7 +97,7 @@ class CollectionAction(ApiRequest):
     collection_id: Identifier
     include_buckets: Identifiers | None = None
     include_collections: Identifiers | None = None
-    source_filters: JsonObject | None = None
+    source_filters: Filter | None = None
     dedup_strategy: DedupStrategy | None = None
 
 
@@ -114,7 +124,7 @@ class RetrieverAction(ApiRequest):
 
     retriever_id: Identifier
     inputs: JsonObject | None = None
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     skip_cache: bool = True
     acceptance: Acceptance | None = None
     notification_config: RunNotification | None = None

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
 from schemas.api.channel import NotificationConfig
-from schemas.api.pages import Pagination
+from schemas.api.names import name_shape
+from schemas.api.pages import ListRequest, Pagination, sorted_by
 from schemas.times import TimeDomain
 
 MAX_WINDOW: Final = 30 * 86_400
@@ -30,6 +31,9 @@ SystemConditionType = Literal[
     "budget_threshold",
     "ingest_stalled",
 ]
+
+
+_NAME: Final = name_shape("alert")
 
 
 class Threshold(ApiRequest):
@@ -81,7 +85,7 @@ class CreateAlertRequest(ApiRequest):
         }
     )
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, json_schema_extra=_NAME)
     notification_config: NotificationConfig
     description: str | None = Field(None, max_length=1_000)
     source: Literal["retriever", "system"] = "retriever"
@@ -115,7 +119,7 @@ class CreateAlertRequest(ApiRequest):
 class PatchAlertRequest(ApiRequest):
     """What of an alert may change; ``inputs`` and ``notification_config`` replace the whole."""
 
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: str | None = Field(None, min_length=1, max_length=200, json_schema_extra=_NAME)
     notification_config: NotificationConfig | None = None
     description: str | None = Field(None, max_length=1_000)
     retriever_id: str | None = Field(None, min_length=1)
@@ -168,6 +172,12 @@ class AlertStats(ApiResponse):
     enabled_alerts: int
     disabled_alerts: int
     alerts_by_channel_type: dict[str, int]
+
+
+class ListAlertsRequest(ListRequest):
+    """``ListAlertsRequest``."""
+
+    model_config = ConfigDict(json_schema_extra=sorted_by(AlertResponse, "id", "name", "alert_id", "alert_name"))
 
 
 class ListAlertsResponse(ApiResponse):

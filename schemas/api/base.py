@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Self, TypeVar, get_args
 
 from pydantic import (
     AwareDatetime,
@@ -71,15 +71,25 @@ def relocated(error: ValidationError, *prefix: str | int, extra: str | None = No
     return ValidationError.from_exception_data(error.title, problems)
 
 
+CONFLICT: Final = "conflict"
+"""The kind of a problem between parts that are each as they may be: no schema tells, and it is answered 409."""
+
+
 def problem(message: str, *location: str | int, kind: str = "value_error") -> ValidationError:
     """One problem at a place inside a model."""
     details = InitErrorDetails(type=PydanticCustomError(kind, message), loc=location, input=None)
     return ValidationError.from_exception_data("request", [details])
 
 
-def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+SHAPE: Final = "x-shape"
+"""In the place of a reference: the name of a shape that the document describes once (``streams.api.shapes``)."""
+_SAYING: Final = frozenset(("type", "$ref", "anyOf", "oneOf", "enum", "const", SHAPE))
+"""Keywords of which a schema that allows anything has none."""
+
+
+def or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     """A schema that allows ``null`` beside what it describes."""
-    if not {"type", "$ref", "anyOf", "oneOf", "enum", "const"} & schema.keys():
+    if not _SAYING & schema.keys():
         return schema
     described = {key: value for key, value in schema.items() if key in ("title", "description", "default")}
     inner = {key: value for key, value in schema.items() if key not in described}
@@ -110,6 +120,10 @@ def _as_whole(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
+WholeNumber = Annotated[int, BeforeValidator(_as_whole)]
+"""A whole number inside a list; fields that are one are read so by themselves."""
+
+
 class ApiRequest(BaseModel):
     """A request body or a part of one."""
 
@@ -123,7 +137,9 @@ class ApiRequest(BaseModel):
         required = described.get("required", ())
         for name, field in described.get("properties", {}).items():
             if name not in required:
-                described["properties"][name] = _or_null(field)
+                described["properties"][name] = or_null(field)
+            elif not _SAYING & field.keys():
+                described["properties"][name] = {**field, "not": {"type": "null"}}
         return schema
 
     @model_validator(mode="wrap")
@@ -182,17 +198,9 @@ def shape_by(
     *beside: JsonSchemaValue,
 ) -> None:
     """Say in a schema what :func:`read_part` does: which shape ``part`` has, by the value of ``tag``,
-    and what it may be ``beside`` that."""
+    and what it may be ``beside`` that. The document describes the shapes by the names of their models."""
     either = [
-        {
-            "properties": {
-                tag: {"const": value},
-                # The handler is this model's: the shape's own changes to its schema are asked for by name.
-                part: _either(
-                    shape.__get_pydantic_json_schema__(shape.__pydantic_core_schema__, handler), *beside
-                ),
-            }
-        }
+        {"properties": {tag: {"const": value}, part: _either({SHAPE: shape.__name__}, *beside)}}
         for value, shape in shapes.items()
     ]
     handler.resolve_ref_schema(schema).setdefault("allOf", []).append({"anyOf": either})

@@ -8,7 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part, shape_by
+from schemas.api.base import ApiRequest, JsonObject, having, problem, read_part, shape_by
 
 MASK: Final = "********"
 """What is shown in place of a secret; sent back, it keeps the secret."""
@@ -27,12 +27,11 @@ OF_THE_SIGNATURE: Final = "webhook-"
 class WebhookConfig(ApiRequest):
     """A webhook: where to post and how to sign. ``timeout`` in seconds."""
 
-    url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2_048)
+    url: str | None = Field(None, pattern=r"^https?://[^\s\x00]+$", max_length=2_048)
     headers: dict[str, str] | None = None
     timeout: float = Field(10, gt=0, le=120)
     payload_template: str | None = None
     signing_secret: str | None = Field(None, min_length=1)
-
 
     @field_validator("headers")
     @classmethod
@@ -83,6 +82,10 @@ CONFIGS: Final[Mapping[str, type[ApiRequest]]] = {
 }
 
 
+ADDRESSES: Final[Mapping[str, str]] = {"webhook": "url", "slack": "webhook_url"}
+"""What a config names where it is posted to, by the type of the channel."""
+
+
 class Channel(ApiRequest):
     """One channel. Without ``channel_id`` and ``config`` it is not configured and delivers nothing."""
 
@@ -94,13 +97,23 @@ class Channel(ApiRequest):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = super().__get_pydantic_json_schema__(core, handler)
         shape_by(schema, handler, "channel_type", "config", CONFIGS, {"type": "null"}, {"maxProperties": 0})
+        addresses = [
+            having("channel_type", "config", channel_type={"const": kind}, config=having(address))
+            for kind, address in ADDRESSES.items()
+        ]
+        without = [
+            {"properties": {"channel_type": {"enum": ["email", "batch"]}}},
+            having("channel_id"),
+            {"properties": {"config": {"anyOf": [{"type": "null"}, {"maxProperties": 0}]}}},
+        ]
+        handler.resolve_ref_schema(schema)["allOf"].append({"anyOf": [*without, *addresses]})
         return schema
 
     @model_validator(mode="after")
     def _check_config(self) -> Self:
         if self.config:
             self.config = read_part(CONFIGS[self.channel_type], self.config, "config").given()
-            address = {"webhook": "url", "slack": "webhook_url"}.get(self.channel_type)
+            address = ADDRESSES.get(self.channel_type)
             if address and self.channel_id is None and address not in self.config:
                 raise problem(f"a {self.channel_type} channel needs {address}", "config", address, kind="missing")
         return self

@@ -6,11 +6,16 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, lacking, problem
 from schemas.api.clustering import VectorConfig
-from schemas.api.pages import Pagination
-from schemas.api.target import check_target
+from schemas.api.filters import Filter
+from schemas.api.names import name_shape
+from schemas.api.pages import ListRequest, Pagination, sorted_by
+from schemas.api.target import TARGET, check_target
 
 Path = Annotated[str, Field(min_length=1, max_length=500)]
 RunId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+_NAME: Final = name_shape("cluster")
 
 
 class AttributeConfig(ApiRequest):
@@ -28,7 +33,7 @@ class FieldMapping(ApiRequest):
     source_field: Literal[
         "cluster_id", "cluster_label", "distance_to_centroid", "member_count", "keywords", "summary", "run_id"
     ]
-    target_field: Path
+    target_field: Annotated[Path, Field(json_schema_extra=TARGET)]
 
     @model_validator(mode="after")
     def _can_be_written(self) -> Self:
@@ -79,7 +84,7 @@ class CreateClusterRequest(ApiRequest):
         }
     )
 
-    cluster_name: str | None = Field(None, min_length=1, max_length=200)
+    cluster_name: str | None = Field(None, min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     collection_ids: list[str] | None = Field(None, min_length=1)
     source_cluster_ids: list[str] | None = Field(None, min_length=1)
@@ -87,7 +92,7 @@ class CreateClusterRequest(ApiRequest):
     cluster_type: Literal["vector", "attribute"] | None = None
     vector_config: VectorConfig | None = None
     attribute_config: AttributeConfig | None = None
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     llm_labeling: JsonObject | None = None
     enrich_source_collection: bool = False
     source_enrichment_config: SourceEnrichmentConfig | None = None
@@ -117,7 +122,7 @@ class ExecuteClusterRequest(ApiRequest):
     mode: Literal["full", "assign", "composite"] | None = None
     source_execution_ids: list[RunId] | None = Field(None, min_length=1, max_length=1_000)
     assignment_threshold: float = Field(0.5, ge=0, le=1)
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     sample_size: int | None = Field(None, ge=1, le=1_000_000, strict=True)
     output_collection_ids: list[RunId] | None = Field(None, max_length=100)
     vis_n_components: int | None = Field(None, ge=2, le=3)
@@ -129,10 +134,10 @@ class ExecuteClusterRequest(ApiRequest):
 class PatchClusterRequest(ApiRequest):
     """What of a cluster may change."""
 
-    cluster_name: str | None = Field(None, min_length=1, max_length=200)
+    cluster_name: str | None = Field(None, min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     metadata: JsonObject | None = None
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     sample_size: int | None = Field(None, ge=1, le=1_000_000, strict=True)
     algorithm_params: JsonObject | None = None
     source_cluster_ids: list[str] | None = Field(None, min_length=1)
@@ -188,6 +193,14 @@ class PatchClusterResponse(ApiResponse):
     task_id: str | None
     created_at: Instant
     updated_at: Instant
+
+
+class ListClustersRequest(ListRequest):
+    """``ListClustersRequest``."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(ClusterResponse, "id", "name", "cluster_id", "cluster_name")
+    )
 
 
 class ListClustersResponse(ApiResponse):

@@ -1,15 +1,16 @@
 """Cluster triggers (contract 2.4, 4.9)."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem, shape_by
-from schemas.api.clustering import Features, checked_parameters
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, or_null, problem, shape_by
+from schemas.api.clustering import METHODS, Features, checked_parameters
 from schemas.api.pages import WindowedListRequest
-from schemas.api.schedule import SHAPES, TriggerType, read_schedule
+from schemas.api.schedule import ANY_SCHEDULE, SHAPES, TriggerType, read_schedule
 from schemas.api.trigger import Status
 
 _ACTIONS = ("cluster_id", "execution_config")
@@ -17,10 +18,31 @@ _METHODS = {"hierarchical": "agglomerative"}
 _BESIDE = ("algorithm", "feature_uri", "feature_uris", "sample_size", "normalize_features")
 
 
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "kmeans": ("n_clusters",),
+    "hdbscan": ("min_cluster_size",),
+    "hierarchical": (),
+}
+"""Algorithms, and the parameters each is not run without."""
+
+
+def _by_algorithm(schema: JsonObject) -> None:
+    """Say which parameters stand beside which algorithm."""
+    beside = {name: or_null(field) for name, field in schema.pop("properties").items()}
+    schema["anyOf"] = []
+    for algorithm, needed in _NEEDED.items():
+        shape = METHODS[_METHODS.get(algorithm, algorithm)].model_json_schema()
+        own = {name: field if name in needed else or_null(field) for name, field in shape["properties"].items()}
+        shape |= {"properties": {**own, **beside, "algorithm": {"const": algorithm}}}
+        schema["anyOf"].append(shape | {"required": ["algorithm", *needed], "title": algorithm})
+    for gone in ("required", "additionalProperties"):
+        schema.pop(gone, None)
+
+
 class ClusteringConfig(ApiRequest):
     """The algorithm of an execution config, with its parameters beside it."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_by_algorithm)
 
     algorithm: Literal["kmeans", "hdbscan", "hierarchical"]
     feature_uri: str | None = Field(None, min_length=1, max_length=512)
@@ -31,9 +53,9 @@ class ClusteringConfig(ApiRequest):
     @model_validator(mode="after")
     def _parameters(self) -> Self:
         given = {name: value for name, value in self.given().items() if name not in _BESIDE}
-        needed = {"kmeans": "n_clusters", "hdbscan": "min_cluster_size"}.get(self.algorithm)
-        if needed is not None and given.get(needed) is None:
-            raise problem(f"{self.algorithm} needs {needed}", needed, kind="missing")
+        for needed in _NEEDED[self.algorithm]:
+            if given.get(needed) is None:
+                raise problem(f"{self.algorithm} needs {needed}", needed, kind="missing")
         checked_parameters(_METHODS.get(self.algorithm, self.algorithm), given)
         return self
 
@@ -75,7 +97,7 @@ class CreateClusterTriggerRequest(ApiRequest):
 class PatchClusterTriggerRequest(ApiRequest):
     """What of a cluster trigger may change."""
 
-    schedule_config: JsonObject | None = None
+    schedule_config: Annotated[JsonObject, WithJsonSchema(ANY_SCHEDULE)] | None = None
     description: str | None = Field(None, max_length=1_000)
     status: Literal["active", "paused", "disabled"] | None = None
 

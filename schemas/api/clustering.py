@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.api.base import CONFLICT, ApiRequest, JsonObject, having, problem, read_part
+from schemas.api.filters import SHAPE
 
 Whole = Annotated[int, Field(strict=True)]
 Clusters = Annotated[int, Field(strict=True, ge=2, le=1_000)]
@@ -53,6 +54,15 @@ class KMeans(Parameters):
 class Dbscan(Parameters):
     """``sklearn.cluster.DBSCAN``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"algorithm": {"enum": ["auto", "brute", None]}}},
+                {"properties": {"metric": {"not": {"const": "cosine"}}}},
+            ]
+        }
+    )
+
     beyond = MappingProxyType({"p": 2, "n_jobs": 1})
 
     eps: float = Field(0.5, gt=0)
@@ -85,6 +95,15 @@ class Hdbscan(Parameters):
 
 class Agglomerative(Parameters):
     """``sklearn.cluster.AgglomerativeClustering``; ``affinity`` is its metric."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"affinity": {"enum": ["euclidean", None]}}},
+                having("linkage", linkage={"enum": ["complete", "average", "single"]}),
+            ]
+        }
+    )
 
     beyond = MappingProxyType({"compute_full_tree": "auto", "compute_distances": False})
 
@@ -144,6 +163,12 @@ class MeanShift(Parameters):
 
 class Optics(Parameters):
     """``sklearn.cluster.OPTICS``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"properties": {"cluster_method": {"enum": ["xi", None]}}}, having("max_eps")]
+        }
+    )
 
     beyond = MappingProxyType({"predecessor_correction": True, "algorithm": "auto", "leaf_size": 30, "n_jobs": 1})
 
@@ -238,6 +263,9 @@ class Tsne(ApiRequest):
 _STEPS: Final[dict[str, type[ApiRequest]]] = {"whitening": Whitening, "tsne": Tsne}
 
 
+STEPS: Final = (Whitening, Tsne)
+
+
 def read_steps(raw: list[Any]) -> list[JsonObject]:
     """Preprocessing steps: names, or objects with a ``method``; ``none`` is left out. Raises
     ``ValidationError``."""
@@ -259,10 +287,50 @@ def read_steps(raw: list[Any]) -> list[JsonObject]:
 _BLOCKS: Final = ("kmeans_parameters", "dbscan_parameters", "hdbscan_parameters")
 
 
+_STEP: Final[JsonObject] = {
+    "anyOf": [
+        {"enum": ["whitening", "tsne", "none"]},
+        *({"allOf": [{SHAPE: step.__name__}, having("method")]} for step in _STEPS.values()),
+    ]
+}
+
+
+def parameters_shape(method: str) -> JsonObject:
+    """The schema of a method's parameters, or of none."""
+    shape = METHODS.get(method)
+    return (
+        {"type": ["object", "null"]} if shape is None else {"anyOf": [{SHAPE: shape.__name__}, {"type": "null"}]}
+    )
+
+
 class VectorConfig(ApiRequest):
     """How vectors are clustered. Settings that only change pictures of the result are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "allOf": [
+                {
+                    "anyOf": [
+                        {
+                            "properties": {
+                                "clustering_method": {"const": method},
+                                "algorithm_params": parameters_shape(method),
+                            }
+                        }
+                        for method in get_args(ClusteringMethod)
+                    ]
+                },
+                {
+                    "anyOf": [
+                        {"properties": {"multi_feature_strategy": {"enum": ["concatenate", "independent", None]}}},
+                        having("feature_weights"),
+                    ]
+                },
+                {"properties": {block: parameters_shape(block.partition("_")[0]) for block in _BLOCKS}},
+            ]
+        },
+    )
 
     feature_uri: str | None = Field(None, min_length=1, max_length=512)
     feature_uris: Features | None = None
@@ -278,7 +346,7 @@ class VectorConfig(ApiRequest):
     hierarchical: bool = False
     max_hierarchy_depth: Whole = Field(3, ge=1, le=5)
     vis_n_components: Whole = Field(2, ge=2, le=3)
-    preprocessing_steps: list[Any] | None = None
+    preprocessing_steps: list[Annotated[Any, WithJsonSchema(_STEP)]] | None = None
 
     @model_validator(mode="after")
     def _known_parameters(self) -> Self:
@@ -299,9 +367,14 @@ class VectorConfig(ApiRequest):
         known = self.features
         for name in self.feature_weights:
             if name not in known:
-                raise problem(f"is not among the features: {', '.join(known) or 'none'}", "feature_weights", name)
+                raise problem(
+                    f"is not among the features: {', '.join(known) or 'none'}",
+                    "feature_weights",
+                    name,
+                    kind=CONFLICT,
+                )
         if not any(self.feature_weights.get(name, 1.0) for name in known):
-            raise problem("leave at least one feature a weight", "feature_weights")
+            raise problem("leave at least one feature a weight", "feature_weights", kind=CONFLICT)
         return self
 
     @property

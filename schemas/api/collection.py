@@ -6,7 +6,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
-from schemas.api.pages import ListRequest, Pagination
+from schemas.api.filters import SHAPE
+from schemas.api.pages import ListRequest, Pagination, sorted_by
+from schemas.api.schedule import SHAPES
 
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{3,100}$")]
 SourceType = Literal["bucket", "collection", "taxonomy", "cluster", "direct_upsert", "signals", "none"]
@@ -95,6 +97,20 @@ class ClusterApplication(ApiRequest):
 
 class CollectionSchedule(ApiRequest):
     """When a collection is made again by itself, as ``POST …/trigger`` does."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {
+                    "properties": {
+                        "trigger_type": {"const": kind},
+                        "schedule_config": {SHAPE: SHAPES[kind].__name__},
+                    }
+                }
+                for kind in ("cron", "interval")
+            ]
+        }
+    )
 
     trigger_type: Literal["cron", "interval"]
     schedule_config: JsonObject
@@ -213,6 +229,10 @@ class CloneCollectionResponse(ApiResponse):
 
 class ListCollectionsRequest(ListRequest):
     """List style A. There are no collections of the system to include."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(CollectionResponse, "id", "name", "collection_id", "collection_name")
+    )
 
     include_system: bool = False
 

@@ -2,15 +2,29 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, problem
+from schemas.api.base import CONFLICT, ApiRequest, ApiResponse, JsonObject, having, problem
+from schemas.api.filters import PATH, Filter
+from schemas.api.names import document_id_shape
 from schemas.api.pages import ListRequest, Pagination
+from schemas.features import MAX_DIMENSIONS
 
 MAX_BATCH = 1_000
 """Documents that one request names, at most."""
+Component = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
+"""One number of a vector: what 32 bits hold."""
+Components = Annotated[list[Component], Field(min_length=1, max_length=MAX_DIMENSIONS)]
 DocumentId = Annotated[str, Field(min_length=1, max_length=1_024)]
-FieldPath = Annotated[str, Field(min_length=1, max_length=1_024)]
+NewDocumentId = Annotated[DocumentId, Field(json_schema_extra=document_id_shape())]
+FieldPath = Annotated[str, Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": PATH["pattern"]})]
+
+
+_IDENTITY: JsonObject = {
+    "anyOf": [{"type": ["integer", "null"]}, {"type": "string", "minLength": 1, "maxLength": 1_024}]
+}
+PlainDocument = Annotated[JsonObject, Field(json_schema_extra={"properties": {"document_id": _IDENTITY}})]
+"""A document given whole, its fields at the root."""
 
 
 class DocumentFeature(ApiRequest):
@@ -18,18 +32,59 @@ class DocumentFeature(ApiRequest):
 
     feature_extractor_id: str = Field(min_length=1)
     payload: JsonObject | None = None
-    vectors: dict[str, list[float]] | None = None
+    vectors: dict[str, Components] | None = None
+
+
+_OCCURRED: JsonObject = {
+    "anyOf": [
+        {"type": ["number", "boolean", "null", "array", "object"]},
+        {"type": "string", "format": "date-time"},
+    ]
+}
+"""When it occurred; of another type it is a field like others."""
+
+
+_THE_SAME: JsonObject = {"type": "null"}
+"""Of the path, which no schema can say; so it is left out."""
+_COMPONENTS: JsonObject = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MAX_DIMENSIONS,
+    "items": {"type": "number", "minimum": -3.4e38, "maximum": 3.4e38},
+}
+DocumentChange = Annotated[
+    JsonObject,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "title": "DocumentChange",
+            "description": "Fields of the document, `null` removes one of `metadata`; its ids stay as they are.",
+            "properties": {
+                "document_id": _THE_SAME,
+                "collection_id": _THE_SAME,
+                "metadata": {"type": ["object", "null"]},
+                "occurred_at": _OCCURRED,
+                "vectors": {"type": ["object", "null"], "additionalProperties": _COMPONENTS},
+                "features": {"type": "null"},
+            },
+            "propertyNames": {"pattern": r"^[^.\x00]*(\.[^.\x00]*){0,31}$"},
+            "additionalProperties": True,
+        }
+    ),
+]
+"""What becomes of a document's fields."""
 
 
 class DocumentCreateRequest(ApiRequest):
     """``DocumentCreateRequest``: every further key is a field of the document."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"properties": {"occurred_at": _OCCURRED}})
 
-    document_id: DocumentId | None = None
-    collection_id: str | None = None
+    document_id: NewDocumentId | None = None
+    collection_id: str | None = Field(None, json_schema_extra=_THE_SAME)
+    """The collection of the path, or nothing."""
     metadata: JsonObject | None = None
-    vectors: dict[str, list[float]] | None = None
+    vectors: dict[str, Components] | None = None
     features: list[DocumentFeature] | None = None
     content_hash: str | None = None
     root_object_id: str | None = None
@@ -81,7 +136,7 @@ class ListPartition(ApiRequest):
     @model_validator(mode="after")
     def _within(self) -> "ListPartition":
         if self.index >= self.count:
-            raise problem("index must be less than count", "index")
+            raise problem("index must be less than count", "index", kind=CONFLICT)
         return self
 
 
@@ -199,7 +254,7 @@ class DocumentUpdate(ApiRequest):
     """A change of one document."""
 
     document_id: DocumentId
-    update_data: JsonObject
+    update_data: DocumentChange
 
 
 class BatchUpdateRequest(ApiRequest):
@@ -215,8 +270,8 @@ class BatchUpdateRequest(ApiRequest):
     )
 
     updates: list[DocumentUpdate] | None = Field(None, min_length=1, max_length=MAX_BATCH)
-    filters: JsonObject | None = None
-    update_data: JsonObject | None = None
+    filters: Filter | None = None
+    update_data: DocumentChange | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> "BatchUpdateRequest":
@@ -259,7 +314,7 @@ class BatchDeleteRequest(ApiRequest):
     )
 
     document_ids: list[DocumentId] | None = Field(None, min_length=1, max_length=MAX_BATCH)
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     reason: str | None = Field(None, max_length=500)
 
     @model_validator(mode="after")
@@ -284,8 +339,8 @@ class BatchDeleteResponse(ApiResponse):
 class BulkUpdateRequest(ApiRequest):
     """``BulkUpdateDocumentsRequest``: without filters every document of the collection."""
 
-    filters: JsonObject | None = None
-    update_data: JsonObject
+    filters: Filter | None = None
+    update_data: DocumentChange
 
 
 class BulkUpdateResponse(ApiResponse):

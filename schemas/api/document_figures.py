@@ -4,15 +4,16 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, problem
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, lacking, problem
 from schemas.api.document import FieldPath
+from schemas.api.filters import Filter
 
 
 class DistinctRequest(ApiRequest):
     """``DistinctValuesRequest``."""
 
     field: FieldPath
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     limit: int | None = Field(None, ge=1, le=10_000)
 
 
@@ -58,6 +59,8 @@ class AggregateGroup(ApiRequest):
 
     field: FieldPath
     alias: str | None = Field(None, min_length=1, max_length=200)
+    model_config = ConfigDict(json_schema_extra={"anyOf": [lacking("date_trunc"), lacking("date_part")]})
+
     date_trunc: Literal["year", "month", "week", "day", "hour", "minute", "second"] | None = None
     date_part: (
         Literal["year", "month", "week", "day", "dayOfWeek", "dayOfYear", "hour", "minute", "second"] | None
@@ -90,7 +93,7 @@ class AggregateRequest(ApiRequest):
 
     group_by: list[AggregateGroup] | None = Field(None, max_length=10)
     aggregations: list[AggregateOperation] = Field(min_length=1, max_length=50)
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     having: list[Having] | None = None
     unwind: FieldPath | None = None
     range_buckets: list[RangeBuckets] | None = Field(None, max_length=10)

@@ -1,14 +1,32 @@
 """Running retrievers (contract 2.2, 4.5, 1.7 style D)."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from schemas.api.base import ApiRequest, JsonObject, problem, read_part
+from schemas.api.base import CONFLICT, ApiRequest, JsonObject, having, problem, read_part
+from schemas.api.filters import SHAPE, Filter
+from schemas.api.pages import Cursor
 from schemas.api.retriever import BudgetLimits, InputField, Stage, flat_schema
+from schemas.write_token import PATTERN
 
 MAX_QUERIES = 50
 """What the high-level client says; the SDK's model sends at most 16 (contract, section 8, line 40)."""
+
+
+_EXACT: JsonObject = {"properties": {"exact": {"type": "boolean"}}}
+_LIMITED: JsonObject = {
+    "properties": {"exact": {"type": "boolean"}, "limit": {"type": "integer", "minimum": 1, "maximum": 500}}
+}
+_AFTER: JsonObject = {
+    "required": ["seed", "now", "offset"],
+    "properties": {
+        "seed": {"type": "string"},
+        "now": {"type": "string", "format": "date-time"},
+        "offset": {"type": "integer", "minimum": 0},
+    },
+}
+"""What a page gives out as the ``after`` of the next."""
 
 
 class OffsetPage(ApiRequest):
@@ -29,7 +47,7 @@ class CursorPage(ApiRequest):
 
     method: Literal["cursor"] = "cursor"
     limit: int = Field(10, ge=1, le=500)
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
     @property
     def size(self) -> int:
@@ -42,7 +60,7 @@ class ScrollPage(ApiRequest):
 
     method: Literal["scroll"] = "scroll"
     limit: int = Field(100, ge=1, le=1_000)
-    scroll_id: str | None = None
+    scroll_id: Cursor | None = None
     scroll_ttl: int = Field(300, ge=60, le=3_600)
 
     @property
@@ -56,7 +74,7 @@ class KeysetPage(ApiRequest):
 
     method: Literal["keyset"] = "keyset"
     limit: int = Field(10, ge=1, le=500)
-    after: JsonObject | None = None
+    after: Annotated[JsonObject, Field(json_schema_extra=_AFTER)] | None = None
 
     @property
     def size(self) -> int:
@@ -72,6 +90,18 @@ _METHODS: dict[str, type[PageOf]] = {
     "scroll": ScrollPage,
     "keyset": KeysetPage,
 }
+
+
+_PAGES: JsonObject = {
+    "anyOf": [
+        {SHAPE: "CursorPage"},
+        *(
+            {"allOf": [{SHAPE: f"{method.capitalize()}Page"}, having("method")]}
+            for method in ("offset", "scroll", "keyset")
+        ),
+    ]
+}
+"""By its ``method``, a cursor where none is said."""
 
 
 class Consistency(ApiRequest):
@@ -93,15 +123,15 @@ class RunRequest(ApiRequest):
     """What every execution takes."""
 
     inputs: JsonObject = Field(default_factory=dict)
-    filters: JsonObject | None = None
-    pagination: JsonObject | None = None
+    filters: Filter | None = None
+    pagination: Annotated[JsonObject, WithJsonSchema(_PAGES)] | None = None
     limit: int | None = Field(None, ge=1, le=500)
     page_size: int | None = Field(None, ge=1, le=500)
     stream: bool = False
     return_presigned_urls: bool = False
     return_vectors: bool = False
     explain: bool = False
-    settings: JsonObject | None = None
+    settings: Annotated[JsonObject, Field(json_schema_extra=_EXACT)] | None = None
 
     @property
     def exact(self) -> bool:
@@ -112,7 +142,7 @@ class RunRequest(ApiRequest):
     def _one_size(self) -> Self:
         wants_exact(self.settings)
         if None not in (self.limit, self.page_size) and self.limit != self.page_size:
-            raise problem("limit and page_size mean the same: send one of them", "page_size")
+            raise problem("limit and page_size mean the same: send one of them", "page_size", kind=CONFLICT)
         self.page()
         return self
 
@@ -141,7 +171,7 @@ class ExecuteRequest(RunRequest):
 
     expand: list[str] | None = Field(None, max_length=50)
     skip_cache: bool = False
-    write_token: str | None = None
+    write_token: str | None = Field(None, max_length=4_096, json_schema_extra={"pattern": PATTERN})
     consistency: Consistency | None = None
     target_collection_id: str | None = None
 
@@ -154,7 +184,7 @@ class AdhocRequest(RunRequest):
     stages: list[Stage] = Field(min_length=1, max_length=50)
     input_schema: dict[str, InputField] | None = None
     budget_limits: BudgetLimits | None = None
-    pre_filters: JsonObject | None = None
+    pre_filters: Filter | None = None
     """Another name of ``filters``."""
     skip_cache: bool = False
 
@@ -163,7 +193,7 @@ class AdhocRequest(RunRequest):
     @model_validator(mode="after")
     def _one_filter(self) -> Self:
         if self.filters is not None and self.pre_filters is not None:
-            raise problem("filters and pre_filters mean the same: send one of them", "pre_filters")
+            raise problem("filters and pre_filters mean the same: send one of them", "pre_filters", kind=CONFLICT)
         return self
 
 
@@ -171,14 +201,14 @@ class BatchQuery(ApiRequest):
     """One question of a batch."""
 
     inputs: JsonObject
-    filters: JsonObject | None = None
+    filters: Filter | None = None
 
 
 class BatchRequest(ApiRequest):
     """``ExecuteBatchRequest``."""
 
     queries: list[BatchQuery] = Field(min_length=1, max_length=MAX_QUERIES)
-    settings: JsonObject | None = None
+    settings: Annotated[JsonObject, Field(json_schema_extra=_LIMITED)] | None = None
     """Shared by every query: ``limit``, the most documents of each (10)."""
     concurrency: int = Field(5, ge=1, le=20)
     return_presigned_urls: bool = False

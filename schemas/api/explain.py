@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, JsonObject, having, problem
+from schemas.api.document import PlainDocument
 
 
 class ExplainRequest(ApiRequest):
@@ -22,7 +23,7 @@ class ExplainRequest(ApiRequest):
         }
     )
 
-    document: JsonObject | None = None
+    document: PlainDocument | None = None
     collection_id: str | None = Field(None, min_length=1)
     document_id: str | None = Field(None, min_length=1)
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.api.base import ApiRequest, ApiResponse, JsonObject
+from schemas.api.document import PlainDocument
 
-Samples = Annotated[list[JsonObject], Field(min_length=1, max_length=100)]
+Samples = Annotated[list[PlainDocument], Field(min_length=1, max_length=100)]
 
 
 class JoinRequest(ApiRequest):

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject
-from schemas.api.pages import Pagination
+from schemas.api.names import name_shape
+from schemas.api.pages import ListRequest, Pagination, sorted_by
 
 NAMESPACE_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
-NamespaceName = Annotated[str, Field(min_length=3, max_length=64)]
+NamespaceName = Annotated[str, Field(min_length=3, max_length=64, json_schema_extra=name_shape("namespace"))]
 
 
 class VectorConfig(ApiRequest):
@@ -123,6 +124,14 @@ class NamespaceResponse(ApiResponse):
     namespace_ready: bool = True
     created_at: Instant
     updated_at: Instant
+
+
+class ListNamespacesRequest(ListRequest):
+    """``ListNamespacesRequest``."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(NamespaceResponse, "id", "name", "namespace_id", "namespace_name")
+    )
 
 
 class ListNamespacesResponse(ApiResponse):

@@ -1,18 +1,26 @@
 """Lists: what may be asked and how a page is described (contract 1.7, styles A and B)."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from schemas.api.base import ApiRequest, ApiResponse, JsonObject
+from schemas.api.filters import PATH, Filter
 
 Direction = Literal["asc", "desc"]
+
+
+CURSOR_PREFIX: Final = "cur_"
+CURSOR_PATTERN: Final = "^(cur_[A-Za-z0-9_-]+)?$"
+"""A cursor, opaque; an empty one is none."""
+Cursor = Annotated[str, Field(json_schema_extra={"pattern": CURSOR_PATTERN})]
+"""Where a page begins. What is none is refused where it is read."""
 
 
 class Sort(ApiRequest):
     """One sort key."""
 
-    field: str = Field(min_length=1)
+    field: str = Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": PATH["pattern"]})
     direction: Direction = "asc"
 
 
@@ -20,7 +28,7 @@ class ListRequest(ApiRequest):
     """Style A in a body. Query parameters of the same names win."""
 
     search: str | None = Field(None, max_length=1_000)
-    filters: JsonObject | None = None
+    filters: Filter | None = None
     sort: Sort | None = None
     sorts: list[Sort] | None = None
     case_sensitive: bool = False
@@ -28,10 +36,17 @@ class ListRequest(ApiRequest):
     page_size: int | None = Field(None, ge=1, le=1000)
     offset: int = Field(0, ge=0, le=10_000)
     page: int | None = Field(None, ge=1)
-    cursor: str | None = None
-    next_cursor: str | None = None
-    after: str | None = None
+    cursor: Cursor | None = None
+    next_cursor: Cursor | None = None
+    after: Cursor | None = None
     include_total: bool = False
+
+
+def sorted_by(shape: type[BaseModel], *others: str) -> JsonObject:
+    """The schema of a list that sorts by the fields of what it lists, by ``others``, and by what is in those."""
+    names = {*shape.model_fields, *others}
+    sort = {"properties": {"field": {"pattern": rf"^({'|'.join(sorted(names))})(\.[^.]*){{0,31}}$"}}}
+    return {"allOf": [{"properties": {"sort": sort, "sorts": {"items": sort}}}]}
 
 
 class Pagination(ApiResponse):

@@ -1,12 +1,14 @@
 """Retrievers (contract 2.2, 4.5)."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem
-from schemas.api.pages import Pagination
+from schemas.api.filters import SHAPE, Filter
+from schemas.api.names import name_shape
+from schemas.api.pages import ListRequest, Pagination, sorted_by
 
 StageType = Literal["filter", "sort", "reduce", "apply", "enrich"]
 FieldType = Literal[
@@ -29,7 +31,11 @@ FieldType = Literal[
 ]
 
 
-_STAGE_CONFIG = {"required": ["stage_id"], "properties": {"stage_id": {"type": "string", "minLength": 1}}}
+STAGE_CONFIG: Final = "StageConfig"
+"""The shape of what a stage does: ``stage_id`` with its parameters and filters."""
+
+
+_NAME: Final = name_shape("retriever")
 
 
 class Stage(ApiRequest):
@@ -38,9 +44,9 @@ class Stage(ApiRequest):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [
-                having("stage_name", "config", stage_id={"type": "null"}, config=_STAGE_CONFIG),
-                having("stage_id", config={"type": "null"}),
+            "anyOf": [
+                having("stage_name", "config", config={SHAPE: STAGE_CONFIG}, stage_id={"type": "null"}),
+                {"allOf": [{SHAPE: STAGE_CONFIG}, {"properties": {"config": {"type": "null"}}}]},
             ]
         }
     )
@@ -54,8 +60,8 @@ class Stage(ApiRequest):
     output_alias: str | None = None
     stage_id: str | None = None
     parameters: JsonObject | None = None
-    pre_filters: JsonObject | None = None
-    post_filters: JsonObject | None = None
+    pre_filters: Filter | None = None
+    post_filters: Filter | None = None
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
@@ -71,10 +77,31 @@ class Stage(ApiRequest):
         return self
 
 
+_DEFAULTS: Final[Mapping[tuple[FieldType, ...], JsonObject]] = {
+    ("string", "text"): {"type": "string"},
+    ("number", "float"): {"type": "number"},
+    ("integer",): {"type": "integer"},
+    ("boolean",): {"type": "boolean"},
+    ("object",): {"type": "object"},
+    ("array",): {"type": "array"},
+    ("date", "datetime"): {"type": "string", "format": "date"},
+    ("image", "audio", "video", "pdf", "excel", "document_reference"): {"type": ["string", "object"]},
+}
+"""By the types of an input what its default is; a moment is read too where a date is."""
+
+
 class InputField(ApiRequest):
     """One input a retriever takes; keys this server does not know are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"type": {"enum": list(kinds)}, "default": {"anyOf": [shape, {"type": "null"}]}}}
+                for kinds, shape in _DEFAULTS.items()
+            ]
+        },
+    )
 
     type: FieldType
     required: bool = False
@@ -108,7 +135,7 @@ def flat_schema(raw: Any) -> Any:
 class CreateRetrieverRequest(ApiRequest):
     """``CreateRetrieverRequest``; no collections means every collection of the namespace."""
 
-    retriever_name: str = Field(min_length=1, max_length=200)
+    retriever_name: str = Field(min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     collection_identifiers: list[str] | None = None
     collection_ids: list[str] | None = None
@@ -128,7 +155,7 @@ class CreateRetrieverRequest(ApiRequest):
 class PatchRetrieverRequest(ApiRequest):
     """What of a retriever may change; ``stages`` replaces the list, ``input_schema`` only grows."""
 
-    retriever_name: str | None = Field(None, min_length=1, max_length=200)
+    retriever_name: str | None = Field(None, min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     collection_identifiers: list[str] | None = None
     stages: list[Stage] | None = Field(None, min_length=1, max_length=50)
@@ -146,7 +173,7 @@ class PatchRetrieverRequest(ApiRequest):
 class CloneRetrieverRequest(ApiRequest):
     """``CloneRetrieverRequest``: a new name, and what the copy has otherwise."""
 
-    retriever_name: str = Field(min_length=1, max_length=200)
+    retriever_name: str = Field(min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     collection_identifiers: list[str] | None = None
     collection_ids: list[str] | None = None
@@ -209,6 +236,14 @@ class CloneRetrieverResponse(ApiResponse):
 
     retriever: RetrieverResponse
     source_retriever_id: str
+
+
+class ListRetrieversRequest(ListRequest):
+    """``ListRetrieversRequest``."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(RetrieverResponse, "id", "name", "retriever_id", "retriever_name")
+    )
 
 
 class ListRetrieversResponse(ApiResponse):

@@ -3,14 +3,27 @@
 Instants are UTC, durations seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from schemas.api.base import ApiRequest, ApiResponse, GivenInstant, Instant, JsonObject, problem, read_part
+from schemas.api.base import (
+    CONFLICT,
+    ApiRequest,
+    ApiResponse,
+    GivenInstant,
+    Instant,
+    JsonObject,
+    having,
+    lacking,
+    problem,
+    read_part,
+)
+from schemas.api.filters import PATH, SHAPE
 from schemas.features import FIELD_METRICS, HASHING
 from schemas.times import TimeDomain
 
@@ -24,7 +37,20 @@ def _zones(schema: JsonSchemaValue) -> None:
     schema["enum"] = sorted(available_timezones())
 
 
-_CRON: Final = r"^\S+ \S+ \S+ \S+ \S+$"
+def _field(largest: int, least: int = 0, *words: str) -> str:
+    """One field of a cron expression: all, every so many, or a list of numbers, ranges and words."""
+    ranges = "|".join(
+        f"{first}-({'|'.join(map(str, range(first + 1, largest + 1)))})" for first in range(least, largest)
+    )
+    numbers = "|".join(map(str, range(least, largest + 1)))
+    item = f"({'|'.join((*words, ranges, numbers))})"
+    return rf"(\*(/({'|'.join(map(str, range(1, largest + 1)))}))?|{item}(,{item}){{0,9}})"
+
+
+_WEEKDAY: Final = _field(6, 0, "MON-FRI", "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_HOURS: Final = f"{_field(59)} {_field(23)}"
+_CRON: Final = f"^{_HOURS} ({_field(31, 1)} \\*|{_field(28, 1)} {_field(12, 1)}) {_WEEKDAY}$"
+"""What is surely an expression; others are read too: names of months, L, days 29 to 31 of some months."""
 
 
 class _Kept(ApiRequest):
@@ -64,6 +90,12 @@ class EventSchedule(ApiRequest):
     """After so many events; without a collection those of any collection of the action count. ``alert_id``: only
     executions of this alert count as ``alert_triggered`` (absent: those of every alert)."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [lacking("alert_id"), having("event_type", event_type={"const": "alert_triggered"})]
+        }
+    )
+
     event_type: Literal["documents_added", "documents_updated", "documents_deleted", "alert_triggered"]
     event_threshold: int = Field(1, ge=1, le=2**53)
     collection_id: str | None = Field(None, min_length=1)
@@ -77,11 +109,21 @@ class EventSchedule(ApiRequest):
         return self
 
 
+_DAY: Final = "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+_SECOND: Final = "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])"
+WholeSecond = Annotated[
+    GivenInstant, WithJsonSchema({"type": "string", "pattern": f"^[12][0-9]{{3}}-{_DAY}{_SECOND}$"})
+]
+"""A day other than the 29th of February, which is read too."""
+
+
 class Period(ApiRequest):
     """The time a baseline is taken from: from ``from`` on, before ``until``; at least one of them."""
 
-    from_: GivenInstant | None = Field(None, alias="from")
-    until: GivenInstant | None = None
+    model_config = ConfigDict(json_schema_extra={"anyOf": [having("from"), having("until")]})
+
+    from_: WholeSecond | None = Field(None, alias="from")
+    until: WholeSecond | None = None
 
     @model_validator(mode="after")
     def _some_time(self) -> Self:
@@ -91,8 +133,54 @@ class Period(ApiRequest):
             if moment is not None and moment.microsecond:
                 raise problem("a whole second, with its time zone", name)
         if self.from_ is not None and self.until is not None and self.from_ >= self.until:
-            raise problem("after `from`", "until")
+            raise problem("after `from`", "until", kind=CONFLICT)
         return self
+
+
+METRICS: Final[Mapping[str, Sequence[str]]] = {
+    "embedding": ("cosine_drift", "psi", "js", "ks", "wasserstein", "mmd"),
+    "number": ("psi", "js", "ks", "wasserstein", "mmd"),
+    "category": ("cosine_drift", "psi", "js", "mmd"),
+}
+"""By what is measured, the metrics that compare it."""
+
+
+def _drift(kind: str) -> JsonObject:
+    """What of a payload field is measured."""
+    return having(
+        *("condition_type", "field", "field_type"),
+        condition_type={"const": "drift"},
+        field_type={"const": kind},
+        metric={"enum": [*METRICS[kind], None]},
+        feature_uri={"type": "null"},
+    )
+
+
+_DRIFT: Final = (
+    having(
+        "condition_type",
+        condition_type={"const": "drift"},
+        metric={"enum": [*METRICS["embedding"], None]},
+        field={"type": "null"},
+        field_type={"type": "null"},
+    ),
+    _drift("number"),
+    _drift("category"),
+    having(
+        *("condition_type", "field", "metric"),
+        condition_type={"const": "drift"},
+        field_type={"type": "null"},
+        metric={"enum": ["ks", "wasserstein", "cosine_drift"]},
+        feature_uri={"type": "null"},
+    ),
+)
+_VOLUME: Final[JsonObject] = {
+    "allOf": [
+        having("condition_type", "threshold", condition_type={"const": "volume"}),
+        {"anyOf": [lacking("field"), having("metric"), having("field_type")]},
+    ]
+}
+_OPEN: Final[JsonObject] = {"properties": {"until": {"type": "null"}}}
 
 
 class ConditionalSchedule(ApiRequest):
@@ -107,6 +195,15 @@ class ConditionalSchedule(ApiRequest):
     or of the documents. ``allowed_lateness_seconds``: event time, how far out of order is in time.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"anyOf": [_VOLUME, *_DRIFT]},
+                {"anyOf": [lacking("baseline_seconds"), {"properties": {"baseline": _OPEN}}]},
+            ]
+        }
+    )
+
     condition_type: Literal["drift", "volume"]
     threshold: float | None = None
     metric: str | None = Field(None, min_length=1, max_length=64)
@@ -114,7 +211,7 @@ class ConditionalSchedule(ApiRequest):
     collection_id: str | None = Field(None, min_length=1)
     cooldown_seconds: Seconds = 0
     feature_uri: str | None = Field(None, min_length=1, max_length=512)
-    field: str | None = Field(None, min_length=1, max_length=512)
+    field: str | None = Field(None, min_length=1, max_length=512, json_schema_extra={"pattern": PATH["pattern"]})
     field_type: Literal["number", "category"] | None = None
     false_alarm_rate: float | None = Field(None, gt=0, lt=0.5)
     baseline: Period | None = None
@@ -146,10 +243,22 @@ SHAPES: Final[Mapping[str, type[ApiRequest]]] = {
 }
 
 
+ANY_SCHEDULE: Final[JsonObject] = {"anyOf": [{SHAPE: shape.__name__} for shape in SHAPES.values()]}
+
+
 def read_schedule(trigger_type: TriggerType, raw: JsonObject) -> JsonObject:
     """A ``schedule_config`` checked and with its defaults. Raises ``ValidationError`` placed at
     ``schedule_config``."""
     return read_part(SHAPES[trigger_type], raw, "schedule_config").filled()
+
+
+def fits_another(trigger_type: TriggerType, raw: JsonObject) -> bool:
+    """Whether a ``schedule_config`` is one of another type of trigger."""
+    for other in SHAPES.keys() - {trigger_type}:
+        with suppress(ValidationError):
+            SHAPES[other].model_validate(raw)
+            return True
+    return False
 
 
 class BackfillRequest(ApiRequest):
@@ -161,7 +270,7 @@ class BackfillRequest(ApiRequest):
     @model_validator(mode="after")
     def _forwards(self) -> Self:
         if self.end_at < self.start_at:
-            raise problem("end_at must not be before start_at", "end_at")
+            raise problem("end_at must not be before start_at", "end_at", kind=CONFLICT)
         return self
 
 

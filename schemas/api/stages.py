@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from schemas.api.base import JsonObject, problem
+from schemas.api.base import CONFLICT, JsonObject, problem
 from schemas.api.retriever import Stage
 
 CATEGORIES: Final[Mapping[str, str]] = {
@@ -76,7 +76,7 @@ def normalised(stages: Sequence[Stage]) -> list[JsonObject]:
             raise problem("parameters must be an object", "stages", index, "config", "parameters")
         name = stage.stage_name or _free(stage_id, names)
         if name in names:
-            raise problem(f"stage_name {name!r} is used twice", "stages", index, "stage_name")
+            raise problem(f"stage_name {name!r} is used twice", "stages", index, "stage_name", kind=CONFLICT)
         names.add(name)
         entry: JsonObject = {
             "stage_name": name,

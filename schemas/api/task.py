@@ -2,8 +2,10 @@
 
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from schemas.api.base import ApiResponse, JsonObject
-from schemas.api.pages import ListRequest, Pagination
+from schemas.api.pages import ListRequest, Pagination, sorted_by
 
 TaskStatus = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELED", "SKIPPED", "UNKNOWN"]
 AnyTaskStatus = Literal[
@@ -49,6 +51,8 @@ class TaskResponse(ApiResponse):
 
 class ListTasksRequest(ListRequest):
     """List style A, and two filters."""
+
+    model_config = ConfigDict(json_schema_extra=sorted_by(TaskResponse, "created_at"))
 
     status: AnyTaskStatus | None = None
     task_type: str | None = None

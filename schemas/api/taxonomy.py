@@ -1,23 +1,27 @@
 """Taxonomies: documents are matched against the documents of other collections and given their fields
 (contract 2.6, 4.11)."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, problem
-from schemas.api.pages import Pagination
-from schemas.api.target import check_target
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem
+from schemas.api.names import name_shape
+from schemas.api.pages import ListRequest, Pagination, sorted_by
+from schemas.api.target import TARGET, check_target
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+_NAME: Final = name_shape("taxonomy")
 
 
 class EnrichmentField(ApiRequest):
     """A field to copy from the matched document."""
 
-    field_path: str = Field(min_length=1)
-    target_field: str | None = Field(None, min_length=1)
+    field_path: str = Field(min_length=1, json_schema_extra=TARGET)
+    target_field: str | None = Field(None, min_length=1, json_schema_extra=TARGET)
     merge_mode: Literal["replace", "append"] | None = None
 
     @model_validator(mode="after")
@@ -28,6 +32,15 @@ class EnrichmentField(ApiRequest):
 
 class InputMapping(ApiRequest):
     """Where an input of the retriever comes from: a field, a constant, a vector or a blob of the document."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                having("override"),
+                {"properties": {"source_type": {"enum": ["payload", "vector", "blob", None]}}},
+            ]
+        }
+    )
 
     input_key: str = Field(min_length=1)
     source_type: Literal["payload", "literal", "vector", "blob"] = "payload"
@@ -102,7 +115,7 @@ Config = FlatConfig | HierarchicalConfig
 class CreateTaxonomyRequest(ApiRequest):
     """``CreateTaxonomyRequest``; a config that does not say its type is flat when it has a source collection."""
 
-    taxonomy_name: str = Field(min_length=1, max_length=200)
+    taxonomy_name: str = Field(min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     config: Config
     metadata: JsonObject | None = None
@@ -122,7 +135,11 @@ class CreateTaxonomyRequest(ApiRequest):
 class PatchTaxonomyRequest(ApiRequest):
     """What of a taxonomy may change. How it matches is fixed: another way of matching is another taxonomy."""
 
-    taxonomy_name: str | None = Field(None, min_length=1, max_length=200)
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [having(name) for name in ("taxonomy_name", "description", "metadata")]}
+    )
+
+    taxonomy_name: str | None = Field(None, min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     metadata: JsonObject | None = None
 
@@ -130,7 +147,7 @@ class PatchTaxonomyRequest(ApiRequest):
 class CloneTaxonomyRequest(ApiRequest):
     """``CloneTaxonomyRequest``: a new name, and what the copy has otherwise."""
 
-    taxonomy_name: str = Field(min_length=1, max_length=200)
+    taxonomy_name: str = Field(min_length=1, max_length=200, json_schema_extra=_NAME)
     description: str | None = Field(None, max_length=1_000)
     config: JsonObject | None = None
 
@@ -159,6 +176,14 @@ class CloneTaxonomyResponse(ApiResponse):
 
     taxonomy: TaxonomyResponse
     source_taxonomy_id: str
+
+
+class ListTaxonomiesRequest(ListRequest):
+    """``ListTaxonomiesRequest``."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(TaxonomyResponse, "id", "name", "taxonomy_id", "taxonomy_name")
+    )
 
 
 class ListTaxonomiesResponse(ApiResponse):

@@ -1,8 +1,8 @@
 """Unified triggers (contract 2.3, 4.7)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -10,7 +10,7 @@ from schemas.api import actions, schedule
 from schemas.api.actions import ActionType, read_action
 from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, shape_by
 from schemas.api.pages import WindowedListRequest
-from schemas.api.schedule import TriggerType, read_schedule
+from schemas.api.schedule import ANY_SCHEDULE, TriggerType, read_schedule
 
 Status = Literal["active", "paused", "disabled", "failed"]
 
@@ -43,7 +43,7 @@ class CreateTriggerRequest(ApiRequest):
 class PatchTriggerRequest(ApiRequest):
     """What of a trigger may change; ``schedule_config`` replaces the whole."""
 
-    schedule_config: JsonObject | None = None
+    schedule_config: Annotated[JsonObject, WithJsonSchema(ANY_SCHEDULE)] | None = None
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=1_000)
     status: Literal["active", "paused", "disabled"] | None = None

@@ -2,34 +2,34 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, problem
-from schemas.api.document import MAX_BATCH, DocumentId
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, WholeNumber
+from schemas.api.document import MAX_BATCH, Component, NewDocumentId
+from schemas.features import MAX_DIMENSIONS
 
-Numbers = Annotated[list[float], Field(min_length=1)]
+Numbers = Annotated[list[Component], Field(min_length=1, max_length=MAX_DIMENSIONS)]
 Rows = Annotated[list[Numbers], Field(min_length=1)]
 
 
 class SparseVector(ApiRequest):
     """Some dimensions of a vector; the others are zero."""
 
-    indices: list[Annotated[int, Field(ge=0, lt=1 << 32)]] = Field(max_length=16_000)
+    indices: list[Annotated[WholeNumber, Field(ge=0, lt=1 << 32)]] = Field(max_length=16_000)
     values: list[float] = Field(max_length=16_000)
 
-    @model_validator(mode="after")
-    def _pairs(self) -> "SparseVector":
+    @property
+    def contradiction(self) -> str | None:
+        """What its two parts have against each other."""
         if len(self.indices) != len(self.values):
-            raise problem("there are as many indices as values", "values")
-        if len(set(self.indices)) < len(self.indices):
-            raise problem("no index is there twice", "indices")
-        return self
+            return "there are as many indices as values"
+        return "no index is there twice" if len(set(self.indices)) < len(self.indices) else None
 
 
 class UpsertDocument(ApiRequest):
     """``BYODocument``."""
 
-    document_id: DocumentId
+    document_id: NewDocumentId
     vectors: dict[Annotated[str, Field(min_length=1, max_length=255)], Numbers | Rows | SparseVector]
     payload: JsonObject | None = None
     metadata: JsonObject | None = None

@@ -2,13 +2,13 @@
 
 from typing import Literal, Self, get_args
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, shape_by
-from schemas.api.channel import CONFIGS, Channel
-from schemas.api.pages import ListRequest, Pagination
+from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, shape_by
+from schemas.api.channel import ADDRESSES, CONFIGS, Channel
+from schemas.api.pages import ListRequest, Pagination, sorted_by
 from schemas.events.happening import EventType
 
 ANY = "*"
@@ -28,6 +28,13 @@ class WebhookChannel(ApiRequest):
         schema = super().__get_pydantic_json_schema__(core, handler)
         shapes = {kind: CONFIGS[kind] for kind in get_args(WebhookChannelType)}
         shape_by(schema, handler, "channel", "configs", shapes)
+        addressed = [
+            {"properties": {"channel": {"const": kind}, "configs": having(address)}}
+            for kind, address in ADDRESSES.items()
+        ]
+        handler.resolve_ref_schema(schema)["allOf"].append(
+            {"anyOf": [{"properties": {"channel": {"const": "email"}}}, *addressed]}
+        )
         return schema
 
     @model_validator(mode="after")
@@ -49,13 +56,6 @@ class WebhookRequest(ApiRequest):
     delivery_health: JsonObject | None = None
     created_at: str | None = None
     updated_at: str | None = None
-
-
-class ListWebhooksRequest(ListRequest):
-    """List style A, and two filters."""
-
-    event_type: str | None = Field(None, max_length=100)
-    is_active: bool | None = None
 
 
 class DeliveryHealth(ApiResponse):
@@ -80,6 +80,17 @@ class WebhookResponse(ApiResponse):
     delivery_health: DeliveryHealth | None
     created_at: Instant
     updated_at: Instant
+
+
+class ListWebhooksRequest(ListRequest):
+    """List style A, and two filters."""
+
+    model_config = ConfigDict(
+        json_schema_extra=sorted_by(WebhookResponse, "id", "name", "webhook_id", "webhook_name")
+    )
+
+    event_type: str | None = Field(None, max_length=100)
+    is_active: bool | None = None
 
 
 class ListWebhooksResponse(ApiResponse):

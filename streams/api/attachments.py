@@ -28,7 +28,7 @@ from streams.engines.retrieval.percolate.compile import compile_plan
 from streams.engines.retrieval.percolate.constants import constant_inputs
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition, find_definitions, select_definitions
-from streams.runtime.http.errors import invalid, not_found
+from streams.runtime.http.errors import conflict, invalid, not_found
 from streams.runtime.named import named_definitions
 from streams.runtime.outbox import MAX_RECORD_BYTES
 
@@ -44,7 +44,7 @@ async def attach(
 ) -> list[JsonObject]:
     """Attachments to a collection, given as its body, as they are stored. What stands there already as it is given
     is not checked again: every change of what it depends on is. Raises 404 for an unknown alert, 422 for one that
-    is attached twice or cannot be checked on ingest, and for more than a collection takes."""
+    cannot be checked on ingest, and 409 for one that is attached twice and for more than a collection takes."""
     named = [application.alert_id for application in applications]
     alerts = await find_definitions(connection, "alert", namespace_id, named)
     asked = {alert.body["retriever_id"] for alert in alerts.values() if alert.body.get("retriever_id") is not None}
@@ -59,17 +59,17 @@ async def attach(
             raise not_found(resource("alert"), application.alert_id)
         where = ("body", "alert_applications", index)
         if alert.record.id in bodies:
-            raise invalid(f"Alert {alert.record.id} is attached twice", *where, "alert_id")
+            raise conflict(f"Alert {alert.record.id} is attached twice", *where, "alert_id")
         body = bodies[alert.record.id] = application_body(application, alert.record.id)
         left -= len(orjson.dumps(body)) + len(",")
         if left < 0:
-            raise invalid(_too_many(collection, index, len(applications)), *where)
+            raise conflict(_too_many(collection, index, len(applications)), *where)
         if body["execution_mode"] != ON_INGEST:
             _refuse_window(alert.body, where)
             continue
         windows += has_window(alert.body)
         if windows > MAX_WINDOWS:
-            raise invalid(f"A collection takes at most {MAX_WINDOWS} alerts with window_seconds", *where)
+            raise conflict(f"A collection takes at most {MAX_WINDOWS} alerts with window_seconds", *where)
         retriever = retrievers.get(alert.body["retriever_id"])
         if retriever is None:
             raise not_found(resource("retriever"), alert.body["retriever_id"])
@@ -195,7 +195,7 @@ async def collections_of_alert(
 async def check_change(
     connection: Connection, namespace_id: str, alert_id: str, alert: JsonObject, retriever: JsonObject
 ) -> None:
-    """Raises 422 when an alert, or its retriever, would no longer work where it is attached on ingest."""
+    """Raises 409 when an alert, or its retriever, would no longer work where it is attached on ingest."""
     for collection, application in await collections_of_alert(connection, namespace_id, alert_id):
         if application["execution_mode"] != ON_INGEST:
             _refuse_window(alert, ("body",))
@@ -203,7 +203,7 @@ async def check_change(
         item = _Attachment(0, retriever, alert, application)
         refused = await _refusals(connection, namespace_id, collection.body, [item])
         if refused:
-            raise invalid(
+            raise conflict(
                 f"Alert {alert['name']!r} is attached on ingest to collection"
                 f" {collection.body['collection_name']!r}, where it would no longer work: {refused[0]}",
                 "body",
@@ -211,7 +211,7 @@ async def check_change(
 
 
 async def check_retriever_change(connection: Connection, retriever: StoredDefinition) -> None:
-    """Raises 422 when an attached alert no longer works with a retriever as it has been written, whether it asks
+    """Raises 409 when an attached alert no longer works with a retriever as it has been written, whether it asks
     that one or one that runs it inside."""
     namespace_id = retriever.record.namespace_id
     for asked in (retriever, *await retrievers_asking(connection, retriever)):

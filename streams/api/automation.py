@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from schemas.api.base import JsonObject, first_problem
+from schemas.api.base import JsonObject
 from schemas.api.collection import ClusterApplication, CollectionSchedule
 from schemas.api.schedule import read_schedule
 from schemas.ids import new_id
@@ -18,7 +18,7 @@ from streams.api.triggers import new_body
 from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import Access
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, refused
 
 TRIGGERS = "cluster_trigger_ids"
 """Key of a collection's body: by cluster the trigger that was made for its application."""
@@ -43,8 +43,7 @@ class Automation:
         try:
             config = read_schedule(schedule.trigger_type, schedule.schedule_config)
         except ValidationError as error:
-            where, message = first_problem(error)
-            raise invalid(message, "body", "schedule", *where) from error
+            raise refused(error, "body", "schedule") from error
         wanted = {**schedule.filled(), "schedule_config": config}
         if wanted == old:
             return {}
@@ -76,9 +75,9 @@ class Automation:
             cluster = await require(self.connection, "cluster", namespace_id, application.cluster_id)
             cluster_id = cluster.record.id
             if cluster_id in shown:
-                raise invalid(f"Cluster {cluster_id} is applied twice", *where)
+                raise conflict(f"Cluster {cluster_id} is applied twice", *where)
             if collection_id not in cluster.body["collection_ids"]:
-                raise invalid(f"Cluster {cluster_id} does not cluster this collection", *where)
+                raise conflict(f"Cluster {cluster_id} does not cluster this collection", *where)
             body = shown[cluster_id] = {**application.filled(), "cluster_id": cluster_id}
             if body == old.get(cluster_id):
                 continue

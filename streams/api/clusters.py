@@ -17,7 +17,7 @@ from schemas.features import HASHING
 from streams.api.names import not_enabled
 from streams.api.sifting import read_filter
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def check_enabled(request: CreateClusterRequest) -> None:
             if (value := (config.model_extra or {}).get(name)) is not None and value not in harmless:
                 raise not_enabled(f"vector_config.{name}", "enrich_source_collection, and means as centroids")
     if request.source_cluster_ids is not None and request.cluster_type != "vector":
-        raise invalid("only vector clusters have centroids to cluster", "body", "source_cluster_ids")
+        raise conflict("only vector clusters have centroids to cluster", "body", "source_cluster_ids")
     check_filters(request.filters, "filters")
     check_labeling(request.llm_labeling)
 
@@ -92,7 +92,7 @@ def patched_body(body: JsonObject, request: PatchClusterRequest) -> JsonObject:
     changed = {**body, **{name: given[name] for name in kept if name in given}}
     settings = {name: given[name] for name in ("sample_size", "algorithm_params") if name in given}
     if settings and body["cluster_type"] != "vector":
-        raise invalid("a cluster by attributes has no such setting", "body", next(iter(settings)))
+        raise conflict("a cluster by attributes has no such setting", "body", next(iter(settings)))
     if settings:
         config = {**body["vector_config"], **settings}
         checked_parameters(config["clustering_method"], config.get("algorithm_params") or {}, "algorithm_params")
@@ -107,10 +107,10 @@ def run_config(request: ExecuteClusterRequest, stored: StoredDefinition) -> Json
     check_filters(request.filters, "filters")
     mode = request.mode or ("composite" if body.get("source_cluster_ids") else "full")
     if mode != "full" and body["cluster_type"] != "vector":
-        raise invalid(f"mode {mode} needs centroids, which a clustering by attributes has not", "body", "mode")
+        raise conflict(f"mode {mode} needs centroids, which a clustering by attributes has not", "body", "mode")
     sources = request.source_execution_ids or ()
     if mode == "composite" and len(sources) < 2 and not (not sources and body.get("source_cluster_ids")):
-        raise invalid("mode composite needs two or more runs", "body", "source_execution_ids")
+        raise conflict("mode composite needs two or more runs", "body", "source_execution_ids")
     kept = ("source_execution_ids", "filters", "sample_size", "output_collection_ids")
     given = request.given()
     return {

@@ -28,7 +28,7 @@ from streams.engines.retrieval.stages.aggregation import FUNCTIONS
 from streams.engines.retrieval.stages.stage import Row
 from streams.engines.retrieval.stages.unwind import Parameters, unwound
 from streams.engines.retrieval.stages.values import identity, number, order, value, values
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 
 _NAMES: Final[Mapping[str, str]] = {"push": "collect", "add_to_set": "collect_distinct"}
 _COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -75,19 +75,19 @@ def _check(asked: AggregateRequest) -> None:
     names = list(_keys(asked))
     aliases = [each.alias for each in asked.aggregations]
     if len(set(aliases)) < len(aliases):
-        raise invalid("each aggregation has an alias of its own", "body", "aggregations")
+        raise conflict("each aggregation has an alias of its own", "body", "aggregations")
     if not names and any(each.function != "count" for each in asked.aggregations):
-        raise invalid("without group_by only count can be asked", "body", "group_by")
+        raise conflict("without group_by only count can be asked", "body", "group_by")
     if len(set(names)) < len(asked.group_by or ()) + len(asked.range_buckets or ()):
-        raise invalid("each field to group by has an alias of its own", "body", "group_by")
+        raise conflict("each field to group by has an alias of its own", "body", "group_by")
     if asked.sort_by is not None and asked.sort_by not in (*names, *aliases):
-        raise invalid(f"sort_by names none of {', '.join((*names, *aliases))}", "body", "sort_by")
+        raise conflict(f"sort_by names none of {', '.join((*names, *aliases))}", "body", "sort_by")
     for index, condition in enumerate(asked.having or ()):
         if condition.field not in aliases:
-            raise invalid(f"having names none of {', '.join(aliases)}", "body", "having", index, "field")
+            raise conflict(f"having names none of {', '.join(aliases)}", "body", "having", index, "field")
     for index, buckets in enumerate(asked.range_buckets or ()):
         if sorted(set(buckets.boundaries)) != buckets.boundaries:
-            raise invalid("boundaries must rise", "body", "range_buckets", index, "boundaries")
+            raise conflict("boundaries must rise", "body", "range_buckets", index, "boundaries")
     for index, group in enumerate(asked.group_by or ()):
         if group.date_trunc is not None and group.date_part is not None:
             raise invalid("give date_trunc or date_part, not both", "body", "group_by", index)

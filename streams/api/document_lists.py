@@ -19,7 +19,7 @@ from streams.api.stored import After, Name, Order, StoredDocument, after_of, nam
 from streams.engines.retrieval.filters.paths import Path, resolve
 from streams.engines.retrieval.stages.values import identity
 from streams.runtime.database import Connection
-from streams.runtime.http.errors import ApiError
+from streams.runtime.http.errors import conflict
 from streams.runtime.http.pages import PageRequest, bad_cursor
 
 PAGE: Final = 500
@@ -82,13 +82,13 @@ class Source:
             await asyncio.sleep(0)
 
     async def fitting(self, wanted: Wanted, what: str) -> AsyncGenerator[list[StoredDocument], None]:
-        """All that are wanted, page by page, newest first. Raises 400 when there are more than
+        """All that are wanted, page by page, newest first. Raises 409 when there are more than
         :data:`MAX_AT_ONCE` documents to look at; ``what`` says for what."""
         async with aclosing(self.windows(wanted, "created_at", True, None, MAX_AT_ONCE + 1)) as windows:
             async for window in windows:
                 if window.looked_at > MAX_AT_ONCE:
-                    raise ApiError(
-                        400, f"There are more than {MAX_AT_ONCE:,} documents to {what}; ask a smaller collection"
+                    raise conflict(
+                        f"There are more than {MAX_AT_ONCE:,} documents to {what}; ask a smaller collection"
                     )
                 yield window.documents
 
@@ -112,7 +112,7 @@ class Group:
 
 
 async def list_documents(source: Source, wanted: Wanted, plan: Plan, page: PageRequest) -> Listed:
-    """One page. Raises 400 for a cursor of another list and for too many documents to sort."""
+    """One page. Raises 404 for a cursor of another list and 409 for too many documents to sort."""
     if plan.order is None:
         return await _compared(source, wanted, plan, page)
     after = None if page.cursor is None else _after(plan, page.cursor)
@@ -141,8 +141,8 @@ async def _looked_for(
                 return Listed(found, None)
             looked_at, after = window.looked_at, window.after
     if skip:
-        raise ApiError(
-            400, f"The offset lies beyond what is looked at in one request ({MAX_LOOKED_AT:,}); use the cursor"
+        raise conflict(
+            f"The offset lies beyond what is looked at in one request ({MAX_LOOKED_AT:,}); use the cursor"
         )
     assert after is not None
     told = f"{looked_at:,} documents were looked at; next_cursor goes on behind them"

@@ -24,7 +24,7 @@ from streams.api.names import check_name
 from streams.api.stored import StoredDocument
 from streams.runtime.database import Connection, fetch_value
 from streams.runtime.document_writes import Kept, keep_writes, lock_documents, next_seqs
-from streams.runtime.http.errors import ApiError, come_again, invalid
+from streams.runtime.http.errors import ApiError, come_again, conflict, invalid
 from streams.runtime.http.headers import DEFINITIONS_VERSION, WRITE_TOKEN
 from streams.runtime.write_tokens import current_token
 from streams.runtime.writes import DocumentTooLargeError, queue_writes, write_of
@@ -61,11 +61,11 @@ def check_document_id(document_id: str, *location: str | int) -> None:
 async def writable(
     connection: Connection, namespace_id: str, identifier: str, *, deleting: bool = False
 ) -> JsonObject:
-    """A collection that takes writes. Raises 404, 400 for one that is disabled unless documents are only to be
+    """A collection that takes writes. Raises 404, 409 for one that is disabled unless documents are only to be
     deleted, and 503 while too much waits."""
     collection = await collection_head(connection, namespace_id, identifier)
     if not collection["enabled"] and not deleting:
-        raise ApiError(400, "The collection is disabled")
+        raise conflict("The collection is disabled")
     await refuse_when_full(connection)
     return collection
 
@@ -91,10 +91,10 @@ def deletion(document: StoredDocument, now: datetime) -> Draft:
 
 
 def patched(document: StoredDocument, patch: DocumentPatch) -> Draft:
-    """A change of a document, read with its vectors. Raises 422 for what would be nested too deep to be read."""
+    """A change of a document, read with its vectors. Raises 409 for what would be nested too deep to be read."""
     event = patch.apply(document.event)
     if (problem := problem_in(event.payload)) is not None:
-        raise invalid(f"The document could not be read any more: {problem}", "body")
+        raise conflict(f"The document could not be read any more: {problem}", "body")
     return Draft(event, document.created_at, patch)
 
 

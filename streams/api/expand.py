@@ -10,7 +10,7 @@ from streams.api.stored import StoredDocument, named_documents, names_of
 from streams.engines.retrieval.filters.paths import parse_path, resolve
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Access
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 
 MAX_REFERENCES: Final = 50
 _KEYWORDS: Final = {"parent": "source_document_id"}
@@ -36,7 +36,7 @@ async def expanded(
         named.append({field: ids_in(resolve(root, path)) for field, path in paths.items()})
     wanted = sorted({one for fields_ in named for ids in fields_.values() for one in ids})
     if len(wanted) > MAX_REFERENCES:
-        raise invalid(f"expand follows at most {MAX_REFERENCES} references", "body", "expand")
+        raise conflict(f"expand follows at most {MAX_REFERENCES} references", "body", "expand")
     names = await names_of(connection, access.namespace_id, wanted, set(collection_ids))
     found = await named_documents(connection, access.namespace_id, names)
     by_id = {name[1]: document_response(document, access.internal_id) for name, document in found.items()}

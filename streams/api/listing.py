@@ -14,7 +14,7 @@ from streams.api.sifting import Sifted, read_filter
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.errors import invalid
-from streams.runtime.http.json_route import body_of_get
+from streams.runtime.http.json_route import body_of_get, reads_body
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
 from streams.runtime.list_counts import counted, listed, refuse_many
 
@@ -33,6 +33,7 @@ class Page:
     pagination: Pagination
 
 
+@reads_body(ListRequest)
 async def list_body(request: Request, search: str | None = None) -> ListRequest:
     """What a list by GET asks for."""
     asked = await body_of_get(request, ListRequest)

@@ -1,23 +1,8 @@
 """Names of resources: which are refused, and how a missing one is said. Pure."""
 
+from schemas.api.names import RESERVED
 from schemas.events.definition import Kind
 from streams.runtime.http.errors import ApiError, invalid
-
-RESERVED: dict[str, frozenset[str]] = {
-    "namespace": frozenset(("list", "standalone", "migrations", "stats")),
-    "collection": frozenset(("list", "features", "import")),
-    "retriever": frozenset(
-        (
-            *("execute", "executions", "list", "stages", "typeahead"),
-            *("benchmarks", "evaluations", "interactions", "publish", "published"),
-        )
-    ),
-    "alert": frozenset(("executions", "list")),
-    "cluster": frozenset(("triggers", "list")),
-    "taxonomy": frozenset(("list", "execute", "from-documents")),
-    "document": frozenset(("list", "batch", "bulk", "count", "aggregate", "distinct")),
-}
-"""Words that are path segments of their own (contract 1.1) and therefore no names."""
 
 
 def check_name(kind: str, name: str, field: str) -> None:

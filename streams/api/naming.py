@@ -7,7 +7,7 @@ from streams.api.names import resource
 from streams.api.store import require
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
-from streams.runtime.http.errors import ApiError
+from streams.runtime.http.errors import conflict
 
 _KEYS: dict[NamedKind, str] = {
     "collection": "collection_id",
@@ -49,12 +49,11 @@ async def users_of(connection: Connection, kind: NamedKind, used: StoredDefiniti
 
 
 async def refuse_used(connection: Connection, kind: NamedKind, used: StoredDefinition) -> None:
-    """Raises 400 for a definition that others cannot do without."""
+    """Raises 409 for a definition that others cannot do without."""
     users = await users_of(connection, kind, used)
     if users:
         names = ", ".join(f"{resource(user.record.kind)} {user.record.name!r}" for user in users[:_SHOWN])
-        raise ApiError(
-            400,
+        raise conflict(
             f"The {resource(kind)} is used by {len(users)} other definition(s), among them {names}:"
             " change or delete those first",
             details={"used_by": [user.record.id for user in users[:50]]},

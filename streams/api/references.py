@@ -20,7 +20,7 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.feeds import drain_others, open_feeds, unready
-from streams.runtime.http.errors import ApiError, come_again
+from streams.runtime.http.errors import come_again, conflict
 from streams.runtime.named import named_definitions
 
 T = TypeVar("T")
@@ -78,12 +78,12 @@ async def follow(connection: Connection, namespace_id: str) -> None:
 
 
 async def refuse_looked_up(connection: Connection, namespace_id: str, collection: StoredDefinition) -> None:
-    """Raises 400 for a collection that alerts attached to other collections look things up in."""
+    """Raises 409 for a collection that alerts attached to other collections look things up in."""
     alerts = (await _named(connection, namespace_id, without=collection.record.id)).get(collection.record.id)
     if alerts:
         names = ", ".join(repr(name) for name in sorted(alerts)[:5])
-        raise ApiError(
-            400, f"Alerts look documents up in the collection, among them {names}: detach or change those first"
+        raise conflict(
+            f"Alerts look documents up in the collection, among them {names}: detach or change those first"
         )
 
 
@@ -153,15 +153,14 @@ async def _broken(connection: Connection, namespace_id: str) -> set[str]:
 
 
 async def delete_needed(connection: Connection, stored: StoredDefinition) -> None:
-    """Delete a retriever or a taxonomy. Raises 400 when an attached alert needs it, also one that
+    """Delete a retriever or a taxonomy. Raises 409 when an attached alert needs it, also one that
     names it by a constant."""
     namespace_id = stored.record.namespace_id
     before = await _broken(connection, namespace_id)
     await delete_definition(connection, stored.record.kind, namespace_id, stored.record.id)
     if broken := sorted(await _broken(connection, namespace_id) - before):
         names = ", ".join(map(repr, broken[:5]))
-        raise ApiError(
-            400,
+        raise conflict(
             f"The {resource(stored.record.kind)} is named by the inputs of alerts, among them {names}:"
             " detach or change those first",
         )

@@ -15,7 +15,7 @@ from streams.api.stages import check_runnable, feature_address, feature_uris, fu
 from streams.engines.retrieval.errors import InputError
 from streams.engines.retrieval.execution.inputs import check_schema
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 
 _KEPT = (
     "description",
@@ -59,8 +59,23 @@ def checked_schema(schema: JsonObject | None) -> JsonObject | None:
     try:
         check_schema(schema)
     except InputError as error:
-        raise invalid(str(error), "body", "input_schema", *error.problems[0][0].split(".")) from error
+        where = ("body", "input_schema", *error.problems[0][0].split("."))
+        raise (conflict if _fits_but_for_enums(schema) else invalid)(str(error), *where) from error
     return schema
+
+
+def _fits_but_for_enums(schema: JsonObject | None) -> bool:
+    """Whether defaults have the types that they should: that they are among the values is for no schema to say."""
+    try:
+        check_schema(
+            {
+                name: {"type": field["type"], "default": field.get("default")}
+                for name, field in (schema or {}).items()
+            }
+        )
+    except InputError:
+        return False
+    return True
 
 
 def grown(old: JsonObject | None, new: JsonObject) -> JsonObject:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from schemas.api.base import JsonObject
 from schemas.api.channel import MASK, secret_places
 from streams.runtime.database import Connection
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 from streams.runtime.secrets import SecretKeyMissingError, store_secret
 
 REFERENCE = "$secret"
@@ -51,7 +51,7 @@ def restored(new: JsonObject, old: JsonObject | None) -> JsonObject:
             if holder[key] != MASK:
                 continue
             if key not in held:
-                raise invalid(
+                raise conflict(
                     f"'{MASK}' is how a stored secret is shown, and there is none for {key!r} of this address:"
                     " send the secret itself",
                     *("body", "notification_config", "channels", index, "config", key),

@@ -5,16 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.api.base import JsonObject, first_problem
+from schemas.api.base import JsonObject
 from schemas.api.retriever import Stage
 from schemas.api.stages import CATEGORIES, normalised
-from streams.engines.retrieval.errors import PlanError, RefusedError
+from streams.engines.retrieval.errors import ContradictionError, PlanError, RefusedError
 from streams.engines.retrieval.execution.definition_check import check_definition, check_hosted
 from streams.engines.retrieval.execution.prepare import PreparedStage, check_references, prepare_stage
 from streams.engines.retrieval.templates.filling import holds_template
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.engines.retrieval.vectors.features import resolve_feature
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import ApiError, conflict, invalid, refused
 
 
 def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
@@ -28,15 +28,15 @@ def stored_stages(stages: Sequence[Stage]) -> list[JsonObject]:
     try:
         result = normalised(stages)
     except ValidationError as error:
-        where, message = first_problem(error)
-        raise invalid(message, "body", *where) from error
+        raise refused(error, "body") from error
     prepared: list[PreparedStage] = []
     for index, entry in enumerate(result):
         try:
             prepared.append(prepare_stage(entry))
             check_references(prepared)
         except PlanError as error:
-            raise invalid(str(error), "body", "stages", index, "config") from error
+            told = conflict if isinstance(error, ContradictionError) else invalid
+            raise told(str(error), "body", "stages", index, "config") from error
     return result
 
 
@@ -77,6 +77,8 @@ def check_features(retriever: JsonObject, indexes: Mapping[str, Collection[str]]
 
 
 def _refused(error: RefusedError) -> ApiError:
+    if error.contradicts:
+        return conflict(str(error), "body", *error.where)
     if not error.hosted:
         return invalid(str(error), "body", *error.where)
     refusal = invalid(f"{error}. Available: {', '.join(CATEGORIES)}", "body", *error.where, kind="not_enabled")

@@ -13,7 +13,7 @@ from streams.api.sifting import Item, Sifted, read_filter
 from streams.api.tasks import STATUSES, TASK_TYPES, task_response
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import conflict, invalid
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
 from streams.runtime.list_counts import counted, listed, refuse_many
 
@@ -127,7 +127,7 @@ async def _sifted(
             raise invalid(f"tasks have no field {sort.field[:100]!r} to sort by", "body", "sort", "field")
     if total > MOST_IN_MEMORY:
         message = f"filters and sort are for at most {MOST_IN_MEMORY:,} tasks and these are {total:,}"
-        raise ApiError(400, f"{message}: narrow them by status or task_type")
+        raise conflict(f"{message}: narrow them by status or task_type")
     wanted = read_filter(asked.filters, case_sensitive=asked.case_sensitive) if asked.filters else None
     sifted = Sifted(wanted, sorts or [Sort(field="created_at", direction="desc")])
     items = []

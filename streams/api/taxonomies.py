@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from schemas.api.base import JsonObject, first_problem
+from schemas.api.base import JsonObject
 from schemas.api.taxonomy import (
     CloneTaxonomyRequest,
     Config,
@@ -14,7 +14,7 @@ from schemas.api.taxonomy import (
 from streams.api.names import not_enabled
 from streams.engines.retrieval.stages.taxonomy import TaxonomyError, roots
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import ApiError, conflict, refused
 
 _INFERRING = (
     "inference_strategy",
@@ -39,11 +39,11 @@ def check_enabled(config: Config) -> None:
 
 
 def check_tree(config: JsonObject) -> None:
-    """Refuse (422) a config, its references as ids, whose nodes are no tree or cannot be matched."""
+    """Refuse (409) a config, its references as ids, whose nodes are no tree or cannot be matched."""
     try:
         roots(config)
     except TaxonomyError as error:
-        raise invalid(str(error), "body", "config", *error.where) from error
+        raise conflict(str(error), "body", "config", *error.where) from error
 
 
 def new_body(request: CreateTaxonomyRequest, taxonomy_id: str, config: JsonObject) -> JsonObject:
@@ -64,8 +64,7 @@ def clone_request(source: JsonObject, request: CloneTaxonomyRequest) -> CreateTa
     try:
         return CreateTaxonomyRequest.model_validate({**copied, **request.given()})
     except ValidationError as error:
-        where, message = first_problem(error)
-        raise invalid(message, "body", *where) from error
+        raise refused(error, "body") from error
 
 
 def patched_body(body: JsonObject, request: PatchTaxonomyRequest) -> JsonObject:

@@ -19,7 +19,7 @@ from streams.retrieval.corpus import PostgresCorpus
 from streams.retrieval.running import TIME_LIMIT_MS, limit_statements
 from streams.runtime.agent import Context
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import conflict, invalid
 from streams.runtime.named import named_definitions
 
 
@@ -32,7 +32,7 @@ def read_samples(raw: Sequence[JsonObject], namespace_id: str, now: datetime) ->
         except DecodeError as error:
             raise invalid(f"The document cannot be read: {error}", "body", "source_documents", index) from error
         if event is None:
-            raise invalid("The event brings no document", "body", "source_documents", index)
+            raise conflict("The event brings no document", "body", "source_documents", index)
         found.append(replace(event, namespace_id=namespace_id))
     return found
 
@@ -40,8 +40,8 @@ def read_samples(raw: Sequence[JsonObject], namespace_id: str, now: datetime) ->
 async def join(
     context: Context, taxonomy: StoredDefinition, events: Sequence[DocumentEvent], now: datetime
 ) -> JoinResponse:
-    """Match documents against a taxonomy over the documents that have been collected. Raises 422 for a taxonomy
-    that cannot be matched any more, and 400 when it takes too long."""
+    """Match documents against a taxonomy over the documents that have been collected. Raises 409 for a taxonomy
+    that cannot be matched any more, and when it takes too long."""
     taxonomy_id, namespace_id = taxonomy.record.id, taxonomy.record.namespace_id
     async with context.database.transaction(snapshot=True) as connection:
         await limit_statements(connection, TIME_LIMIT_MS)
@@ -56,9 +56,9 @@ async def join(
 
             enriched = await apart(run, corpus, deadline)
         except PlanError as error:
-            raise invalid(str(error), "path", "taxonomy_identifier") from error
+            raise conflict(str(error), "path", "taxonomy_identifier") from error
         except BudgetError as error:
-            raise ApiError(400, f"{error}; try fewer documents") from error
+            raise conflict(f"{error}; try fewer documents", "body", "source_documents") from error
     name = str(taxonomy.body["taxonomy_name"])
     pairs = list(zip(events, enriched, strict=True))
     return JoinResponse(

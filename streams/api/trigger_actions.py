@@ -16,7 +16,7 @@ from streams.engines.retrieval.execution.inputs import bind
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import invalid, not_found
+from streams.runtime.http.errors import conflict, invalid, not_found
 
 
 def check_action(action_type: ActionType, config: JsonObject) -> None:
@@ -48,7 +48,7 @@ async def sealed_action(
         for holder, name in secret_places(channel):
             if holder[name] == MASK:
                 where = ("body", "action_config", "notification_config", "channels", index, "config", name)
-                raise invalid("This is how a stored secret is shown: send the secret itself", *where)
+                raise conflict("This is how a stored secret is shown: send the secret itself", *where)
     key = context.settings.secret_key
     return {**config, "notification_config": await sealed(connection, key, namespace_id, notified)}
 
@@ -102,7 +102,7 @@ async def _batch(connection: Connection, namespace_id: str, config: JsonObject, 
         if row[0] != "batch_rerun":
             return (await resolve_action(connection, namespace_id, *row))[1]
         batch_id = row[1]["batch_id"]
-    raise invalid(
+    raise conflict(
         f"The batch repeats over {LONGEST_CHAIN} others; name the first of them instead",
         *("body", "action_config", "batch_id"),
     )

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 from fastapi import Response
 from pydantic import ValidationError
 
-from schemas.api.base import ApiResponse, JsonObject, first_problem
+from schemas.api.base import ApiResponse, JsonObject
 from schemas.api.pages import WindowedListRequest
-from schemas.api.schedule import BackfillRequest, BackfillResponse, read_schedule
+from schemas.api.schedule import BackfillRequest, BackfillResponse, fits_another, read_schedule
 from schemas.api.task import TaskResponse
 from schemas.api.trigger import Status
 from schemas.events.trigger import TriggerFamily
@@ -27,7 +27,7 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import Access
-from streams.runtime.http.errors import ApiError, invalid
+from streams.runtime.http.errors import conflict, refused
 from streams.runtime.jobs import queue_job, queue_jobs, tell_triggers
 
 R = TypeVar("R", bound=ApiResponse)
@@ -88,8 +88,10 @@ class Family(Generic[R]):
                 try:
                     schedule = read_schedule(trigger_type, schedule_config)
                 except ValidationError as error:
-                    where, message = first_problem(error)
-                    raise invalid(message, "body", *where) from error
+                    if fits_another(trigger_type, schedule_config):
+                        message = f"The trigger is and stays of trigger_type {trigger_type!r}: make another one"
+                        raise conflict(message, "body", "schedule_config") from error
+                    raise refused(error, "body") from error
                 _, about = await resolve_action(connection, access.namespace_id, *action(self.name, changed))
                 changed["schedule_config"], changed["watched_collection_ids"] = await trigger_store.resolved(
                     connection, access.namespace_id, trigger_type, schedule, about
@@ -166,7 +168,7 @@ class Family(Generic[R]):
         stored = await self._stored(connection, trigger_id, access)
         state = await trigger_store.state_of(connection, trigger_id, lock=True)
         if state.status == "disabled":
-            raise ApiError(400, "The trigger is disabled; set its status to active or paused first")
+            raise conflict("The trigger is disabled; set its status to active or paused first")
         return stored, state
 
     async def _shown(self, connection: Connection, stored: StoredDefinition, access: Access, now: datetime) -> R:

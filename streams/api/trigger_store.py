@@ -16,7 +16,7 @@ from streams.api.triggers import NextTime, TriggerState, measures_otherwise, nex
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.happenings import tell
-from streams.runtime.http.errors import invalid, not_found
+from streams.runtime.http.errors import conflict, not_found
 from streams.runtime.list_counts import counted, listed, refuse_many
 
 _COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
@@ -141,7 +141,7 @@ async def resolved(
     collection_ids: Sequence[str],
 ) -> tuple[JsonObject, list[str]]:
     """The schedule with what it names as ids, and the collections the trigger watches: the one it names, else
-    the action's. Raises 404, and 422 for a trigger that would watch nothing."""
+    the action's. Raises 404, and 409 for a trigger that would watch nothing."""
     schedule, watched = dict(schedule_config), list(collection_ids)
     if (named := schedule.get("alert_id")) is not None:
         schedule["alert_id"] = (await require(connection, "alert", namespace_id, named)).record.id
@@ -149,7 +149,7 @@ async def resolved(
         schedule["collection_id"] = (await require(connection, "collection", namespace_id, named)).record.id
         watched = [schedule["collection_id"]]
     if trigger_type in ("event", "conditional") and not watched:
-        raise invalid(
+        raise conflict(
             "The action is about no collection: name the one to watch", "body", "schedule_config", "collection_id"
         )
     return schedule, watched

@@ -13,7 +13,7 @@ from schemas.events.document import DocumentEvent, Vector, decode_vector
 from schemas.features import MAX_DIMENSIONS
 from streams.api.collections import vector_indexes
 from streams.api.documents import OTHER_VECTORS, event_from, feature_uri
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 
 DEFAULT_COLLECTION: Final = "default"
 """The collection of documents that name none."""
@@ -44,6 +44,8 @@ def upsert_of(
     for name, value in document.vectors.items():
         here = (*where, "vectors", name)
         if isinstance(value, SparseVector):
+            if (contradiction := value.contradiction) is not None:
+                raise conflict(contradiction, *here)
             others[name] = value.model_dump()
             continue
         if isinstance(value[0], list):
@@ -84,5 +86,5 @@ def _sizes(namespace: JsonObject, collection: JsonObject) -> dict[str, int]:
 def _multi_vector(rows: Sequence[Any], *location: str | int) -> list[list[float]]:
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or len(rows) > MAX_BATCH or max(lengths) > MAX_DIMENSIONS:
-        raise invalid(f"the rows of a multi-vector are equally long, at most {MAX_BATCH} of them", *location)
+        raise conflict(f"the rows of a multi-vector are equally long, at most {MAX_BATCH} of them", *location)
     return [list(row) for row in rows]

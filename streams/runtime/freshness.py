@@ -19,6 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from psycopg_pool import PoolTimeout
 
+from schemas.headers import SourcePosition
 from schemas.times import EPOCH, from_millis
 from schemas.topics import (
     ALERT_RESULTS,
@@ -28,10 +29,10 @@ from schemas.topics import (
     RETRIEVER_EXECUTIONS,
     TRIGGER_RESULTS,
 )
-from schemas.write_token import MinPosition
+from schemas.write_token import MinPosition, write_token
 from streams.runtime.agent import Context
-from streams.runtime.broker import IdleConsumer, partitions_of
-from streams.runtime.database import Connection, StoredPosition, stored_positions
+from streams.runtime.broker import IdleConsumer, fetched_ends, partitions_of
+from streams.runtime.database import Connection, StoredPosition, fetch_value, stored_positions
 from streams.runtime.write_tokens import Place, published_places
 
 VIEWED: Final = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
@@ -73,6 +74,41 @@ class Freshness:
             self._measuring.cancel()
             await asyncio.gather(self._measuring, return_exceptions=True)
         await self._consumer.close()
+
+    async def unwritten(self, wanted: MinPosition) -> str | None:
+        """The first of ``wanted``, as a reader names it, that nobody has written so far: a transaction that never
+        began, a record behind the end of its partition. ``None`` where all is written, or where the broker cannot
+        be asked."""
+        if wanted.transactions:
+            async with self._context.database.connection() as connection:
+                following = int(
+                    await fetch_value(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+                )
+            for number in wanted.transactions:
+                if number >= following:
+                    return write_token(number)
+        if not wanted.documents:
+            return None
+        try:
+            async with asyncio.timeout(_BROKER_SECONDS):
+                ends = await self._written(wanted.documents)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("broker_away", error=repr(error))
+            return None
+        absent = (one for one in wanted.documents if one.offset >= ends.get(one.partition, 0))
+        return next((f"{one.partition}:{one.offset}" for one in absent), None)
+
+    async def _written(self, documents: Sequence[SourcePosition]) -> dict[int, int]:
+        """By partition of ``documents`` where it ends, as far as these positions ask."""
+        ends = (await self._ends([DOCUMENTS.name]))[DOCUMENTS.name]
+        beyond = {one.partition for one in documents if ends.get(one.partition, one.offset + 1) <= one.offset}
+        if beyond and not self._context.settings.kafka_idempotence:
+            # The embedded broker names an end before the last batch's (:func:`end_offsets`); a fetch tells.
+            async with self._opening:
+                consumer = await self._consumer.get()
+                topic = self._context.broker.topic(DOCUMENTS)
+                ends |= await fetched_ends(consumer, topic, {partition: ends[partition] for partition in beyond})
+        return ends
 
     async def collected(self, wanted: MinPosition, seconds: float) -> bool:
         """Wait until what was written is stored; false when that took longer than ``seconds``."""

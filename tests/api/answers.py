@@ -11,6 +11,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from streams.api.shapes import shapes
 from streams.http_app import build_http
 from streams.runtime.agent import Context
 from streams.runtime.http.openapi.document import document
@@ -27,7 +28,7 @@ def service() -> FastAPI:
 @cache
 def described() -> dict[str, Any]:
     """Its document, as it is served."""
-    found: dict[str, Any] = orjson.loads(orjson.dumps(document(service())))
+    found: dict[str, Any] = orjson.loads(orjson.dumps(document(service(), shapes())))
     return found
 
 

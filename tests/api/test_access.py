@@ -68,4 +68,4 @@ async def test_a_namespace_that_cannot_be_is_not_there(api: httpx.AsyncClient) -
 async def test_a_cursor_of_nobody_is_refused(api: httpx.AsyncClient) -> None:
     for moment in ("yesterday", "2026-01-01", "", "9999-99-99T00:00:00Z"):
         cursor = encode_cursor(("created_at", True, moment, "alt_1"))
-        refused(await api.get("/v1/alerts", params={"cursor": cursor}), 400, "BadRequestError")
+        refused(await api.get("/v1/alerts", params={"cursor": cursor}), 404, "NotFoundError")

@@ -163,14 +163,14 @@ async def test_secrets_are_stored_encrypted_masked_and_kept_when_the_mask_return
     assert await held() == 2, "the secret that was replaced is forgotten"
     # A mask never sends a stored secret to another address.
     moved = {**MASKED, "config": {**MASKED["config"], "url": "https://evil.example"}}  # type: ignore[dict-item]
-    refused(await api.patch(path, json={"notification_config": {"channels": [moved]}}), 422, "ValidationError")
+    refused(await api.patch(path, json={"notification_config": {"channels": [moved]}}), 409, "ConflictError")
     refused(
         await api.post(
             "/v1/alerts",
             json={"name": "N", "retriever_id": "ebola", "notification_config": {"channels": [MASKED]}},
         ),
-        422,
-        "ValidationError",
+        409,
+        "ConflictError",
     )
     assert (await api.delete(path)).status_code == 200
     async with here.database.connection() as connection:
@@ -216,7 +216,7 @@ async def test_delete_detaches_and_keeps_the_retriever(api: httpx.AsyncClient, h
         ],
     )
     # A retriever that alerts ask cannot go: they would fall silent.
-    error = refused(await api.delete(f"/v1/retrievers/{retriever['retriever_id']}"), 400, "BadRequestError")
+    error = refused(await api.delete(f"/v1/retrievers/{retriever['retriever_id']}"), 409, "ConflictError")
     assert first["alert_id"] in error["details"]["alert_ids"]
     assert (await api.delete("/v1/alerts/Ebola")).json()["success"] is True
     left = (await api.get("/v1/collections/news")).json()["alert_applications"]
@@ -266,7 +266,7 @@ async def test_lists_page_search_sort_and_count(api: httpx.AsyncClient) -> None:
     refused(await api.get("/v1/alerts", params={"cursor": "zzz"}), 400, "BadRequestError")
     other = (await api.post("/v1/alerts/list", json=ascending)).json()["pagination"]["next_cursor"]
     assert other
-    refused(await api.get("/v1/alerts", params={"cursor": other}), 400, "BadRequestError")
+    refused(await api.get("/v1/alerts", params={"cursor": other}), 404, "NotFoundError")
     refused(await api.post("/v1/alerts/list", json={"filters": {"AND": [None]}}), 422, "ValidationError")
     refused(await api.post("/v1/alerts/list", json={"sort": {"field": "colour"}}), 422, "ValidationError")
 
@@ -303,7 +303,7 @@ async def test_lists_filter_and_sort_by_any_field(api: httpx.AsyncClient) -> Non
     assert await names({"sorts": by_desk}) == ["A 1", "A 3", "A 0", "A 4", "A 2"]
     page = (await api.post("/v1/alerts/list", json={"sorts": by_desk, "limit": 1})).json()
     cursor = page["pagination"]["next_cursor"]
-    refused(await api.post("/v1/alerts/list", json={"cursor": cursor}), 400, "BadRequestError")
+    refused(await api.post("/v1/alerts/list", json={"cursor": cursor}), 404, "NotFoundError")
     refused(await api.post("/v1/alerts/list", json={"nope": 1}), 422, "ValidationError")
 
 
@@ -325,9 +325,9 @@ async def test_a_change_that_would_break_an_attachment_is_refused(api: httpx.Asy
     await make.collection(api, alert_applications=[{"alert_id": "Ebola", "input_mappings": CONSTANT}])
     path = f"/v1/alerts/{made['alert_id']}"
     for change in ({"min_count": 2}, {"trigger_on": "no_results"}):
-        error = refused(await api.patch(path, json=change), 422, "ValidationError")
+        error = refused(await api.patch(path, json=change), 409, "ConflictError")
         assert "attached on ingest" in error["message"]
     empty = {"stages": [{"stage_name": "s", "config": {"stage_id": "limit", "parameters": {"limit": 3}}}]}
-    error = refused(await api.patch("/v1/retrievers/ebola", json=empty), 422, "ValidationError")
+    error = refused(await api.patch("/v1/retrievers/ebola", json=empty), 409, "ConflictError")
     assert "attached on ingest" in error["message"]
     assert (await api.patch(path, json={"min_count": 1})).status_code == 200

@@ -69,15 +69,15 @@ async def test_clusters_of_a_collection_run_by_themselves(api: httpx.AsyncClient
     assert await status(api, trigger["trigger_id"]) == "disabled"
     assert (await patched(api, "news", {"cluster_applications": []}))["cluster_applications"] is None
     for name, given, wanted in (
-        ("other", [applied], 422),
-        ("news", [applied, applied], 422),
+        ("other", [applied], 409),
+        ("news", [applied, applied], 409),
         ("news", [{"cluster_id": "nowhere"}], 404),
         ("news", [{**applied, "cooldown_seconds": -1}], 422),
     ):
         answer = await api.patch(f"/v1/collections/{name}", json={"cluster_applications": given})
         assert answer.status_code == wanted, answer.text
     body = {"collection_name": "new", "source": {"type": "none"}, "cluster_applications": [applied]}
-    refused(await api.post("/v1/collections", json=body), 422, "ValidationError")
+    refused(await api.post("/v1/collections", json=body), 409, "ConflictError")
     assert other["cluster_applications"] is None
 
 

@@ -59,4 +59,4 @@ async def test_what_cannot_run_is_refused(api: httpx.AsyncClient) -> None:
     refused(await api.post(path, json={"include_buckets": ["b"]}), 403, "NotEnabledError")
     refused(await api.post(path, json={"dedup_strategy": "maybe"}), 422, "ValidationError")
     refused(await api.post(path, json={"source_filters": {"field": "a", "operator": "x"}}), 422, "ValidationError")
-    refused(await api.post("/v1/collections/off/trigger"), 400, "BadRequestError")
+    refused(await api.post("/v1/collections/off/trigger"), 409, "ConflictError")

@@ -128,11 +128,11 @@ async def test_many_attachments_are_one_call_and_each_refusal_has_its_place(api:
     assert "'Several'" in error["message"]
     error = refused(await attach("A0", "A1", "nobody"), 404, "NotFoundError")
     assert "nobody" in error["message"]
-    error = refused(await attach("A0", made[0]["alert_id"]), 422, "ValidationError")
-    assert places(error) == [("value_error", ["body", "alert_applications", 1, "alert_id"])]
+    error = refused(await attach("A0", made[0]["alert_id"]), 409, "ConflictError")
+    assert places(error) == [("conflict", ["body", "alert_applications", 1, "alert_id"])]
     # The record holds them all: what does not fit is said where it begins, and nothing is changed.
-    error = refused(await attach("A0", "A1", "A2", value="x" * 400_000), 422, "ValidationError")
-    assert places(error) == [("value_error", ["body", "alert_applications", 2])]
+    error = refused(await attach("A0", "A1", "A2", value="x" * 400_000), 409, "ConflictError")
+    assert places(error) == [("conflict", ["body", "alert_applications", 2])]
     assert "only the first 2 of these 3 fit" in error["message"]
     assert (await api.get("/v1/collections/news")).json()["alert_applications"] == made
     assert (await attach("A0", "A1", value="x" * 400_000)).status_code == 200
@@ -159,7 +159,7 @@ async def test_refusals(api: httpx.AsyncClient) -> None:
             422,
             "ValidationError",
         ),
-        ({"alert_applications": [{"alert_id": "Ebola", "input_mappings": CONSTANT}] * 2}, 422, "ValidationError"),
+        ({"alert_applications": [{"alert_id": "Ebola", "input_mappings": CONSTANT}] * 2}, 409, "ConflictError"),
         ({"taxonomy_applications": [{"taxonomy_id": "t"}]}, 403, "NotEnabledError"),
         ({"source": source}, 422, "ValidationError"),
     ):
@@ -247,5 +247,5 @@ async def test_an_alert_whose_query_has_another_size_is_not_attached(api: httpx.
     assert where in error["message"]
     assert (await api.patch("/v1/alerts/Ebola", json={"inputs": {"v": [1, 0, 0]}})).status_code == 200
     assert (await api.patch("/v1/collections/news", json=patch)).status_code == 200
-    error = refused(await api.patch("/v1/alerts/Ebola", json={"inputs": {"v": [1]}}), 422, "ValidationError")
+    error = refused(await api.patch("/v1/alerts/Ebola", json={"inputs": {"v": [1]}}), 409, "ConflictError")
     assert where in error["message"]

@@ -100,7 +100,7 @@ def nested(levels: int) -> list[Any]:
         ({"occurred_at": "yesterday"}, 422, ["body", "occurred_at"]),
         ({"vectors": {"embedding": [1.0]}}, 422, ["body", "vectors"]),
         ({"vectors": {"nope": [1, 2, 3]}}, 422, ["body", "vectors", "nope"]),
-        ({"vectors": {"embedding": [1e39, 0, 0]}}, 422, ["body", "vectors"]),
+        ({"vectors": {"embedding": [1e39, 0, 0]}}, 422, ["body", "vectors", "embedding", 0]),
         ({"text": "a\x00b"}, 422, ["body"]),
         ({"blob": "x" * 900_000}, 413, None),
     ],
@@ -176,7 +176,7 @@ async def test_get_count_and_delete_read_what_was_collected(api: httpx.AsyncClie
 
 async def test_a_disabled_collection_takes_none(api: httpx.AsyncClient) -> None:
     await make.collection(api, enabled=False)
-    refused(await api.post(PATH, json={"text": "x"}), 400, "BadRequestError")
+    refused(await api.post(PATH, json={"text": "x"}), 409, "ConflictError")
 
 
 async def test_patch_and_put_merge(api: httpx.AsyncClient, here: Context) -> None:
@@ -214,14 +214,14 @@ async def test_patch_and_put_merge(api: httpx.AsyncClient, here: Context) -> Non
     ]
     for body, where in wrong:
         error = refused(await api.patch(f"{PATH}/d", json=body), 422, "ValidationError")
-        assert places(error)[0][1] == where
+        assert places(error)[0][1][: len(where)] == where
     big = {"document_id": "big", "blob": "x" * 450_000}
     assert (await api.post(PATH, json=big)).status_code == 200
     refused(await api.patch(f"{PATH}/big", json={"more": "x" * 450_000}), 413, "BadRequestError")
     deep: Any = 1
     for _ in range(60):
         deep = {"a": deep}
-    refused(await api.patch(f"{PATH}/d", json={"a.b.c.d.e.f": deep}), 422, "ValidationError")
+    refused(await api.patch(f"{PATH}/d", json={"a.b.c.d.e.f": deep}), 409, "ConflictError")
     assert len(await published(here)) == 5
 
 
@@ -296,7 +296,7 @@ async def test_a_disabled_collection_lets_go(api: httpx.AsyncClient) -> None:
     for name in ("a", "b"):
         await api.post(PATH, json={"document_id": name})
     assert (await api.patch("/v1/collections/news", json={"enabled": False})).status_code == 200
-    refused(await api.patch(f"{PATH}/a", json={"n": 1}), 400, "BadRequestError")
+    refused(await api.patch(f"{PATH}/a", json={"n": 1}), 409, "ConflictError")
     assert (await api.delete(f"{PATH}/a")).status_code == 200
     assert (await api.request("DELETE", f"{PATH}/batch", json={"document_ids": ["b"]})).json()[
         "deleted_count"

@@ -48,7 +48,7 @@ async def test_a_look_up_is_attached_and_its_collection_is_fed(api: httpx.AsyncC
     people, alert = await watching(api, min_count=3, trigger_on="results")
     assert (await attach(api, alert)).status_code == 200
     assert await feeds(here) == {people: "following"}
-    error = refused(await api.delete("/v1/collections/people"), 400, "BadRequestError")
+    error = refused(await api.delete("/v1/collections/people"), 409, "ConflictError")
     assert "Wanted" in error["message"]
     # What an on-demand attachment names is nobody's business until it is asked for.
     async with here.database.connection() as connection:
@@ -113,7 +113,7 @@ async def test_a_change_that_would_break_a_look_up_is_refused(api: httpx.AsyncCl
     _, alert = await watching(api)
     assert (await attach(api, alert)).status_code == 200
     nowhere: dict[str, list[str]] = {"collection_identifiers": []}
-    error = refused(await api.patch("/v1/retrievers/faces", json=nowhere), 422, "ValidationError")
+    error = refused(await api.patch("/v1/retrievers/faces", json=nowhere), 409, "ConflictError")
     assert "'Wanted' is attached on ingest to collection 'photos'" in error["message"]
     # What a percolation could not do, a look-up can.
     for change in ({"min_count": 4}, {"trigger_on": "no_results"}):

@@ -159,8 +159,8 @@ async def test_delete_cascades_and_is_a_task(api: httpx.AsyncClient, here: Conte
         await make.collection(inside)
         await make.cluster(inside, "news")
         run = await make.made(inside, "/v1/clusters/topics/execute", {})
-    refused(await api.delete("/v1/namespaces/other"), 400, "BadRequestError")
-    refused(await api.delete("/v1/namespaces/default"), 400, "BadRequestError")
+    refused(await api.delete("/v1/namespaces/other"), 409, "ConflictError")
+    refused(await api.delete("/v1/namespaces/default"), 409, "ConflictError")
     task = (await api.delete("/v1/namespaces/other", params={"force": True})).json()
     assert TaskResponse.from_dict(task) is not None
     # What it held goes by an action of act (tests/act/test_document_actions.py).

@@ -15,8 +15,6 @@ import pytest
 from streams.runtime.http.openapi.sdk_names import CLASSES
 from tests.api.answers import described
 
-WITHOUT_EXAMPLE = {"POST /v1/taxonomies/execute/{taxonomy_identifier}"}
-"""An older path of a route that has one."""
 SERIALIZED = re.compile(r"def _(\w+)_serialize\(.*?method='(\w+)',\s*resource_path='([^']+)'", re.DOTALL)
 
 
@@ -48,9 +46,12 @@ def test_a_route_is_described(route: str, operation: dict[str, Any]) -> None:
                 assert _models(schema), f"{route}: {status} is not a model of schemas/api, but {schema}"
     assert {"500"} <= operation["responses"].keys()
     if operation["security"]:
-        assert {"400", "401", "403", "429", "503"} <= operation["responses"].keys()
+        assert {"400", "401", "403", "503", "504"} <= operation["responses"].keys()
     for parameter in operation.get("parameters", ()):
-        assert parameter["schema"].keys() & {"type", "enum", "anyOf", "$ref", "const"}, f"{route}: {parameter}"
+        (schema,) = [
+            one["schema"] for one in (parameter, *parameter.get("content", {}).values()) if "schema" in one
+        ]
+        assert schema.keys() & {"type", "enum", "anyOf", "$ref", "const"}, f"{route}: {parameter}"
     if "requestBody" in operation:
         assert operation["requestBody"]["content"]["application/json"]["schema"], route
 
@@ -136,15 +137,19 @@ def test_errors_have_the_envelope_and_an_example() -> None:
         assert str(content["example"]["status"])[0] in "45", name
 
 
-def test_bodies_have_examples() -> None:
-    """Those that are needed; the walk of ``tests/flow/test_examples.py`` sends them."""
+def test_requests_and_answers_have_examples() -> None:
+    """The walk of ``tests/flow/test_examples.py`` sends them."""
     missing = [
-        route
+        (route, place)
         for route, operation in OPERATIONS
-        if operation.get("requestBody", {}).get("required")
-        and "example" not in operation["requestBody"]["content"]["application/json"]
+        for place, holder in (
+            ("body", operation.get("requestBody", {})),
+            *((status, answer) for status, answer in operation["responses"].items() if status.startswith("2")),
+        )
+        for content in holder.get("content", {}).values()
+        if "example" not in content
     ]
-    assert set(missing) <= WITHOUT_EXAMPLE, "add a request to examples.json, in its place in the walk"
+    assert missing == [], "add an example to examples.json, in its place in the walk"
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])

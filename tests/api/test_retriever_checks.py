@@ -97,12 +97,12 @@ async def test_what_only_inputs_decide_is_accepted(api: httpx.AsyncClient) -> No
 async def test_an_input_that_the_schema_has_not_is_refused(api: httpx.AsyncClient) -> None:
     schema = {"q": {"type": "string"}}
     wrong = stage("limit", limit="{{INPUT.nope}}")
-    error = refused(await made(api, wrong, input_schema=schema), 422, "ValidationError")
+    error = refused(await made(api, wrong, input_schema=schema), 409, "ConflictError")
     assert make.places(error)[0][1] == [*IN_PARAMETERS, "limit"]
     assert "INPUT.nope is not in the input_schema; there are q" in error["message"]
     # Without a schema inputs are free.
     await make.retriever(api, "free", stages=[wrong])
-    refused(await api.patch("/v1/retrievers/free", json={"input_schema": schema}), 422, "ValidationError")
+    refused(await api.patch("/v1/retrievers/free", json={"input_schema": schema}), 409, "ConflictError")
     fitting = {"input_schema": {"nope": {"type": "integer"}}}
     assert (await api.patch("/v1/retrievers/free", json=fitting)).status_code == 200
 

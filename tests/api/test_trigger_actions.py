@@ -139,9 +139,9 @@ async def test_reruns_of_reruns_that_could_never_run_are_refused_at_once(
     one = await made(api, "/v1/triggers", body("batch_rerun", {"batch_id": f"job_rerun{LONGEST_CHAIN - 2}"}))
     assert await watched(here, one) == [ids["news"]]
     error = refused(
-        await api.post("/v1/triggers", json=body("batch_rerun", {"batch_id": batch})), 422, "ValidationError"
+        await api.post("/v1/triggers", json=body("batch_rerun", {"batch_id": batch})), 409, "ConflictError"
     )
-    assert places(error) == [("value_error", ["body", "action_config", "batch_id"])]
+    assert places(error) == [("conflict", ["body", "action_config", "batch_id"])]
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,7 @@ async def test_the_channels_of_a_run_keep_their_secrets(
     assert stored is not None
     assert "c2VjcmV0" not in str(stored.body)
     masked = {**config, "notification_config": one["action_config"]["notification_config"]}
-    error = refused(
-        await api.post("/v1/triggers", json=body("retriever_execution", masked)), 422, "ValidationError"
-    )
+    error = refused(await api.post("/v1/triggers", json=body("retriever_execution", masked)), 409, "ConflictError")
     assert places(error)[0][1][-1] == "signing_secret"
     for kind in ("email", "batch"):
         told = {**config, "notification_config": {"channels": [{"channel_type": kind}]}}
@@ -235,8 +233,8 @@ async def test_the_channels_of_a_run_keep_their_secrets(
 async def test_what_an_event_trigger_watches_is_there(api: httpx.AsyncClient, ids: dict[str, str]) -> None:
     await make.retriever(api, "everywhere")
     action = ("retriever_execution", {"retriever_id": "everywhere"})
-    error = refused(await api.post("/v1/triggers", json=body(*action)), 422, "ValidationError")
-    assert places(error) == [("value_error", ["body", "schedule_config", "collection_id"])]
+    error = refused(await api.post("/v1/triggers", json=body(*action)), 409, "ConflictError")
+    assert places(error) == [("conflict", ["body", "schedule_config", "collection_id"])]
     for schedule, place in (
         ({**EVENT, "alert_id": "Ebola"}, ["body", "schedule_config", "alert_id"]),
         ({"event_type": "alert_triggered", "alert_id": "no", "collection_id": "news"}, None),

@@ -240,7 +240,7 @@ async def test_pause_resume_delete(api: httpx.AsyncClient, news: dict[str, Any],
     assert gone.headers["X-Write-Token"]
     shown = (await api.get(path)).json()
     assert (shown["status"], shown["next_scheduled_at"], shown["is_overdue"]) == ("disabled", None, False)
-    refused(await api.post(f"{path}/execute"), 400, "BadRequestError")
+    refused(await api.post(f"{path}/execute"), 409, "ConflictError")
     refused(await api.delete("/v1/triggers/trig_none"), 404, "NotFoundError")
 
 

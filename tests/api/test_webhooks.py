@@ -51,7 +51,7 @@ async def test_a_webhook_is_written_shown_replaced_and_deleted(api: httpx.AsyncC
     assert row == (2,)
     # A mask stands for no secret of another address.
     other = {**HOOK, "configs": {"url": "https://thief.example", "signing_secret": "********"}}
-    refused(await api.put(path, json={**one, "channels": [other]}), 422, "ValidationError")
+    refused(await api.put(path, json={**one, "channels": [other]}), 409, "ConflictError")
     for _ in range(2):
         gone = await api.delete(path)
         assert (gone.status_code, gone.content) == (204, b"")

@@ -122,7 +122,7 @@ async def test_a_window_is_for_documents_as_they_arrive(api: httpx.AsyncClient) 
 async def test_a_window_can_be_taken_off_where_the_alert_goes_without(api: httpx.AsyncClient) -> None:
     made = await alert_on(api, window_seconds=600, min_count=5)
     assert (await api.patch("/v1/collections/news", json=attached(made))).status_code == 200
-    error = refused(await api.patch(f"/v1/alerts/{made}", json={"window_seconds": 0}), 422, "ValidationError")
+    error = refused(await api.patch(f"/v1/alerts/{made}", json={"window_seconds": 0}), 409, "ConflictError")
     assert "min_count 5 needs other documents" in error["message"]
     changed = await api.patch(f"/v1/alerts/{made}", json={"window_seconds": 0, "min_count": 1})
     assert changed.status_code == 200, changed.text

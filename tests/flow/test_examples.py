@@ -30,6 +30,7 @@ TAKEN = {
     ("get_execution_profile_retrievers", "execution_id"): ("execute_retriever", "execution_id"),
     ("get_adhoc_execution_retrievers", "execution_id"): ("execute_adhoc_retriever", "execution_id"),
     ("upsert_documents_byo_namespaces", "namespace_identifier"): ("create_standalone_namespace", "namespace_id"),
+    ("get_document_byo_namespaces", "namespace_id"): ("create_namespace", "namespace_id"),
     ("get_task", "task_id"): ("execute_trigger_now", "task_id"),
     ("kill_task", "task_id"): ("execute_trigger_now", "task_id"),
 }
@@ -96,6 +97,9 @@ async def test_every_example_works(context: Context, real_kafka: TestBroker) -> 
     async with system(context, (*EVERYTHING, trigger, act)) as http:
         walk = Walk(http)
         for name, example in examples.items():
+            if example.get("sent") is False:
+                # What only comes about with time, or undoes what others need; its form is tested elsewhere.
+                continue
             before = orjson.dumps(example.get("response"))
             await walk.step(name, example)
             after = orjson.dumps(example.get("response"))

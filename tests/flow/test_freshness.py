@@ -140,18 +140,19 @@ async def test_a_producer_waits_by_where_its_record_is(context: Context) -> None
         assert read.status_code in (200, 503), read.text
 
 
-async def test_what_is_no_position_is_refused_and_one_without_a_record_waits_in_vain(context: Context) -> None:
+async def test_what_is_no_position_is_refused_and_what_nobody_wrote_is_not_waited_for(context: Context) -> None:
     short = replace(context, settings=context.settings.model_copy(update={"read_wait_seconds": 0.1}))
     async with system(short, [relay]) as http:
         for wrong in ("yesterday", "1:2:3", "wt_", "1:1;DROP TABLE outbox", "\u0663:1"):
             answer = await http.get("/v1/alerts/executions", params={"min_position": wrong})
             error = refused(answer, 400, "BadRequestError")
             assert "neither a write token nor partition:offset" in error["message"]
-        for absent in ("0:999999999999", "2147483647:0"):
-            answer = await http.get("/v1/alerts/executions", params={"min_position": absent})
-            refused(answer, 503, "ServiceUnavailableError")
+        for absent in ("0:999999999999", "0:0", "2147483647:0", "wt_ffffffffffffffff"):
+            answer = await http.get("/v1/alerts/executions", params={"min_position": f"wt_1,{absent}"})
+            error = refused(answer, 404, "NotFoundError")
+            assert error["details"] == {"resource": "position", "id": absent}
         # A transaction that wrote nothing, or so long ago that nobody knows, is no reason to wait.
-        answer = await http.get("/v1/alerts/executions", params={"min_position": "wt_1,wt_ffffffffffffffff"})
+        answer = await http.get("/v1/alerts/executions", params={"min_position": "wt_1"})
         assert answer.status_code == 200, answer.text
         # Nobody waits without a key.
         answer = await http.get("/v1/alerts", params={"min_position": "0:9"}, headers={"Authorization": ""})

@@ -126,10 +126,10 @@ async def test_a_flat_taxonomy_decides_an_alert(context: Context) -> None:
         # What the alert needs cannot be taken away under it, nor changed so that it would not work.
         for path in ("taxonomies/people", "collections/kinds", "collections/others", "retrievers/nearest kind"):
             answer = await http.delete(f"/v1/{path}")
-            assert answer.status_code == 400, answer.text
+            assert answer.status_code == 409, answer.text
         whole = stage("document_enrich", "any", retriever_config={"stages": [alike()]})
         answer = await http.patch("/v1/retrievers/nearest kind", json={"stages": [alike(), whole]})
-        assert answer.status_code == 422, answer.text
+        assert answer.status_code == 409, answer.text
         assert "Severe" in answer.json()["error"]["message"]
 
 

@@ -180,7 +180,7 @@ async def test_a_watch_list_that_lives(context: Context) -> None:
 
         # The list cannot be deleted under the alert; without the alert nothing is read any more.
         answer = await http.delete("/v1/collections/people")
-        assert answer.status_code == 400, answer.text
+        assert answer.status_code == 409, answer.text
         assert "Wanted" in answer.json()["error"]["message"]
         await attach(http, "photos")
         await put(http, "photos", "six", 30.0)

@@ -20,9 +20,7 @@ KEY = "sk_fuzz"
 @asynccontextmanager
 async def service(context: Context) -> AsyncIterator[str]:
     """Stations at work, and the address of the HTTP application beside them."""
-    settings = context.settings.model_copy(
-        update={"api_key": SecretStr(KEY), "rate_limit": 0.0, "read_wait_seconds": 0.2}
-    )
+    settings = context.settings.model_copy(update={"api_key": SecretStr(KEY), "rate_limit": 0.0})
     context = replace(context, settings=settings)
     await ensure_namespace(context.database, settings.namespace)
     agents = [build(context) for build in EVERYTHING]

@@ -119,10 +119,10 @@ def test_a_cursor_survives_the_wire(moment: datetime, base: bytes, number: int) 
         ("2020-01-01T00:00:00Z", "00" * 12, True),
     ],
 )
-def test_a_foreign_cursor_is_a_bad_request(values: tuple[object, ...]) -> None:
+def test_a_foreign_cursor_is_not_there(values: tuple[object, ...]) -> None:
     with pytest.raises(ApiError) as refused:
         parse_cursor(values)
-    assert refused.value.status == 400
+    assert refused.value.status == 404
 
 
 def test_days_far_apart_cost_few_windows() -> None:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import orjson
 import pytest
 from aiokafka import ConsumerRecord
@@ -22,6 +23,7 @@ from streams.cli.commands import app
 from tests.records import document, problems, validator
 from tests.schemas.test_records import AT, RESULT
 
+OFFICIAL = Path(__file__).with_name("asyncapi-3.0.0.json")
 FILE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 TEXT = st.text(st.characters(exclude_characters="/\x00", exclude_categories=["Cs"]), min_size=1, max_size=8)
 JSON = st.recursive(
@@ -36,6 +38,18 @@ def test_the_file_is_what_the_command_prints() -> None:
     assert printed.exit_code == 0
     assert FILE.read_text() == printed.stdout, "make it anew: tidewatch topics asyncapi > docs/asyncapi.json"
     assert orjson.loads(printed.stdout) == orjson.loads(orjson.dumps(asyncapi(version("tidewatch"))))
+
+
+def test_it_is_valid_by_the_schema_of_asyncapi() -> None:
+    """The official one; of its bindings those of Kafka are kept."""
+    official = jsonschema_rs.validator_for(orjson.loads(OFFICIAL.read_bytes()))
+    found = orjson.loads(orjson.dumps(asyncapi("0")))
+    assert [error.message for error in official.iter_errors(found)] == []
+    assert not official.is_valid({**found, "asyncapi": "2.6.0"})
+    assert not official.is_valid({**found, "topics": {}})
+    (channel, *_) = found["channels"].values()
+    channel["bindings"]["kafka"]["partitions"] = "many"
+    assert not official.is_valid(found)
 
 
 def test_it_is_an_asyncapi_document() -> None:

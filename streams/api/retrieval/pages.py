@@ -39,15 +39,15 @@ def digest_of(*question: Any) -> str:
 
 
 def place(page: PageOf, digest: str, seed: str, now: datetime) -> Place:
-    """Where ``page`` begins; ``seed`` and ``now`` are those of a first page. Raises 400 for a cursor that is
-    not one of this question, or has ended."""
+    """Where ``page`` begins; ``seed`` and ``now`` are those of a first page. Raises 400 for what is no cursor and
+    404 for one that is not of this question, or has ended."""
     match page:
         case OffsetPage():
             # Pages have nothing in common but the question: so it decides what is chosen at random.
             return Place(digest, digest, now, (page.page_number - 1) * page.page_size)
-        case CursorPage(cursor=str(text)):
+        case CursorPage(cursor=str(text)) if text:
             return _continued(text, digest, now)
-        case ScrollPage(scroll_id=str(text)):
+        case ScrollPage(scroll_id=str(text)) if text:
             return _continued(text, digest, now)
         case KeysetPage(after=dict(after)):
             known = _text(after, "seed"), _text(after, "now"), digest
@@ -60,9 +60,9 @@ def _continued(text: str, digest: str, now: datetime) -> Place:
     match decode_cursor(text):
         case (str(known), str(seed), str(first), int(offset), (str() | None) as ends, str(of), str(last)):
             if known != digest:
-                raise ApiError(400, "The cursor belongs to another question; begin again without it")
+                raise _gone("The cursor belongs to another question; begin again without it")
             if ends is not None and _instant(ends) < now:
-                raise ApiError(400, "The scroll has ended; begin again without scroll_id")
+                raise _gone("The scroll has ended; begin again without scroll_id")
             after = {"collection_id": of, "document_id": last}
             return Place(digest, seed, _instant(first), _offset(offset), after)
     raise bad_cursor()
@@ -73,6 +73,10 @@ def _text(after: Mapping[str, Any], name: str) -> str:
     if not isinstance(found, str):
         raise ApiError(400, f"after must be the object this server gave out: it lacks {name!r}")
     return found
+
+
+def _gone(message: str) -> ApiError:
+    return ApiError(404, message, details={"resource": "cursor"})
 
 
 def _instant(text: str) -> datetime:

@@ -8,6 +8,7 @@ from schemas.api.alert import (
     AlertResponse,
     AlertStats,
     CreateAlertRequest,
+    ListAlertsRequest,
     ListAlertsResponse,
     PatchAlertRequest,
 )
@@ -167,7 +168,7 @@ async def _list(
 
 @router.post("/list")
 async def list_alerts(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListAlertsRequest | None = None
 ) -> ListAlertsResponse:
     """Alerts, newest first."""
     return await _list(request, access, context, page, body or ListRequest())

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from schemas.api.base import first_problem
 from schemas.api.cluster import (
     CanceledRunResponse,
     ClusterResponse,
     CreateClusterRequest,
     ExecuteClusterRequest,
+    ListClustersRequest,
     ListClustersResponse,
     PatchClusterRequest,
     PatchClusterResponse,
@@ -26,7 +26,7 @@ from streams.api.trigger_store import set_status
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, delete_definition
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import invalid, not_found
+from streams.runtime.http.errors import conflict, not_found, refused
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 from streams.runtime.job_end import cancel_job
@@ -80,7 +80,7 @@ async def _inputs(
 async def _source(connection: Connection, namespace_id: str, identifier: str) -> StoredDefinition:
     source = await require(connection, "cluster", namespace_id, identifier)
     if source.body["cluster_type"] != "vector":
-        raise invalid(f"{identifier} clusters attributes and has no centroids", "body", "source_cluster_ids")
+        raise conflict(f"{identifier} clusters attributes and has no centroids", "body", "source_cluster_ids")
     return source
 
 
@@ -109,8 +109,7 @@ async def patch_cluster(
         try:
             changed = patched_body(stored.body, body)
         except ValidationError as error:
-            where, message = first_problem(error)
-            raise invalid(message, "body", *where) from error
+            raise refused(error, "body") from error
         cluster_id = stored.record.id
         stored = await save(connection, "cluster", namespace_id, cluster_id, changed["cluster_name"], changed)
         runs = await newest_runs(connection, [cluster_id])
@@ -195,7 +194,11 @@ async def _list(
 
 @router.post("/list")
 async def list_clusters(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListClustersRequest | None = None,
 ) -> ListClustersResponse:
     """Clusters, newest first."""
     return await _list(request, access, context, page, body or ListRequest())

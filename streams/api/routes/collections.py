@@ -34,7 +34,7 @@ from streams.runtime.definitions import delete_definition
 from streams.runtime.erasure import WHOLE, Erased, note_erased
 from streams.runtime.feeds import drain
 from streams.runtime.http.access import Access, AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, invalid, not_found
+from streams.runtime.http.errors import conflict, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
@@ -88,7 +88,7 @@ async def _created(
         if body.alert_applications:
             fields["alert_applications"] = await attach(connection, namespace_id, fields, body.alert_applications)
         if body.cluster_applications:
-            raise invalid(
+            raise conflict(
                 "A new collection is in no cluster yet: create the cluster, then PATCH the collection",
                 *("body", "cluster_applications"),
             )
@@ -116,7 +116,7 @@ async def trigger_collection(
     async with context.database.transaction() as connection:
         collection = await require(connection, "collection", access.namespace_id, collection_identifier)
         if not collection.body["enabled"]:
-            raise ApiError(400, "The collection is disabled")
+            raise conflict("The collection is disabled")
         return await queue_collection_run(
             connection, access.namespace_id, collection.record.id, request, context.clock()
         )

@@ -1,13 +1,14 @@
 """Lists of the documents of a collection, and figures over them (contract 2.9)."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 
-from schemas.api.base import JsonObject, first_problem
+from schemas.api.base import SHAPE, JsonObject, first_problem
 from schemas.api.document import (
     DocumentGroup,
     DocumentListStats,
@@ -15,6 +16,7 @@ from schemas.api.document import (
     ListDocumentsResponse,
 )
 from schemas.api.document_figures import AggregateRequest, AggregateResponse, DistinctRequest, DistinctResponse
+from schemas.api.filters import FILTER
 from schemas.api.pages import Pagination, Sort
 from schemas.strict_json import problem_in
 from streams.api.collection_heads import collection_id_of
@@ -32,13 +34,23 @@ from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import JsonRoute
+from streams.runtime.http.openapi.shapes import CONTENT
 from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, page_envelope, page_of
 
 router = APIRouter(tags=["documents"], route_class=JsonRoute)
 
 _COLLECTION = "/v1/collections/{collection_identifier}/documents"
 DEFAULT_LIMIT = 10
-JsonText = Annotated[str | None, Query(max_length=16_384)]
+FilterText = Annotated[str | None, Query(max_length=16_384, json_schema_extra={CONTENT: {SHAPE: FILTER}})]
+_SORT: Final = r"^([^\s{:\x00.][^:\x00.]{0,99}(\.[^:\x00.]{1,99}){0,9}(:(asc|desc))?)?$"
+SortText = Annotated[
+    str | None,
+    Query(
+        max_length=16_384,
+        description="`field` or `field:asc`; also `{field, direction}` as JSON",
+        json_schema_extra={"pattern": _SORT},
+    ),
+]
 
 
 def _read_json(text: str, name: str) -> Any:
@@ -56,6 +68,8 @@ def _sort(text: str) -> JsonObject:
     if text.lstrip().startswith("{"):
         value: JsonObject = _read_json(text, "sort")
         return value
+    if re.fullmatch(_SORT, text) is None:
+        raise invalid("sort is field, field:asc or field:desc", "query", "sort")
     field, colon, direction = text.rpartition(":")
     return {"field": field, "direction": direction} if colon else {"field": text}
 
@@ -189,9 +203,9 @@ async def list_collection_documents(
     context: ContextDep,
     page: PageDep,
     body: ListDocumentsRequest | None = None,
-    filters: JsonText = None,
+    filters: FilterText = None,
     search: Annotated[str | None, Query(max_length=1_000)] = None,
-    sort: JsonText = None,
+    sort: SortText = None,
     return_vectors: bool = False,
     return_presigned_urls: bool = False,
 ) -> ListDocumentsResponse:
@@ -208,9 +222,9 @@ async def get_collection_documents(
     access: AccessDep,
     context: ContextDep,
     page: PageDep,
-    filters: JsonText = None,
+    filters: FilterText = None,
     search: Annotated[str | None, Query(max_length=1_000)] = None,
-    sort: JsonText = None,
+    sort: SortText = None,
     return_vectors: bool = False,
     return_presigned_urls: bool = False,
 ) -> ListDocumentsResponse:

@@ -5,8 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from schemas.api.base import JsonObject
-from schemas.api.document import CountResponse, DeletedResponse, DocumentCreateRequest, DocumentResponse
+from schemas.api.document import (
+    CountResponse,
+    DeletedResponse,
+    DocumentChange,
+    DocumentCreateRequest,
+    DocumentResponse,
+)
 from schemas.ids import new_id
 from streams.api.collection_heads import collection_id_of
 from streams.api.counts import document_counts
@@ -117,7 +122,7 @@ async def get_document(
 async def changed_document(
     collection_identifier: str,
     document_id: str,
-    body: JsonObject,
+    body: DocumentChange,
     access: Access,
     context: Context,
     answer: Response,
@@ -142,7 +147,7 @@ async def changed_document(
 async def patch_document(
     collection_identifier: str,
     document_id: str,
-    body: JsonObject,
+    body: DocumentChange,
     access: AccessDep,
     context: ContextDep,
     answer: Response,
@@ -156,7 +161,7 @@ async def patch_document(
 async def update_document(
     collection_identifier: str,
     document_id: str,
-    body: JsonObject,
+    body: DocumentChange,
     access: AccessDep,
     context: ContextDep,
     answer: Response,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, Request
@@ -28,7 +28,7 @@ from streams.engines.retrieval.execution.prepare import Prepared, prepare
 from streams.runtime.agent import Context
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, invalid
-from streams.runtime.http.event_stream import event_stream
+from streams.runtime.http.event_stream import event_stream, streamed
 from streams.runtime.http.freshness import await_documents
 from streams.runtime.http.json_route import JsonRoute
 
@@ -38,6 +38,20 @@ _NO_STRONG = (
     "documents are searched as far as they have been collected (position says how far): "
     "a write that was just answered may not be among them; send its write_token to wait for it"
 )
+
+
+_STAGES: Final = streamed(
+    None,
+    'data: {"event_type":"stage_start","execution_id":"exec_9a41","stage_name":"mentions","stage_index":0}\n\n'
+    'data: {"event_type":"execution_complete","execution_id":"exec_9a41","status":"completed","documents":[]}\n\n',
+)
+"""With ``stream: true`` every stage as it begins and ends, then the whole."""
+_QUERIES: Final = streamed(
+    None,
+    'data: {"event_type":"query_complete","query_index":0,"status":"completed","documents":[]}\n\n'
+    'data: {"event_type":"batch_complete","total":1,"completed":1,"failed":0}\n\n',
+)
+"""With ``stream: true`` each answer as it comes, then how many there were."""
 
 
 class Flags:
@@ -59,7 +73,7 @@ class Flags:
 FlagsDep = Annotated[Flags, Depends()]
 
 
-@router.post("/execute", response_model=ExecuteRetrieverResponse)
+@router.post("/execute", response_model=ExecuteRetrieverResponse, responses=_STAGES)
 async def execute_adhoc(
     body: AdhocRequest, access: AccessDep, context: ContextDep, gate: GateDep, flags: FlagsDep
 ) -> Response:
@@ -82,7 +96,7 @@ async def execute_adhoc(
     return await _answered(context, gate, replace(question, filters=filters), body.stream, flags)
 
 
-@router.post("/{retriever_id}/execute", response_model=ExecuteRetrieverResponse)
+@router.post("/{retriever_id}/execute", response_model=ExecuteRetrieverResponse, responses=_STAGES)
 async def execute_retriever(
     retriever_id: str,
     access: AccessDep,
@@ -108,7 +122,7 @@ async def execute_retriever(
     return await _answered(context, gate, question, asked.stream, flags)
 
 
-@router.post("/{retriever_id}/execute/batch", response_model=ExecuteBatchResponse)
+@router.post("/{retriever_id}/execute/batch", response_model=ExecuteBatchResponse, responses=_QUERIES)
 async def execute_batch(
     retriever_id: str,
     body: BatchRequest,

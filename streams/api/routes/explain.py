@@ -20,7 +20,7 @@ from streams.engines.retrieval.errors import PlanError
 from streams.engines.retrieval.explain.explanation import explain
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import invalid
+from streams.runtime.http.errors import conflict, invalid
 from streams.runtime.http.json_route import JsonRoute
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
@@ -37,7 +37,7 @@ async def explain_alert(
     async with context.database.transaction(snapshot=True) as connection:
         alert = await require(connection, "alert", namespace_id, alert_identifier)
         if alert.body["retriever_id"] is None:
-            raise invalid("A system alert watches the system, no documents", "path", "alert_identifier")
+            raise conflict("A system alert watches the system, no documents", "path", "alert_identifier")
         retriever = await require(connection, "retriever", namespace_id, alert.body["retriever_id"])
         collection = None
         if body.collection_id is not None:
@@ -54,7 +54,7 @@ async def explain_alert(
             told = explain(read, document)
     except PlanError as error:
         hint = "" if collection is not None else _HINT
-        raise invalid(
+        raise conflict(
             f"The alert cannot be explained on one document: {error}{hint}", "path", "alert_identifier"
         ) from error
     return ExplainResponse(
@@ -83,5 +83,5 @@ async def _document(
     except DecodeError as error:
         raise invalid(f"The document cannot be read: {error}", "body", "document") from error
     if document is None:
-        raise invalid("The event brings no document", "body", "document", "type")
+        raise conflict("The event brings no document", "body", "document", "type")
     return (document if collection_id is None else replace(document, collection_id=collection_id)), now

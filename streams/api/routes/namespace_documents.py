@@ -1,16 +1,16 @@
 """``/v1/documents`` (contract 2.9): documents across the collections of a namespace."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from schemas.api.base import JsonObject
 from schemas.api.document import (
     BatchGetRequest,
     BatchGetResponse,
     BatchListDocumentsRequest,
     BatchListDocumentsResponse,
     BatchListResult,
+    DocumentChange,
     DocumentResponse,
     ListDocumentsResponse,
     NamespaceListDocumentsRequest,
@@ -24,10 +24,12 @@ from streams.api.stored import StoredDocument, named_documents, names_of
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.errors import ApiError, conflict, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest
 
+_PATHS: Final = frozenset(("list", "list/batch", "batch-get"))
+"""What no id of a document in a path can be: it is a path by itself."""
 router = APIRouter(prefix="/v1/documents", tags=["documents"], route_class=JsonRoute)
 
 
@@ -101,7 +103,10 @@ async def batch_get(body: BatchGetRequest, access: AccessDep, context: ContextDe
 
 
 async def _found(connection: Connection, namespace_id: str, document_id: str, *, vectors: bool) -> StoredDocument:
-    """A document by id alone. Raises 404, and 400 where several collections have one of that id."""
+    """A document by id alone. Raises 404, 405 for what is a path of its own, and 409 where several collections
+    have one of that id."""
+    if document_id in _PATHS:
+        raise HTTPException(405)
     collections = await collection_names(connection, namespace_id)
     names = await names_of(connection, namespace_id, [document_id], collections)
     found = list((await named_documents(connection, namespace_id, names, vectors=vectors)).values())
@@ -109,8 +114,7 @@ async def _found(connection: Connection, namespace_id: str, document_id: str, *,
         raise not_found("document", document_id)
     if len(found) > 1:
         within = sorted(one.event.collection_id for one in found)
-        raise ApiError(
-            400,
+        raise conflict(
             f"{len(found)} collections have a document {document_id[:200]!r}: name one of them in the path",
             details={"collection_ids": within[:50]},
         )
@@ -139,7 +143,7 @@ async def get_namespace_document(
 
 
 async def _changed(
-    document_id: str, body: JsonObject, access: Access, context: Context, answer: Response
+    document_id: str, body: DocumentChange, access: Access, context: Context, answer: Response
 ) -> DocumentResponse:
     async with context.database.connection() as connection:
         found = await _found(connection, access.namespace_id, document_id, vectors=False)
@@ -148,7 +152,7 @@ async def _changed(
 
 @router.patch("/{document_id:path}")
 async def patch_namespace_document(
-    document_id: str, body: JsonObject, access: AccessDep, context: ContextDep, answer: Response
+    document_id: str, body: DocumentChange, access: AccessDep, context: ContextDep, answer: Response
 ) -> DocumentResponse:
     """Change some fields of a document, as in its collection."""
     return await _changed(document_id, body, access, context, answer)
@@ -156,7 +160,7 @@ async def patch_namespace_document(
 
 @router.put("/{document_id:path}")
 async def update_namespace_document(
-    document_id: str, body: JsonObject, access: AccessDep, context: ContextDep, answer: Response
+    document_id: str, body: DocumentChange, access: AccessDep, context: ContextDep, answer: Response
 ) -> DocumentResponse:
     """Change a document; what is left out stays, as in PATCH."""
     return await _changed(document_id, body, access, context, answer)

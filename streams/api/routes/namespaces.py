@@ -8,6 +8,7 @@ from schemas.api.base import JsonObject
 from schemas.api.namespace import (
     CreateNamespaceRequest,
     CreateStandaloneRequest,
+    ListNamespacesRequest,
     ListNamespacesResponse,
     NamespaceResponse,
     PatchNamespaceRequest,
@@ -26,7 +27,7 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, list_definitions
 from streams.runtime.http.access import Caller, CallerDep, ContextDep
-from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.errors import ApiError, conflict, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
@@ -146,9 +147,9 @@ async def delete_namespace(
         stored = await entered(connection, caller, namespace_identifier)
         namespace_id = stored.record.id
         if context.settings.namespace in (namespace_id, stored.body["namespace_name"]):
-            raise ApiError(400, "This is the namespace of requests that name none; it cannot be deleted")
+            raise conflict("This is the namespace of requests that name none; it cannot be deleted")
         if not force and await list_definitions(connection, "collection", namespace_id):
-            raise ApiError(400, "The namespace holds collections; send ?force=true to delete them with it")
+            raise conflict("The namespace holds collections; send ?force=true to delete them with it")
         task_id = await end_namespace(connection, stored, context.clock())
     return task_response(task_id, ACTION, "pending", None, {"namespace_id": namespace_id}, None)
 
@@ -165,7 +166,11 @@ async def _list(
 
 @router.post("/list")
 async def list_namespaces(
-    request: Request, caller: CallerDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request,
+    caller: CallerDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListNamespacesRequest | None = None,
 ) -> ListNamespacesResponse:
     """The namespaces the key reaches, newest first."""
     return await _list(request, caller, context, page, body or ListRequest())

@@ -13,6 +13,7 @@ from schemas.api.retriever import (
     CloneRetrieverRequest,
     CloneRetrieverResponse,
     CreateRetrieverRequest,
+    ListRetrieversRequest,
     ListRetrieversResponse,
     PatchRetrieverRequest,
     PatchRetrieverResponse,
@@ -32,7 +33,7 @@ from streams.runtime.agent import Context
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.access import AccessDep, ContextDep
-from streams.runtime.http.errors import ApiError
+from streams.runtime.http.errors import conflict
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
@@ -138,8 +139,7 @@ async def delete_retriever(
         stored = await require(connection, "retriever", namespace_id, retriever_id)
         if alerts := await alerts_of_retriever(connection, namespace_id, stored.record.id):
             names = ", ".join(repr(alert.body["name"]) for alert in alerts[:5])
-            raise ApiError(
-                400,
+            raise conflict(
                 f"The retriever is asked by {len(alerts)} alert(s), among them {names}: delete those first",
                 details={"alert_ids": [alert.record.id for alert in alerts[:50]]},
             )
@@ -165,7 +165,11 @@ async def _list(
 
 @router.post("/list")
 async def list_retrievers(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListRetrieversRequest | None = None,
 ) -> ListRetrieversResponse:
     """Retrievers, newest first."""
     return await _list(request, access, context, page, body or ListRequest())

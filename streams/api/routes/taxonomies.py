@@ -13,6 +13,7 @@ from schemas.api.taxonomy import (
     CloneTaxonomyRequest,
     CloneTaxonomyResponse,
     CreateTaxonomyRequest,
+    ListTaxonomiesRequest,
     ListTaxonomiesResponse,
     PatchTaxonomyRequest,
     TaxonomyResponse,
@@ -168,7 +169,11 @@ async def _list(
 
 @router.post("/list")
 async def list_taxonomies(
-    request: Request, access: AccessDep, context: ContextDep, page: PageDep, body: ListRequest | None = None
+    request: Request,
+    access: AccessDep,
+    context: ContextDep,
+    page: PageDep,
+    body: ListTaxonomiesRequest | None = None,
 ) -> ListTaxonomiesResponse:
     """Taxonomies, newest first."""
     return await _list(request, access, context, page, body or ListRequest())

@@ -17,14 +17,22 @@ class PlanError(ValueError):
     """A retriever or alert that cannot be checked against one arriving document. The message is for users."""
 
 
+class ContradictionError(PlanError):
+    """Parts of a definition that are each as they may be, and do not go together."""
+
+
 class RefusedError(PlanError):
     """A part of a retriever that no execution could run. ``where`` is its place in the retriever's body;
-    ``hosted`` says that it needs what only other servers have."""
+    ``hosted`` says that it needs what only other servers have, ``contradicts`` that another part of the retriever
+    speaks against it."""
 
-    def __init__(self, message: str, where: Sequence[str | int], *, hosted: bool = False) -> None:
+    def __init__(
+        self, message: str, where: Sequence[str | int], *, hosted: bool = False, contradicts: bool = False
+    ) -> None:
         super().__init__(message)
         self.where = tuple(where)
         self.hosted = hosted
+        self.contradicts = contradicts
 
 
 class StageError(ValueError):

@@ -6,8 +6,8 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
-from schemas.api.pages import ListRequest
-from streams.runtime.http.json_route import body_of_get
+from schemas.api.pages import Cursor, ListRequest
+from streams.runtime.http.json_route import body_of_get, reads_body
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
@@ -22,13 +22,23 @@ class HistoryRequest(ApiRequest):
     status_filter: Status | None = None
 
 
-class ExecutionListRequest(ApiRequest):
-    """Body of an execution list: filters and sorting are declared by the contract and refused when used."""
+Nothing = Annotated[dict[str, Any], Field(json_schema_extra={"maxProperties": 0})]
+"""An object that is declared by the contract, and refused unless it is empty."""
 
-    filters: dict[str, Any] | None = None
-    sort: dict[str, Any] | None = None
-    sorts: list[dict[str, Any]] | None = None
-    search: str | None = None
+
+class RunListRequest(ApiRequest):
+    """Body of a list of runs: filters and sorting are declared by the contract and refused when used."""
+
+    filters: Nothing | None = None
+    sort: Nothing | None = None
+    sorts: list[dict[str, Any]] | None = Field(None, json_schema_extra={"maxItems": 0})
+    search: str | None = Field(None, json_schema_extra={"maxLength": 0})
+    status: Status | None = Field(None, json_schema_extra={"maxLength": 0})
+
+
+class ExecutionListRequest(RunListRequest):
+    """Body of a list of executions, which may be of one status."""
+
     status: Status | None = None
 
 
@@ -48,10 +58,11 @@ class ExecutionsBody(BaseModel):
 
     limit: int | None = Field(None, ge=1, le=1000)
     offset: int | None = Field(None, ge=0, le=10_000)
-    cursor: str | None = None
+    cursor: Cursor | None = None
     include_total: bool | None = None
 
 
+@reads_body(ExecutionsBody)
 async def page_with_body(request: Request, page: PageDep) -> PageRequest:
     """The page of a GET that may carry a body; what the query string says wins."""
     body = await body_of_get(request, ExecutionsBody)

@@ -12,7 +12,7 @@ from streams.query.compose import clusters as compose
 from streams.query.compose.rows import ClusterRun
 from streams.query.reads import clusters
 from streams.query.routes.answer import answer, known, refuse
-from streams.query.routes.bodies import ExecutionListRequest
+from streams.query.routes.bodies import RunListRequest
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, ContextDep
 from streams.runtime.http.errors import ApiError, not_found
@@ -50,11 +50,11 @@ async def list_runs(
     access: AccessDep,
     context: ContextDep,
     page: PageDep,
-    body: ExecutionListRequest | None = None,
+    body: RunListRequest | None = None,
     include_vectors: bool = False,
 ) -> Response:
     """Runs of a cluster, newest first."""
-    asked = body or ExecutionListRequest()
+    asked = body or RunListRequest()
     refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search, status=asked.status)
     before = _parse_cursor(page.cursor)
     async with context.database.transaction(snapshot=True) as connection:

@@ -9,9 +9,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from schemas.api.base import CONFLICT
 from streams.runtime.http.methods import allowed_methods
 
 log = structlog.get_logger(__name__)
@@ -70,6 +72,21 @@ def invalid(message: str, *location: str | int, kind: str = "value_error") -> Ap
     return ApiError(422, message, details={"validation_errors": [problem]})
 
 
+def conflict(message: str, *location: str | int, details: Mapping[str, Any] | None = None) -> ApiError:
+    """409 for a request that says what it may say, and that the state of things, or another part of it, speaks
+    against: what no schema can tell. ``location`` is the part that would have to change."""
+    problem = {"type": CONFLICT, "location": list(location), "message": message}
+    told = {"validation_errors": [problem]} if location else {}
+    return ApiError(409, message, details={**told, **(details or {})} or None, type="ConflictError")
+
+
+def refused(error: ValidationError, *location: str | int) -> ApiError:
+    """422 for the first problem of a part that stands at ``location``, or 409 for a conflict."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = (*location, *first["loc"])
+    return (conflict if first["type"] == CONFLICT else invalid)(first["msg"], *where)
+
+
 def envelope(error: ApiError) -> Response:
     """The response of an error."""
     body = {
@@ -126,7 +143,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_validation(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return validation_envelope(error.errors())
+        problems = error.errors()
+        if all(item["type"] == CONFLICT for item in problems):
+            return envelope(conflict(str(problems[0]["msg"]), *problems[0]["loc"]))
+        return validation_envelope(problems)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -1,7 +1,8 @@
 """Reads that wait for one's own write, and how far the view of results is behind.
 
 ``min_position`` (query, or the header ``X-Min-Position``) names writes (:mod:`schemas.write_token`); a read with
-it is answered once they have been applied, or after a bounded wait 503 with ``Retry-After``.
+it is answered once they have been applied, or after a bounded wait 503 with ``Retry-After``. What nobody has
+written yet is not waited for: 404.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from schemas.write_token import PATTERN, MinPosition, parse_min_position
 from streams.runtime.freshness import Freshness
 from streams.runtime.http.access import authenticate, context
 from streams.runtime.http.application import held_by, one_of
-from streams.runtime.http.errors import ApiError, come_again
+from streams.runtime.http.errors import ApiError, come_again, not_found
 from streams.runtime.http.guard import answer_header
 from streams.runtime.http.headers import APPLIED_AT, MIN_POSITION
 
@@ -66,7 +67,7 @@ async def fresh_results(
 
 
 async def await_documents(request: Request, token: str) -> None:
-    """Wait until a write is collected that a request names in its body. Raises 400 and 503."""
+    """Wait until a write is collected that a request names in its body. Raises 400, 404 and 503."""
     await _wait(request, token, freshness(request).collected)
 
 
@@ -77,7 +78,10 @@ async def _wait(
         return
     await authenticate(request)
     seconds = context(request).settings.read_wait_seconds
-    if not await applied(wanted_position(text), seconds):
+    wanted = wanted_position(text)
+    if (missing := await freshness(request).unwritten(wanted)) is not None:
+        raise not_found("position", missing)
+    if not await applied(wanted, seconds):
         raise come_again(
             f"What min_position names was not applied within {seconds:g} seconds; try again", _RETRY_AFTER_SECONDS
         )

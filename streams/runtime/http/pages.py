@@ -1,14 +1,19 @@
 """Pagination of list endpoints (contract 1.7), styles A and B: parsing, bounds and envelopes."""
 
+import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import pybase64
 from fastapi import Depends, Query, Request
 
-from schemas.api.pages import ListRequest
-from streams.runtime.http.errors import ApiError, invalid
+from schemas.api.pages import CURSOR_PATTERN, CURSOR_PREFIX, ListRequest
+from streams.runtime.http.errors import ApiError
+
+_CURSOR: Final = re.compile(CURSOR_PATTERN)
+# What is no cursor is a 400: the pattern only describes it.
+CursorQuery = Annotated[str | None, Query(json_schema_extra={"pattern": CURSOR_PATTERN})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +27,22 @@ class PageRequest:
 
 
 def bad_cursor() -> ApiError:
-    """400 for a cursor that no page of this list ended with."""
-    return ApiError(400, "The cursor is not one this server gave out for this list")
+    """404 for what looks like a cursor, and no page of this list ended there."""
+    return ApiError(
+        404, "The cursor is not one this server gave out for this list", details={"resource": "cursor"}
+    )
 
 
 def encode_cursor(values: tuple[Any, ...]) -> str:
     """An opaque cursor from the sort key of the last row given."""
-    return pybase64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+    return CURSOR_PREFIX + pybase64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
 
 
 def decode_cursor(text: str) -> tuple[Any, ...]:
-    """The sort key in a cursor. Raises 400."""
+    """The sort key in a cursor. Raises 400 for what is none, 404 for one that was never given out."""
+    if _CURSOR.fullmatch(text) is None:
+        raise ApiError(400, "The cursor is not one this server gave out: send next_cursor as it was answered")
+    text = text.removeprefix(CURSOR_PREFIX)
     try:
         values = orjson.loads(pybase64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except ValueError as error:
@@ -47,18 +57,27 @@ def page_request(
     page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
     page: Annotated[int | None, Query(ge=1)] = None,
-    cursor: str | None = None,
-    next_cursor: str | None = None,
-    after: str | None = None,
+    cursor: CursorQuery = None,
+    next_cursor: CursorQuery = None,
+    after: CursorQuery = None,
     include_total: bool = False,
 ) -> PageRequest:
     """Style A from the query string."""
     size = limit or page_size or 50
     skip = (page - 1) * size if page is not None else offset
     if skip > 10_000:
-        raise ApiError(422, "page lies beyond the offset limit of 10000; use the cursor")
+        raise beyond()
     opaque = cursor or next_cursor or after
     return PageRequest(size, skip, decode_cursor(opaque) if opaque else None, include_total)
+
+
+def beyond() -> ApiError:
+    """404 for a page that no offset reaches."""
+    return ApiError(
+        404,
+        "The page lies beyond the first 10000 rows, which are all that pages by number reach; use the cursor",
+        details={"resource": "page"},
+    )
 
 
 PageDep = Annotated[PageRequest, Depends(page_request)]
@@ -77,7 +96,7 @@ def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageReque
         # Counted in pages of the query's own size so far.
         offset = page.offset // page.limit * limit
     if offset > 10_000:
-        raise invalid("page lies beyond the offset limit of 10000; use the cursor", "body", "page")
+        raise beyond()
     return PageRequest(
         limit, offset, cursor, page.include_total if "include_total" in named else body.include_total
     )

@@ -274,10 +274,11 @@ async def test_cursors_that_lead_nowhere(here: Context, http: httpx.AsyncClient)
         body = {"inputs": FRONT, "pagination": pagination, **more}
         return await http.post("/v1/retrievers/alike/execute", json=body)
 
-    error = refused(await answer({"cursor": cursor}, inputs={"face": [0.0, 1.0]}), 400, "BadRequestError")
+    error = refused(await answer({"cursor": cursor}, inputs={"face": [0.0, 1.0]}), 404, "NotFoundError")
     assert "another question" in error["message"]
-    for wrong in ("x", "W10", cursor[:-4]):
+    for wrong in ("x", "W10"):
         refused(await answer({"cursor": wrong}), 400, "BadRequestError")
+    refused(await answer({"cursor": cursor[:-4]}), 404, "NotFoundError")
     refused(await answer({"method": "keyset", "after": {"document_id": "p01"}}), 400, "BadRequestError")
     scrolled = await executed(http, inputs=FRONT, pagination={"method": "scroll", "limit": 3, "scroll_ttl": 60})
     late = Context(here.settings, here.broker, here.database, lambda: NOW + timedelta(seconds=61))
@@ -287,7 +288,15 @@ async def test_cursors_that_lead_nowhere(here: Context, http: httpx.AsyncClient)
         page = {"method": "scroll", "scroll_id": scrolled["pagination"]["scroll_id"]}
         body = {"inputs": FRONT, "pagination": page}
         gone = await later.post("/v1/retrievers/alike/execute", json=body)
-        assert "scroll has ended" in refused(gone, 400, "BadRequestError")["message"]
+        assert "scroll has ended" in refused(gone, 404, "NotFoundError")["message"]
+
+
+async def test_two_sizes_that_differ_are_a_conflict(here: Context, http: httpx.AsyncClient) -> None:
+    await people(here, http, 1)
+    await alike(http)
+    sizes = {"inputs": FRONT, "limit": 3, "page_size": 4}
+    error = refused(await http.post("/v1/retrievers/alike/execute", json=sizes), 409, "ConflictError")
+    assert places(error) == [("conflict", ["body", "page_size"])]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +306,6 @@ async def test_cursors_that_lead_nowhere(here: Context, http: httpx.AsyncClient)
         ({"inputs": {"face": "x"}}, ["body", "inputs", "face"]),
         ({"inputs": FRONT, "colour": 1}, ["body", "colour"]),
         ({"inputs": FRONT, "limit": 501}, ["body", "limit"]),
-        ({"inputs": FRONT, "limit": 3, "page_size": 4}, ["body", "page_size"]),
         ({"inputs": FRONT, "pagination": {"method": "other"}}, ["body", "pagination", "method"]),
         ({"inputs": FRONT, "pagination": {"limit": 501}}, ["body", "pagination", "limit"]),
         (

@@ -313,7 +313,7 @@ def runs(sdk: Sdk) -> None:
         for name, parameters in (("taxonomy_enrich", enrich), ("document_enrich", join))
     ]
     sdk("RetrieversApi.create_retriever", body={"retriever_name": "enriching", "stages": stages})
-    sdk.refused(400, "TaxonomiesApi.delete_taxonomy_taxonomies", "topics")
+    sdk.refused(409, "TaxonomiesApi.delete_taxonomy_taxonomies", "topics")
     error = sdk.refused(422, "CollectionsApi.update_collection", "news", body={"colour": 1})
     assert "Accepted keys" in error.data.error.message
 

@@ -74,7 +74,9 @@ def _check_inner(inner: Mapping[str, Any], place: str, where: Where, depth: int)
         prepare(inner)
         check_definition(inner, where, depth)
     except RefusedError as error:
-        raise RefusedError(f"{place}: its retriever: {error}", error.where, hosted=error.hosted) from error
+        raise RefusedError(
+            f"{place}: its retriever: {error}", error.where, hosted=error.hosted, contradicts=error.contradicts
+        ) from error
     except PlanError as error:
         raise RefusedError(f"{place}: its retriever: {error}", (*where, "stages")) from error
 
@@ -96,7 +98,9 @@ def _check_stage(
             if declared is not None and reference.namespace == "INPUT" and reference.key not in (None, *declared):
                 there = ", ".join(sorted(declared))
                 raise RefusedError(
-                    f"{shown}: INPUT.{reference.key} is not in the input_schema; there are {there}", (*where, *at)
+                    f"{shown}: INPUT.{reference.key} is not in the input_schema; there are {there}",
+                    (*where, *at),
+                    contradicts=True,
                 )
         if not references:
             try:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeGuard
 
 from pydantic import BaseModel
 
-from streams.engines.retrieval.errors import FilterError, PlanError, StageError
+from streams.engines.retrieval.errors import ContradictionError, FilterError, PlanError, StageError
 from streams.engines.retrieval.execution.filter_check import WrittenFilter, read_filter
 from streams.engines.retrieval.stages import validation
 from streams.engines.retrieval.stages.parameters import PLACEHOLDERS
@@ -125,6 +125,8 @@ def prepare_stage(stage: Mapping[str, Any]) -> PreparedStage:
             ready = validation.read(found.parameters, raw)
     except FilterError as error:
         raise PlanError(f"{place}: {error}") from error
+    except ContradictionError as error:
+        raise ContradictionError(f"{place}: {error}") from error
     except ValueError as error:
         raise PlanError(f"{place}: {error}") from error
     if found.needs_filter is not None and (reason := found.needs_filter(raw, before)) is not None:

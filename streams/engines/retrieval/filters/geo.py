@@ -90,12 +90,11 @@ def distance(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
 
 
 def read_box(value: Any) -> Box:
-    """``{"top_left": {"lat", "lon"}, "bottom_right": {"lat", "lon"}}``."""
+    """``{"top_left": {"lat", "lon"}, "bottom_right": {"lat", "lon"}}``. One whose top is south of its bottom holds
+    nothing."""
     value = _object(value, "", ("top_left", "bottom_right"))
     top, left = _read_point(value["top_left"], ".top_left")
     bottom, right = _read_point(value["bottom_right"], ".bottom_right")
-    if top < bottom:
-        raise OperandError("the top must not be south of the bottom", ".top_left.lat")
     return top, left, bottom, right
 
 
@@ -145,13 +144,18 @@ def _read_ring(value: Any, where: str) -> Ring:
         ring.append((lat, lon + _turns(ring[-1][1], lon)))
     if ring[0][1] + _turns(ring[-1][1], ring[0][1]) != ring[0][1]:
         raise OperandError("the ring goes around a pole; cut it in two along a meridian", f"{where}.points")
-    if not any(_cross(ring[0], a, b) for a, b in pairwise(ring[1:])):
+    if _wide(found) and not any(_cross(ring[0], a, b) for a, b in pairwise(ring[1:])):
         raise OperandError(
             "the ring encloses nothing; a side goes the shorter way round, so one wider than 180 degrees "
             "needs points on its way",
             f"{where}.points",
         )
     return tuple(ring)
+
+
+def _wide(corners: Sequence[Point]) -> bool:
+    """Whether a side is as long either way round, or longer than it looks."""
+    return any(abs(lon - before) >= 180 for (_, before), (_, lon) in pairwise([*corners, corners[0]]))
 
 
 def _turns(before: float, lon: float) -> float:

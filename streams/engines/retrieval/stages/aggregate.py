@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from schemas.api.base import problem
+from schemas.api.base import CONFLICT, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.aggregation import FUNCTIONS
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
@@ -97,15 +97,17 @@ class Parameters(StageParameters):
         seen: set[str] = {"documents"} if self.include_documents else set()
         for index, name in enumerate(names):
             if name in seen or name in _IDS:
-                raise problem(f"the key {name!r} is taken: give another alias", "group_by", index, "alias")
+                raise problem(
+                    f"the key {name!r} is taken: give another alias", "group_by", index, "alias", kind=CONFLICT
+                )
             seen.add(name)
         for index, aggregation in enumerate(self.aggregations):
             if aggregation.alias in seen or aggregation.alias in _IDS:
                 where = ("aggregations", index, "alias")
-                raise problem(f"the alias {aggregation.alias!r} is taken: each has its own", *where)
+                raise problem(f"the alias {aggregation.alias!r} is taken: each has its own", *where, kind=CONFLICT)
             seen.add(aggregation.alias)
         if self.sort_by is not None and self.sort_by not in seen:
-            raise problem(f"sort_by names no alias: {', '.join(sorted(seen))}", "sort_by")
+            raise problem(f"sort_by names no alias: {', '.join(sorted(seen))}", "sort_by", kind=CONFLICT)
         return self
 
 

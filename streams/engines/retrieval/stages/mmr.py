@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from schemas.api.base import problem
+from schemas.api.base import CONFLICT, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.feature_choice import only_feature
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
@@ -61,9 +61,13 @@ class Parameters(StageParameters):
             known = self.diversity_fields or []
             for name in self.diversity_field_weights:
                 if name not in known:
-                    raise problem(f"{name} is none of diversity_fields", "diversity_field_weights", name)
+                    raise problem(
+                        f"{name} is none of diversity_fields", "diversity_field_weights", name, kind=CONFLICT
+                    )
             if not any(self.diversity_field_weights.get(name, 1.0) for name in known):
-                raise problem("at least one field needs a weight above 0", "diversity_field_weights")
+                raise problem(
+                    "at least one field needs a weight above 0", "diversity_field_weights", kind=CONFLICT
+                )
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.api.base import problem
+from schemas.api.filters import PATH
 from streams.engines.retrieval.filters.paths import parse_path
 
 NULL: Final = "null"
@@ -20,7 +21,7 @@ def _path(text: str) -> str:
     return text
 
 
-FieldPath = Annotated[str, AfterValidator(_path), Field(min_length=1)]
+FieldPath = Annotated[str, AfterValidator(_path), Field(min_length=1, json_schema_extra=PATH)]
 """A dotted path into a document (contract section 5)."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -6,6 +6,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import model_validator
 
+from schemas.api.base import CONFLICT, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
@@ -30,7 +31,7 @@ class Parameters(StageParameters):
     @model_validator(mode="after")
     def _bounds(self) -> Self:
         if self.min_value is not None and self.max_value is not None and self.min_value >= self.max_value:
-            raise ValueError("min_value must be below max_value")
+            raise problem("min_value must be below max_value", "min_value", kind=CONFLICT)
         return self
 
 

@@ -6,6 +6,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from schemas.api.base import CONFLICT
+from streams.engines.retrieval.errors import ContradictionError
 from streams.engines.retrieval.execution.filter_check import BAD_FILTER, BAD_FORM
 from streams.engines.retrieval.templates.filling import holds_template
 
@@ -18,7 +20,7 @@ def read(model: type[P], raw: Mapping[str, Any]) -> P:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise ValueError(_words(model, error.errors()[0])) from error
+        raise _told(model, error.errors()[0]) from error
 
 
 def check(model: type[BaseModel], raw: Mapping[str, Any]) -> None:
@@ -28,7 +30,12 @@ def check(model: type[BaseModel], raw: Mapping[str, Any]) -> None:
     except ValidationError as error:
         for problem in error.errors():
             if not _may_change(raw, problem):
-                raise ValueError(_words(model, problem)) from error
+                raise _told(model, problem) from error
+
+
+def _told(model: type[BaseModel], problem: ErrorDetails) -> ValueError:
+    kind = ContradictionError if problem["type"] == CONFLICT else ValueError
+    return kind(_words(model, problem))
 
 
 def accepted(model: type[BaseModel]) -> list[str]:

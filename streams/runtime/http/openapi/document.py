@@ -4,7 +4,7 @@ Routes declare their parameters, bodies and answers; everything else follows fro
 new route is described completely without a word about it. ``tests/api/test_openapi.py`` names one that is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from schemas.api.error import ErrorDetail, ErrorResponse
 from streams.runtime.http import headers
@@ -20,6 +21,7 @@ from streams.runtime.http.openapi import errors
 from streams.runtime.http.openapi.examples import add_examples, read_examples
 from streams.runtime.http.openapi.links import add_links
 from streams.runtime.http.openapi.operations import Operation, key, operations
+from streams.runtime.http.openapi.shapes import CONTENT, put_references, storable
 
 PATH: Final = "/openapi.json"
 SECURITY: Final = "ApiKey"
@@ -82,20 +84,20 @@ _NAMESPACE: Final[tuple[Mapping[str, Any], ...]] = (
 )
 
 
-def install_openapi(app: FastAPI) -> None:
+def install_openapi(app: FastAPI, shapes: Callable[[], Mapping[str, Any]]) -> None:
     """Serve the document of ``app`` at ``/openapi.json``, to everybody: it tells what the service is, not what is
-    in it."""
+    in it. ``shapes`` are those that models name (:mod:`streams.runtime.http.openapi.shapes`)."""
 
     @cache
     def encoded() -> bytes:
-        return orjson.dumps(document(app))
+        return orjson.dumps(document(app, shapes()))
 
     @app.get(PATH, include_in_schema=False)
     async def openapi() -> Response:
         return Response(encoded(), media_type="application/json")
 
 
-def document(app: FastAPI) -> dict[str, Any]:
+def document(app: FastAPI, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """The OpenAPI document of an application."""
     found: dict[str, Any] = get_openapi(
         title=app.title,
@@ -115,6 +117,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for model in (ErrorDetail, ErrorResponse):
         schemas[model.__name__] = _schema(model)
+    schemas |= shapes
+    put_references(found)
+    storable(found)
     components["headers"] = {name: dict(header) for name, header in _HEADERS.items()}
     components["responses"] = errors.responses(_headers("X-Request-ID"))
     components["securitySchemes"] = {
@@ -137,17 +142,31 @@ def document(app: FastAPI) -> dict[str, Any]:
         for method, described in item.items()
     }
     for operation in every:
-        _complete(by_key[key(operation.method, operation.path)], operation)
+        described = by_key[key(operation.method, operation.path)]
+        _complete(described, operation)
+        if operation.get_body is not None:
+            described["requestBody"] = _body_of_get(found, operation.path, operation.get_body)
     found["tags"] = [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in every)]
     add_links(found)
     add_examples(found, read_examples())
     return found
 
 
-def _schema(model: type[ErrorDetail] | type[ErrorResponse]) -> dict[str, Any]:
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
     written = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     written.pop("$defs", None)
     return written
+
+
+def _body_of_get(found: Mapping[str, Any], path: str, model: type[BaseModel]) -> dict[str, Any]:
+    """The body that a GET may have: that of the ``POST …/list`` beside it, or ``model``."""
+    beside = found["paths"].get(f"{path}/list", {}).get("post", {}).get("requestBody")
+    if beside is None:
+        found["components"]["schemas"][model.__name__] = _schema(model)
+        schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    else:
+        schema = beside["content"]["application/json"]["schema"]
+    return {"required": False, "content": {"application/json": {"schema": schema, "example": {"limit": 10}}}}
 
 
 def _merged(paths: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,11 +203,16 @@ def _complete(described: dict[str, Any], operation: Operation) -> None:
     if operation.in_namespace:
         parameters += [dict(one) for one in _NAMESPACE if (one["in"], one["name"].lower()) not in declared]
     for parameter in parameters:
-        parameter["schema"] = _written(parameter["schema"])
+        schema = _written(parameter["schema"])
+        if CONTENT in schema:
+            del parameter["schema"]
+            parameter["content"] = {"application/json": {"schema": schema[CONTENT]}}
+        else:
+            parameter["schema"] = schema
     if not parameters:
         del described["parameters"]
     shown = ["X-Request-ID"]
-    if operation.needs_key:
+    if operation.needs_key and operation.is_limited:
         shown += ["RateLimit-Policy", "RateLimit"]
     if operation.changes_definitions:
         shown += [headers.DEFINITIONS_VERSION, headers.WRITE_TOKEN]
@@ -217,16 +241,19 @@ def _written(schema: dict[str, Any]) -> dict[str, Any]:
 def statuses(operation: Operation, has_parameters: bool) -> list[int]:
     """The errors that an operation may answer with."""
     found = {500}
+    has_body = operation.has_body or operation.get_body is not None
     if operation.needs_key:
-        found |= {400, 401, 403, 408, 429, 503, 504}
+        found |= {400, 401, 403, 503, 504}
+        if operation.is_limited:
+            found.add(429)
     if operation.waits:
-        found |= {400, 401, 503}
+        found |= {400, 401, 404, 503}
     if operation.in_namespace or "{" in operation.path:
         found.add(404)
-    if has_parameters or operation.has_body:
+    if has_parameters or has_body:
         found.add(422)
-    if operation.has_body:
-        found.add(413)
-    if operation.creates:
+    if has_body:
+        found |= {408, 413}
+    if operation.changes:
         found.add(409)
     return sorted(found)

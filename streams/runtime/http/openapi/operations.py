@@ -8,9 +8,12 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BaseModel
 
 from streams.runtime.http.access import administer, authenticate, authorize, enter_namespace
 from streams.runtime.http.freshness import fresh_documents, fresh_results
+from streams.runtime.http.guard import UNLIMITED
+from streams.runtime.http.json_route import BODIES_OF_GETS
 from streams.runtime.http.openapi.sdk_names import CLASSES
 
 _IDENTIFIER: Final = re.compile(r"\{[^}]*\}")
@@ -34,14 +37,18 @@ class Operation:
     in_namespace: bool
     """It works in the namespace that the request names."""
     has_body: bool
+    get_body: type[BaseModel] | None
+    """What it reads of a body although it is a GET."""
     changes_definitions: bool
     """It answers with the version of the definitions that it made."""
     reads_results: bool
     """It answers from the view of results, and tells how old that is."""
     waits: bool
     """It may be told to wait for a write."""
-    creates: bool
-    """It may be refused because of a name in use."""
+    changes: bool
+    """It may be refused because of how things stand: a name in use, something that others need."""
+    is_limited: bool
+    """The key may ask it too often."""
 
 
 def key(method: str, path: str) -> str:
@@ -73,11 +80,20 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         needs_key=not called.isdisjoint((authenticate, authorize, administer)),
         in_namespace=enter_namespace in called,
         has_body=route.body_field is not None,
+        get_body=next((BODIES_OF_GETS[call] for call in called if call in BODIES_OF_GETS), None),
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
         reads_results=fresh_results in called,
         waits=not called.isdisjoint((fresh_documents, fresh_results)),
-        creates=method in ("PATCH", "PUT") or name.startswith(("create_", "clone_", "upsert_")),
+        changes=_changes(method, path, route.body_field is not None),
+        is_limited=path not in UNLIMITED,
     )
+
+
+def _changes(method: str, path: str, has_body: bool) -> bool:
+    if method == "GET":
+        # A document by its id alone may be several; of many some questions are not answered.
+        return path.startswith("/v1/documents/") or path.endswith("/documents")
+    return has_body or method == "DELETE" or path.endswith(("/execute", "/cancel"))
 
 
 def _own_name(path: str, function: str, ambiguous: bool) -> tuple[str, str]:
