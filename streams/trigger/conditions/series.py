@@ -84,7 +84,8 @@ async def facts(connection: Connection, series: Series, spans: Iterable[Span], *
 async def next_bucket(connection: Connection, series: Series, after: datetime) -> datetime | None:
     """End of the first bucket that ends after an instant."""
     where = " AND s.bucket_start > %(after)s::timestamptz - make_interval(secs => %(width)s)"
-    start = await fetch_value(connection, f"SELECT {_least(where)}", {**series.parameters, "after": after})
+    parameters = {**series.parameters, "after": after}
+    start: datetime | None = await fetch_value(connection, f"SELECT {_least(where)}", parameters)
     if start is None:
         return None
     try:
@@ -111,7 +112,7 @@ async def read_rows(
     async with connection.cursor(binary=True) as cursor:
         if not sketches:
             await cursor.execute(_COUNTS.encode(), parameters, prepare=True)
-            return Rows(Row(*row, b"") for row in await cursor.fetchall())
+            return Rows(Row(row[0], row[1], row[2], b"") for row in await cursor.fetchall())
         known = unpacked.within(series.key, wanted)
         versions = _arrays(((*key, held.version) for key, held in known.items()), 3)
         parameters |= dict(zip(("known_kinds", "known_starts", "known_versions"), versions, strict=True))
