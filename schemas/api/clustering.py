@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
-from schemas.api.base import CONFLICT, ApiRequest, JsonObject, having, problem, read_part
-from schemas.api.filters import SHAPE
+from schemas.api.base import CONFLICT, SHAPE, ApiRequest, JsonObject, having, problem, read_part
 
 Whole = Annotated[int, Field(strict=True)]
 Clusters = Annotated[int, Field(strict=True, ge=2, le=1_000)]

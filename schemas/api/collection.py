@@ -5,8 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
-from schemas.api.filters import SHAPE
+from schemas.api.base import SHAPE, ApiRequest, ApiResponse, Cooldown, Instant, JsonObject, having, problem
 from schemas.api.pages import ListRequest, Pagination, sorted_by
 from schemas.api.schedule import SHAPES
 

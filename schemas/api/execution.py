@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from schemas.api.base import CONFLICT, ApiRequest, JsonObject, having, problem, read_part
-from schemas.api.filters import SHAPE, Filter
+from schemas.api.base import CONFLICT, SHAPE, ApiRequest, JsonObject, having, problem, read_part
+from schemas.api.filters import Filter
 from schemas.api.pages import Cursor
 from schemas.api.retriever import BudgetLimits, InputField, Stage, flat_schema
 from schemas.write_token import PATTERN

@@ -5,8 +5,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from schemas.api.base import ApiRequest, ApiResponse, Instant, JsonObject, having, problem
-from schemas.api.filters import SHAPE, Filter
+from schemas.api.base import SHAPE, ApiRequest, ApiResponse, Instant, JsonObject, having, problem
+from schemas.api.filters import Filter
 from schemas.api.names import name_shape
 from schemas.api.pages import ListRequest, Pagination, sorted_by
 

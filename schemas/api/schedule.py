@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from schemas.api.base import (
     CONFLICT,
+    SHAPE,
     ApiRequest,
     ApiResponse,
     GivenInstant,
@@ -23,7 +24,7 @@ from schemas.api.base import (
     problem,
     read_part,
 )
-from schemas.api.filters import PATH, SHAPE
+from schemas.api.filters import PATH
 from schemas.features import FIELD_METRICS, HASHING
 from schemas.times import TimeDomain
 

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from schemas.api.base import problem
+from schemas.api.base import JsonObject, problem
 
 IDENTITY: Final = ("document_id", "collection_id", "occurred_at", "_internal")
 """Root fields that say what a document is, and when: they are its producer's."""
 
 
-TARGET: Final = {
+TARGET: Final[JsonObject] = {
     "pattern": r"^[^.\x00]+(\.[^.\x00]+){0,31}$",
     "not": {"pattern": rf"^({'|'.join(IDENTITY)})(\.|$)"},
 }

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.api.actions import SHAPES as ACTIONS
-from schemas.api.base import JsonObject, having, lacking, or_null
+from schemas.api.base import SHAPE, JsonObject, having, lacking, or_null
 from schemas.api.channel import CONFIGS
 from schemas.api.clustering import METHODS, STEPS
 from schemas.api.execution import CursorPage, KeysetPage, OffsetPage, ScrollPage
-from schemas.api.filters import FILTER, PATH, SHAPE, VALUES, filter_shapes
+from schemas.api.filters import FILTER, PATH, VALUES, filter_shapes
 from schemas.api.retriever import STAGE_CONFIG
 from schemas.api.schedule import SHAPES as SCHEDULES
 from schemas.features import HASHING
@@ -36,7 +36,7 @@ _TEMPLATE: Final[JsonObject] = {
 _TEXT: Final[JsonObject] = {"type": "string", "pattern": r"^[^\x00]*[0-9A-Za-z][0-9A-Za-z][^\x00]*$"}
 
 
-_MODELS: Final = (
+_MODELS: Final[tuple[type[BaseModel], ...]] = (
     *SCHEDULES.values(),
     *ACTIONS.values(),
     *CONFIGS.values(),
@@ -47,7 +47,7 @@ _MODELS: Final = (
 
 def shapes() -> dict[str, JsonObject]:
     """By name."""
-    models = (OffsetPage, CursorPage, ScrollPage, KeysetPage, *_MODELS)
+    models: tuple[type[BaseModel], ...] = (OffsetPage, CursorPage, ScrollPage, KeysetPage, *_MODELS)
     _, pages = models_json_schema(
         [(model, "validation") for model in models],
         ref_template=_REFERENCES,
@@ -124,7 +124,7 @@ def _described(model: type[BaseModel], name: str) -> dict[str, JsonObject]:
             if key not in part.get("required", ()):
                 part["properties"][key] = or_null(field)
     schema["properties"] = {key: _or_template(field) for key, field in schema["properties"].items()}
-    found = _renamed(found, names)
+    found = {key: _renamed(part, names) for key, part in found.items()}
     for changed, change in _FURTHER.items():
         if changed in found:
             found[changed] = _combined(found[changed], change)
@@ -203,7 +203,7 @@ _SEARCHES: Final[JsonObject] = {
         {"properties": {"query": _TEXT_QUERY, "lexical": {"const": True}}, "required": ["lexical"]},
     ]
 }
-_CONDITIONS: Final = [
+_CONDITIONS: Final[list[JsonObject]] = [
     {
         "required": ["field", "operator", "value"],
         "properties": {"field": PATH, "operator": {"enum": operators}, "value": VALUES[operators[0]]},

@@ -39,8 +39,8 @@ def bodies() -> Iterator[tuple[str, str, TypeAdapter[Any]]]:
         annotation = original.body_field.field_info.annotation
         if str(annotation) not in seen:
             seen.add(str(annotation))
-            (method,) = route.methods or ()
-            yield method, str(route.path_format), TypeAdapter(annotation)
+            for method in route.methods or ():
+                yield method, str(route.path_format), TypeAdapter[Any](annotation)
 
 
 def schema_of(operation: JsonObject) -> JsonObject:

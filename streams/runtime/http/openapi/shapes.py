@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from schemas.api.filters import SHAPE
+from schemas.api.base import SHAPE
 
 CONTENT: Final = "x-content"
 """In the schema of a parameter: the schema of the JSON that its text is."""
