@@ -1,9 +1,10 @@
-"""The match station in several processes of one worker, one for each processor.
+"""A station in processes of its own, supervised by the process that began them.
 
-One interpreter runs on one processor. The processes are members of the station's consumer group, so Kafka divides
-the partitions among them, as among workers on several machines; more processes than partitions have nothing to do.
-The worker that began them supervises them: they end when it does, however it does, and when one of them ends, the
-worker ends with the reason.
+One interpreter runs on one processor. Of ``match`` a worker may have one process for each processor; of ``query``
+the service has one beside the HTTP server, so that whoever reads does not wait while the view is filled. The
+processes are members of the station's consumer group, so Kafka divides the partitions among them, as among workers
+on several machines; more processes than partitions have nothing to do. They end when their supervisor does,
+however it does, and when one of them ends, the supervisor ends with the reason.
 """
 
 import asyncio
@@ -21,18 +22,16 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-STATION: Final = "match"
 PATIENCE_SECONDS: Final = 5.0
 """How long processes may take to end when they are asked to; then they are killed, which is as safe as a crash."""
 
 
 class Processes:
-    """An agent that runs the station in ``count`` processes. Settings are taken from the environment, as the
-    worker's own are."""
+    """An agent that runs a station in ``count`` processes. Settings are taken from the environment, as the
+    supervisor's own are."""
 
-    name = STATION
-
-    def __init__(self, settings: Settings, count: int) -> None:
+    def __init__(self, settings: Settings, station: str, count: int) -> None:
+        self.name = station
         self._settings = settings
         self._count = count
         self._stopping = asyncio.Event()
@@ -46,8 +45,9 @@ class Processes:
         processes: list[asyncio.subprocess.Process] = []
         try:
             for environment in map(self._environment, range(1, self._count + 1)):
-                processes.append(await _start(environment))  # noqa: PERF401 - those begun must be ended
-            log.info("processes", station=STATION, pids=[process.pid for process in processes])
+                process = await _start(self.name, environment)
+                processes.append(process)
+            log.info("processes", station=self.name, pids=[process.pid for process in processes])
             ends = {asyncio.create_task(process.wait()): process for process in processes}
             asked = asyncio.create_task(self._stopping.wait())
             try:
@@ -66,8 +66,8 @@ class Processes:
 
 
 def own_settings(settings: Settings, number: int) -> Mapping[str, str]:
-    """The variables in which the processes of a worker must differ, counted from 1: the name of a static member of
-    the group, and the port of the metrics."""
+    """The variables in which processes of one supervisor must differ, counted from 1: the name of a static member
+    of the group, and the port of the metrics."""
     own: dict[str, str] = {}
     if settings.instance is not None:
         own["TIDEWATCH_INSTANCE"] = f"{settings.instance}-{number}"
@@ -76,13 +76,13 @@ def own_settings(settings: Settings, number: int) -> Mapping[str, str]:
     return own
 
 
-async def _start(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def _start(station: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
     parent = os.getpid()
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "streams.cli.main", "worker", "--stations", STATION),
+        *(sys.executable, "-m", "streams.cli.main", "worker", "--stations", station),
         stdin=asyncio.subprocess.DEVNULL,
         env=environment,
-        # A terminal's Ctrl-C reaches only the worker, which passes it on.
+        # A terminal's Ctrl-C reaches only the supervisor, which passes it on.
         start_new_session=True,
         preexec_fn=lambda: die_with_parent(parent),
     )

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from streams.processes import own_settings
 from streams.runtime.agent import Context
+from streams.runtime.dev.process import free_port
 from streams.settings import Settings
 from tests.cli.processes import alive, descendants, environment, running
 from tests.support import eventually
@@ -50,6 +52,44 @@ async def test_processes_and_their_worker_end_together(context: Context, tmp_pat
 
         async def gone() -> bool:
             return not alive(found)
+
+        await eventually(gone, timeout=20)
+
+
+@pytest.mark.parametrize("way", ["asked", "service killed", "materialiser killed"])
+async def test_the_query_service_and_its_materialiser_end_together(
+    context: Context, tmp_path: Path, way: str
+) -> None:
+    port, log = free_port(), tmp_path / "query.log"
+    variables = environment(context.settings, TIDEWATCH_API_KEY="sk_x", TIDEWATCH_PORT=str(port))
+    with running("query", variables=variables, log=log) as process:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer sk_x"}
+        ) as api:
+
+            async def materialising() -> bool:
+                assert process.poll() is None, log.read_text()
+                try:
+                    # The service tells what its processes count.
+                    return 'tidewatch_rebalances_total{station="query"}' in (await api.get("/metrics")).text
+                except httpx.TransportError:
+                    return False
+
+            await eventually(materialising, timeout=60)
+        (materialiser,) = descendants(process.pid)
+        match way:
+            case "asked":
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0, log.read_text()
+            case "service killed":
+                process.kill()
+            case _:
+                os.kill(materialiser, signal.SIGKILL)
+                assert process.wait(10) == 1
+                assert f"process {materialiser} was killed by SIGKILL" in " ".join(log.read_text().split())
+
+        async def gone() -> bool:
+            return not alive([materialiser])
 
         await eventually(gone, timeout=20)
 

@@ -1,5 +1,11 @@
-"""``tidewatch query``: the HTTP API, and the station that fills the read view behind them."""
+"""``tidewatch query``: the HTTP API, and the station that fills the read view behind it.
 
+They run in processes of their own: the service is the HTTP server and supervises the materialiser. In one
+interpreter whoever reads would wait for each turn of the loop behind records that are being decoded.
+"""
+
+import os
+import tempfile
 from typing import Annotated
 
 import typer
@@ -14,6 +20,14 @@ def serve(
     command: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="TIDEWATCH_HOST")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="TIDEWATCH_PORT")] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes that fill the read view; with [bold]0[/] others do (`worker --stations query`).",
+        ),
+    ] = 1,
 ) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C."""
     if command.invoked_subcommand is not None:
@@ -22,20 +36,27 @@ def serve(
 
     async def main() -> None:
         from streams.api.namespaces import ensure_namespace
-        from streams.app import SERVED, choose
+        from streams.app import SERVED
         from streams.http_app import HttpServer, build_http
+        from streams.processes import Processes
+        from streams.runtime.agent import StreamAgent
         from streams.worker import WorkerFailedError, open_context, run_agents
 
         async with open_context(settings) as context:
             await ensure_namespace(context.database, settings.namespace)
-            materialisers = [station.build(context) for station in choose([SERVED])]
+            agents: list[StreamAgent] = [HttpServer(context, build_http(context))]
+            if processes:
+                agents.insert(0, Processes(settings, SERVED, processes))
             settle_in()
             try:
-                await run_agents(context, [*materialisers, HttpServer(context, build_http(context))])
+                await run_agents(context, agents)
             except WorkerFailedError as error:
                 raise CommandError(str(error)) from error
 
-    run(main(), settings)
+    with tempfile.TemporaryDirectory(prefix="tidewatch-metrics-") as folder:
+        # Before any metric is made: the metrics of all processes are counted in files, and served as one.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        run(main(), settings)
 
 
 @query.command()

@@ -1,10 +1,13 @@
 """``tidewatch worker``: the stations, in one process."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli.process import CommandError, load_settings, run, settle_in
+
+MULTIPLIED: Final = "match"
+"""The station that may run in several processes of a worker."""
 
 
 def worker(
@@ -29,15 +32,15 @@ def worker(
 
         from streams.api.namespaces import ensure_namespace
         from streams.app import choose
-        from streams.processes import STATION, Processes
+        from streams.processes import Processes
         from streams.worker import WorkerFailedError, open_context, run_agents
 
         try:
             chosen = choose(None if stations is None else [name.strip() for name in stations.split(",")])
         except ValueError as error:
             raise CommandError(str(error)) from error
-        if processes > 1 and all(station.name != STATION for station in chosen):
-            raise CommandError(f"--processes is about the station {STATION}, which is not among --stations")
+        if processes > 1 and all(station.name != MULTIPLIED for station in chosen):
+            raise CommandError(f"--processes is about the station {MULTIPLIED}, which is not among --stations")
         async with open_context(settings) as context:
             await ensure_namespace(context.database, settings.namespace)
             if settings.metrics_port is not None:
@@ -45,8 +48,8 @@ def worker(
             settle_in()
             try:
                 agents = [
-                    Processes(settings, processes)
-                    if processes > 1 and station.name == STATION
+                    Processes(settings, MULTIPLIED, processes)
+                    if processes > 1 and station.name == MULTIPLIED
                     else station.build(context)
                     for station in chosen
                 ]

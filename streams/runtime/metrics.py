@@ -1,6 +1,9 @@
 """Every metric of the system: one list, each with its meaning. Labels never hold a tenant's name."""
 
-from prometheus_client import Counter, Histogram
+import os
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
 
 RECORDS = Counter("tidewatch_records_total", "Records a station has finished", ["station", "topic"])
 BATCH_SECONDS = Histogram(
@@ -24,3 +27,12 @@ JOBS = Counter("tidewatch_jobs_total", "Actions that ended", ["action_type", "st
 DELIVERIES = Counter("tidewatch_deliveries_total", "Delivery attempts", ["channel", "status"])
 OUTBOX = Counter("tidewatch_outbox_published_total", "Outbox rows published", ["topic"])
 HTTP_REFUSED = Counter("tidewatch_http_refused_total", "Requests refused for a limit", ["limit"])
+
+
+def all_processes() -> CollectorRegistry:
+    """The metrics of this process; where it shares a folder of them with others, the sums of all."""
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return REGISTRY
+    found = CollectorRegistry()
+    MultiProcessCollector(found)  # type: ignore[no-untyped-call]
+    return found

@@ -13,6 +13,7 @@ from streams.runtime.agent import Context
 from streams.runtime.definitions import current_version
 from streams.runtime.http.access import Caller, ContextDep, authenticate
 from streams.runtime.http.headers import DEFINITIONS_VERSION
+from streams.runtime.metrics import all_processes
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +58,10 @@ async def deep(context: ContextDep) -> Response:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(caller: Annotated[Caller, Depends(authenticate)]) -> Response:
-    """The process's metrics in Prometheus' text format, for keys of the server itself."""
+    """The metrics of the service, of all its processes together, in Prometheus' text format, for keys of the
+    server itself."""
     caller.require_server()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(all_processes()), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _database(context: Context) -> tuple[str | None, str | None]:
