@@ -1,6 +1,7 @@
 """The PostgreSQL protocol: a pool, migrations, and positions that move by compare-and-set."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Database:
             # A caller that cannot have a connection soon is told so; stations then back off, the API says 503.
             timeout=5.0,
             configure=configure,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             kwargs={"autocommit": True},
         )
 
@@ -77,6 +78,15 @@ class Database:
                     await stack.enter_async_context(psycopg.AsyncTransaction(connection))
                     await first(connection)
             yield connection
+
+
+async def _check(connection: Connection) -> None:
+    """Nothing comes over a connection that rests but its end: only one that has something to read is asked whether
+    it lives, for that is a round trip. Raises ``psycopg.OperationalError``."""
+    readable = select.poll()
+    readable.register(connection.pgconn.socket, select.POLLIN)
+    if readable.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def _configure(connection: Connection) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from schemas.errors import DecodeError
@@ -139,12 +141,24 @@ async def find_definition(
     """A definition by id or by name (contract 1.6); an id wins over another's equal name."""
     if "\x00" in identifier:
         return None  # PostgreSQL has no such text
-    cursor = await connection.execute(
+    return await read_definition(await ask_definition(connection, kind, namespace_id, identifier))
+
+
+async def ask_definition(
+    connection: Connection, kind: Kind, namespace_id: str, identifier: str
+) -> AsyncCursor[TupleRow]:
+    """What :func:`find_definition` asks, for :func:`read_definition`: in a pipeline it shares its round trip with
+    what is asked besides. The identifier holds no NUL."""
+    return await connection.execute(
         f"SELECT {_COLUMNS} FROM definitions AS d WHERE kind = %s AND namespace_id = %s AND deleted_at IS NULL"
         " AND (id = %s OR name = %s) ORDER BY (id = %s) DESC LIMIT 1",
         (kind, namespace_id, identifier, identifier, identifier),
     )
-    row = await cursor.fetchone()
+
+
+async def read_definition(asked: AsyncCursor[TupleRow]) -> StoredDefinition | None:
+    """The definition that was asked for."""
+    row = await asked.fetchone()
     return None if row is None else _stored(row)
 
 

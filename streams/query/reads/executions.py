@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Any
 
+from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
 
 from schemas.ids import ExecutionRef
@@ -103,18 +104,18 @@ async def newest(
     return found
 
 
-async def latest(connection: Connection, namespace_id: str, alert: int) -> Execution | None:
-    """The newest execution of an alert by its number: what its counter says is the newest."""
+async def latest(connection: Connection, namespace_id: str, alert: int) -> AsyncCursor[Execution]:
+    """Ask for the newest execution of an alert by its number, what its counter says is the newest: one row, or
+    none. In a pipeline that shares its round trip with what was asked before."""
     page = (
         f"SELECT {_COLUMNS} FROM alert_execution_counts n JOIN alert_executions e"
         " ON e.day = (n.newest_at AT TIME ZONE 'UTC')::date AND e.namespace_id = n.namespace_id"
         " AND e.appended_at = n.newest_at AND e.base = n.newest_base AND e.alert_number = n.alert_number"
         f" WHERE n.alert_number = %(alert)s AND n.namespace_id = %(namespace)s AND {_SERVED}"
     )
-    async with connection.cursor(row_factory=class_row(Execution)) as cursor:
-        parameters = {"alert": alert, "namespace": namespace_id}
-        await cursor.execute(_select(page, pruned=False), parameters, prepare=True)
-        return await cursor.fetchone()
+    cursor = connection.cursor(row_factory=class_row(Execution))
+    parameters = {"alert": alert, "namespace": namespace_id}
+    return await cursor.execute(_select(page, pruned=False), parameters, prepare=True)
 
 
 async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) -> Execution | None:

@@ -1,9 +1,10 @@
 """What match has checked, and the alerts that never fired on it."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from psycopg.rows import class_row
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow, class_row
 
 from streams.query.compose.rows import Progress, Unfired
 from streams.runtime.database import Connection, fetch_value
@@ -95,17 +96,26 @@ async def unfired(connection: Connection, namespace_id: str, alert_id: str | Non
         return await cursor.fetchall()
 
 
-async def through(
-    connection: Connection, namespace_id: str, alert_id: str
-) -> tuple[list[Progress], dict[str, datetime]]:
-    """How far the collections an alert is attached to have been checked, and by collection up to which instant its
-    windows have been decided. One round trip."""
+class Through(NamedTuple):
+    """How far an alert was checked, asked for and not yet read."""
+
+    checked: AsyncCursor[Progress]
+    decided: AsyncCursor[TupleRow]
+
+    async def read(self) -> tuple[list[Progress], dict[str, datetime]]:
+        """How far the collections of the alert have been checked, and by collection up to which instant its
+        windows have been decided."""
+        return await self.checked.fetchall(), dict(await self.decided.fetchall())
+
+
+async def through(connection: Connection, namespace_id: str, alert_id: str) -> Through:
+    """Ask how far an alert was checked. In a pipeline that shares its round trip with what is asked next."""
     parameters = {"namespace": namespace_id, "alert": alert_id}
-    async with connection.pipeline(), connection.cursor(row_factory=class_row(Progress)) as checked:
-        await checked.execute(_CHECKED.encode(), parameters)
-        decided = await connection.execute(
-            "SELECT collection_id, to_timestamp(through) FROM alert_windows"
-            " WHERE namespace_id = %(namespace)s AND alert_id = %(alert)s AND through IS NOT NULL ORDER BY 1",
-            parameters,
-        )
-        return await checked.fetchall(), dict(await decided.fetchall())
+    checked = connection.cursor(row_factory=class_row(Progress))
+    await checked.execute(_CHECKED.encode(), parameters)
+    decided = await connection.execute(
+        "SELECT collection_id, to_timestamp(through) FROM alert_windows"
+        " WHERE namespace_id = %(namespace)s AND alert_id = %(alert)s AND through IS NOT NULL ORDER BY 1",
+        parameters,
+    )
+    return Through(checked, decided)

@@ -29,9 +29,11 @@ async def latest_result(alert_identifier: str, access: AccessDep, context: Conte
     """The newest execution of an alert. 404 when it is unknown or was never checked."""
     async with context.database.connection() as connection:
         alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
-        # Read before the execution: whatever it says is checked has its executions in what is read then.
-        through = await progress.through(connection, access.namespace_id, alert.id)
-        newest = await executions.latest(connection, access.namespace_id, alert.number)
+        async with connection.pipeline():
+            # Read before the execution: whatever it says is checked has its executions in what is read then.
+            asked = await progress.through(connection, access.namespace_id, alert.id)
+            latest = await executions.latest(connection, access.namespace_id, alert.number)
+        through, newest = await asked.read(), await latest.fetchone()
         found: list[Execution | Unfired] = [] if newest is None else [newest]
         if newest is None:
             found = [*await progress.unfired(connection, access.namespace_id, alert.id)]

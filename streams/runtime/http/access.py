@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from streams.runtime.agent import Context
-from streams.runtime.definitions import find_definition
+from streams.runtime.definitions import ask_definition, read_definition
 from streams.runtime.http.application import one_of
 from streams.runtime.http.cookies import check_same_origin, session_token
 from streams.runtime.http.errors import ApiError, not_found
@@ -189,8 +189,10 @@ async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(au
     if "\x00" in wanted or len(wanted) > MAX_IDENTIFIER_LENGTH:
         raise not_found("namespace", wanted)
     async with here.database.connection() as connection:
-        found = await find_definition(connection, "namespace", "", wanted)
-        row = await (await connection.execute("SELECT internal_id FROM stream_identity")).fetchone()
+        async with connection.pipeline():
+            asked = await ask_definition(connection, "namespace", "", wanted)
+            identity = await connection.execute("SELECT internal_id FROM stream_identity")
+        found, row = await read_definition(asked), await identity.fetchone()
     # A namespace the key does not reach answers like one that is not there.
     if found is None or row is None or not caller.may_enter(found.record.id):
         raise not_found("namespace", wanted)
