@@ -24,7 +24,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -87,18 +88,30 @@ def records(first: int, count: int, hits: int) -> Iterator[tuple[int, bytes, byt
         yield number % 4, document_key(NS, COLLECTION, f"d{number:09}"), value
 
 
-async def publish(settings: Settings, first: int, count: int, hits: int) -> None:
-    """Put records into the topic as match does: in batches, compressed."""
+Send = Callable[[Iterable[tuple[int, bytes, bytes]]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def publishing(settings: Settings) -> AsyncIterator[Send]:
+    """What puts records into the topic as match does, in batches, compressed; it returns when they are there."""
     broker = Broker(settings)
     producer: AIOKafkaProducer = broker.producer(linger_ms=20, max_batch_size=900_000, compression="zstd")
-    await producer.start()
-    try:
-        futures = []
-        for partition, key, value in records(first, count, hits):
-            futures.append(await producer.send(broker.topic(ALERT_RESULTS), value, key=key, partition=partition))
+
+    async def send(found: Iterable[tuple[int, bytes, bytes]]) -> None:
+        topic = broker.topic(ALERT_RESULTS)
+        futures = [
+            await producer.send(topic, value, key=key, partition=partition) for partition, key, value in found
+        ]
         await asyncio.gather(*futures)
-    finally:
-        await producer.stop()
+
+    async with producer:
+        yield send
+
+
+async def publish(settings: Settings, first: int, count: int, hits: int) -> None:
+    """Put records into the topic."""
+    async with publishing(settings) as send:
+        await send(records(first, count, hits))
 
 
 async def materialise(settings: Settings, expected: int) -> tuple[float, float]:

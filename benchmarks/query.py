@@ -1,19 +1,27 @@
 """How fast results are read over HTTP while more come: the real service on the embedded database.
 
-A million executions of 10,000 alerts are in the view; the real query service (uvicorn, materialiser) runs in a
-process of its own, and a feeder goes on publishing results to a real Kafka, which it materialises meanwhile. From
-another process:
+A million executions of 10,000 alerts are in the view; the real query service (``tidewatch query``: HTTP and the
+materialiser) runs in processes of its own, on the machine that also runs Kafka, PostgreSQL, and what asks. What
+"while materialising" means is measured twice:
 
-- the latest result of an alert, 200 requests a second, each timed from when it was due; in the same way, before
-  and after, an endpoint that does nothing, for what of it is not ours;
+- **steady**: a feeder goes on publishing ``--feed`` executions a second, ten a document, and the view keeps up;
+- **catching up**: ``--backlog`` executions lie in the topic when the service starts, and it materialises them as
+  fast as it can, for as long as is asked (``backlog_left`` says how many were still to do at the end: at 0 the
+  window was longer than the backlog).
+
+In both, from another process: the latest result of an alert, ``--rate`` requests a second, each timed from when
+it was due; in the steady state in the same way, before and after, an endpoint that does nothing, for what of it is
+not ours. Then, in the steady state:
+
 - the whole list by cursor, 1,000 a page, while executions arrive: every execution that was there when the listing
   began must come exactly once, and the total must never fall;
 - pages of 50 at five depths of that list, in turns.
 
     python -m benchmarks.query [--kafka HOST:PORT] [--executions N] [--rate N] [--seconds N] [--feed N]
+        [--backlog N]
 
 The last line is one JSON object; ``mismatches`` counts executions that are missing or listed twice, requests that
-failed, and totals that are wrong.
+failed, totals that are wrong, and executions of the backlog that did not come, or came twice.
 """
 
 import argparse
@@ -24,13 +32,16 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.materialise import ALERTS, COLLECTION, NS, publish, records, stored
+from benchmarks.materialise import ALERTS, COLLECTION, NS, publish, publishing, records, stored
 from benchmarks.pipeline import servers
 from benchmarks.serving import answering, at_rate, environment, free_port, milliseconds, running, session
 from schemas.ids import ExecutionHasher, execution_id
@@ -46,6 +57,10 @@ HITS: Final = 10
 PART: Final = 2_000
 PAGE: Final = 50
 ROUNDS: Final = 40
+WARM_UP: Final = 200
+"""Requests, at the rate, that are not counted: the service has just started."""
+PATIENCE_SECONDS: Final = 120.0
+SPAWN: Final = multiprocessing.get_context("spawn")
 _DEFINE: Final = """
 INSERT INTO definitions (kind, namespace_id, id, name, number, body, version)
 SELECT 'alert', %(ns)s, 'alt_' || lpad(n::text, 16, '0'), 'alert ' || n, n, jsonb_build_object(
@@ -84,18 +99,21 @@ async def prepare(database: Database, executions: int) -> None:
         await connection.execute("VACUUM ANALYZE")
 
 
-def feed(environment: dict[str, Any], first: int, rate: int, stop: Any) -> None:
-    """A process that publishes ``rate`` executions a second until it is told to stop."""
+def feed(environment: dict[str, Any], first: int, rate: int, stop: Any, answer: Any) -> None:
+    """A process that publishes ``rate`` executions a second until it is told to stop. It answers how many records
+    that were."""
 
     async def main() -> None:
-        settings, at = Settings(**environment), first
-        begun = time.monotonic()
-        while not stop.is_set():
-            due = int((time.monotonic() - begun) * rate) // HITS - (at - first)
-            if due > 0:
-                await publish(settings, at, due, HITS)
-                at += due
-            await asyncio.sleep(0.05)
+        settings = Settings(**environment)
+        found, sent = records(first, sys.maxsize, HITS), 0
+        async with publishing(settings) as send:
+            begun = time.monotonic()
+            while not stop.is_set():
+                due = int((time.monotonic() - begun) * rate) // HITS - sent
+                await send(islice(found, due))
+                sent += due
+                await asyncio.sleep(0.02)
+        answer.send(sent)
 
     asyncio.run(main())
 
@@ -124,33 +142,46 @@ class Asked:
         return time.perf_counter() - begun
 
 
-async def load(port: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All that is asked, in the measuring process."""
-    async with session(port, "bench") as http:
-        asked = Asked(http)
+class Load:
+    """What is asked, in the measuring process."""
+
+    def __init__(self, http: aiohttp.ClientSession, arguments: argparse.Namespace) -> None:
+        self._asked = Asked(http)
+        self._arguments = arguments
+        self._count = int(arguments.rate * arguments.seconds)
         chance = Random(1)
-        paths = [f"/v1/alerts/alt_{chance.randint(1, ALERTS):016}/results" for _ in range(10_000)]
-        count = int(arguments.rate * arguments.seconds)
+        self._paths = [f"/v1/alerts/alt_{chance.randint(1, ALERTS):016}/results" for _ in range(10_000)]
 
-        async def latest(number: int) -> None:
-            await asked.timed(paths[number % len(paths)])
-
-        async def nothing(_: int) -> None:
-            await asked.timed("/v1/health")
-
-        await at_rate(arguments.rate, 200, latest)
-        empty = await at_rate(arguments.rate, count // 2, nothing)
-        taken = await at_rate(arguments.rate, count, latest)
-        empty += await at_rate(arguments.rate, count // 2, nothing)
-        walk = await walked(asked, arguments.executions)
-        depths = await deep(asked, walk.pop("cursors"))
+    async def steady(self) -> dict[str, Any]:
+        """While executions come at a rate."""
+        await self._at_rate(WARM_UP, self._latest)
+        empty = await self._at_rate(self._count // 2, self._nothing)
+        taken = await self._at_rate(self._count, self._latest)
+        empty += await self._at_rate(self._count // 2, self._nothing)
+        walk = await walked(self._asked, self._arguments.executions)
+        depths = await deep(self._asked, walk.pop("cursors"))
         return {
             "latest_ms": milliseconds(taken),
             "empty_endpoint_ms": milliseconds(empty),
             **walk,
             **depths,
-            "failed": asked.failed,
+            "failed": self._asked.failed,
         }
+
+    async def catching_up(self) -> dict[str, Any]:
+        """While the service has a backlog before it."""
+        await self._at_rate(WARM_UP, self._latest)
+        taken = await self._at_rate(self._count // 2, self._latest)
+        return {"latest_catching_up_ms": milliseconds(taken), "failed": self._asked.failed}
+
+    async def _at_rate(self, count: int, ask: Callable[[int], Awaitable[None]]) -> list[float]:
+        return await at_rate(self._arguments.rate, count, ask)
+
+    async def _latest(self, number: int) -> None:
+        await self._asked.timed(self._paths[number % len(self._paths)])
+
+    async def _nothing(self, _: int) -> None:
+        await self._asked.timed("/v1/health")
 
 
 async def walked(asked: Asked, executions: int) -> dict[str, Any]:
@@ -203,50 +234,99 @@ async def deep(asked: Asked, cursors: list[str]) -> dict[str, Any]:
     }
 
 
-def child(port: int, arguments: argparse.Namespace, answer: Any) -> None:
+def child(port: int, arguments: argparse.Namespace, what: str, answer: Any) -> None:
     """The measuring process."""
-    answer.send(asyncio.run(load(port, arguments)))
+
+    async def main() -> dict[str, Any]:
+        async with session(port, "bench") as http:
+            found: dict[str, Any] = await getattr(Load(http, arguments), what)()
+            return found
+
+    answer.send(asyncio.run(main()))
+
+
+async def measured(port: int, arguments: argparse.Namespace, what: str) -> dict[str, Any]:
+    """What a method of :class:`Load` finds, in a process of its own."""
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=child, args=(port, arguments, what, sender))
+    process.start()
+    sender.close()
+    try:
+        found: dict[str, Any] = await asyncio.to_thread(receiver.recv)
+    except EOFError:
+        sys.exit("the measuring process failed; its traceback is above")
+    finally:
+        await asyncio.to_thread(process.join)
+    return found
+
+
+@asynccontextmanager
+async def feeding(settings: Settings, first: int, rate: int, sent: list[int]) -> AsyncIterator[None]:
+    """With a feeder beside; at the end ``sent`` holds how many records it published."""
+    stop, (receiver, sender) = SPAWN.Event(), SPAWN.Pipe(duplex=False)
+    feeder = SPAWN.Process(target=feed, args=(settings.model_dump(), first, rate, stop, sender))
+    feeder.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sent.append(await asyncio.to_thread(receiver.recv))
+        await asyncio.to_thread(feeder.join)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """With the query service, which answers; yields its port."""
+    port = free_port()
+    variables = environment(settings, PORT=str(port))
+    async with running(variables, "query"), session(port, "bench") as http:
+        await answering(http)
+        yield port
+
+
+async def moved(database: Database, beyond: int) -> int:
+    """Records behind the view's positions, as soon as they are more than so many."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (now := await stored(database)) <= beyond:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return now
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole benchmark."""
-    spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         async with servers(arguments.kafka, Path(folder)) as settings, Database(settings) as database:
             await Broker(settings).create_topics()
             await prepare(database, arguments.executions)
             print(f"{arguments.executions:,} executions of {COLLECTION} are there", file=sys.stderr, flush=True)
-            port, stop = free_port(), spawn.Event()
-            variables = environment(settings, PORT=str(port))
-            async with running(variables, "query"), session(port, "bench") as http:
-                await answering(http)
-                first = arguments.executions // HITS
-                feeder = spawn.Process(target=feed, args=(settings.model_dump(), first, arguments.feed, stop))
-                feeder.start()
-                receiver, sender = spawn.Pipe(duplex=False)
-                process = spawn.Process(target=child, args=(port, arguments, sender))
-                process.start()
-                sender.close()
-                before = await stored(database)
-                try:
-                    answer = await asyncio.to_thread(receiver.recv)
-                except EOFError:
-                    sys.exit("the measuring process failed; its traceback is above")
-                finally:
-                    stop.set()
-                    await asyncio.to_thread(feeder.join)
-                    await asyncio.to_thread(process.join)
-                materialised = (await stored(database) - before) * HITS
+            first, sent = arguments.executions // HITS, list[int]()
+            async with serving(settings) as port:
+                async with feeding(settings, first, arguments.feed, sent):
+                    answer = await measured(port, arguments, "steady")
+                await moved(database, sent[0] - 1)
+            backlog = arguments.backlog // HITS
+            await publish(settings, first + sent[0], backlog, HITS)
+            async with serving(settings) as port:
+                at = await moved(database, sent[0])
+                begun = time.monotonic()
+                behind = await measured(port, arguments, "catching_up")
+                now, seconds = await stored(database), time.monotonic() - begun
+                await moved(database, sent[0] + backlog - 1)
             async with database.connection() as connection:
                 rows = int(await fetch_value(connection, "SELECT count(*) FROM alert_executions"))
                 counted = int(await fetch_value(connection, "SELECT sum(executions) FROM alert_execution_counts"))
-    wrong = [answer.pop(name) for name in ("missing", "twice", "wrong_totals", "failed")]
+    wrong = [answer.pop(name) for name in ("missing", "twice", "wrong_totals", "failed")] + [behind.pop("failed")]
+    expected = (first + sent[0] + backlog) * HITS
     return {
         **answer,
+        **behind,
         "executions": arguments.executions,
-        "materialised_meanwhile": materialised,
+        "materialised_meanwhile": sent[0] * HITS,
+        "fed_per_second": arguments.feed,
+        "caught_up_per_second": round((now - at) * HITS / seconds),
+        "backlog_left": (sent[0] + backlog - now) * HITS,
         "requests_per_second": arguments.rate,
-        "mismatches": sum(wrong) + abs(rows - counted),
+        "mismatches": sum(wrong) + abs(rows - expected) + abs(counted - expected),
     }
 
 
@@ -257,7 +337,8 @@ def main() -> None:
     parser.add_argument("--executions", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of requests at that rate")
-    parser.add_argument("--feed", type=int, default=2_000, help="executions a second that come meanwhile")
+    parser.add_argument("--feed", type=int, default=10_000, help="executions a second that come meanwhile")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="executions that wait when it starts again")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
 
