@@ -30,7 +30,7 @@ from streams.collect.sketching import (
 from streams.engines.drift.series import sketch_from_bytes
 from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder, document_text
-from streams.runtime.database import Connection, fetch_value
+from streams.runtime.database import Connection, columns, fetch_value
 
 log = structlog.get_logger(__name__)
 
@@ -236,20 +236,21 @@ async def merge_cells(connection: Connection, cells: Mapping[Cell, Filled]) -> N
     merged = dict(cells)
     for cell, stored in (await _read(connection, merged)).items():
         merged[cell] = stored.merge(merged[cell])
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO drift_sketches (namespace_id, collection_id, feature, time_domain, width_seconds,"
-            " partition, bucket_start, documents, sketch) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %b)"
-            " ON CONFLICT (namespace_id, collection_id, feature, time_domain, width_seconds, bucket_start,"
-            " partition) DO UPDATE SET documents = EXCLUDED.documents, sketch = EXCLUDED.sketch",
-            [
-                (
-                    *(*_series(cell.spec), cell.partition, cell.bucket_start, filled.documents),
-                    b"" if filled.sketch is None else filled.sketch.to_bytes(),
-                )
-                for cell, filled in sorted(merged.items(), key=lambda item: item[0])
-            ],
+    written = (
+        (
+            *(*_series(cell.spec), cell.partition, cell.bucket_start, filled.documents),
+            b"" if filled.sketch is None else filled.sketch.to_bytes(),
         )
+        for cell, filled in sorted(merged.items(), key=lambda item: item[0])
+    )
+    await connection.execute(
+        "INSERT INTO drift_sketches (namespace_id, collection_id, feature, time_domain, width_seconds, partition,"
+        " bucket_start, documents, sketch) SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[],"
+        " %s::int[], %s::int[], %s::timestamptz[], %s::bigint[], %b::bytea[])"
+        " ON CONFLICT (namespace_id, collection_id, feature, time_domain, width_seconds, bucket_start, partition)"
+        " DO UPDATE SET documents = EXCLUDED.documents, sketch = EXCLUDED.sketch",
+        columns(written, 9),
+    )
 
 
 async def _read(connection: Connection, cells: Iterable[Cell]) -> Cells:

@@ -2,8 +2,8 @@
 
 Frame: magic ``TWSK``, version, kind, count, then the kind's own body. Integers travel little-endian in the
 narrowest of 1, 2, 4 or 8 bytes that holds them all; where most are 0, as in buckets of few documents, only the
-others with their places. Nothing is deflated: a check reads some two hundred sketches, and the database compresses
-what it stores.
+others with their places. Nothing is deflated, and the database stores the bytes as they are: what is narrow
+already hardly shrinks, and trying takes longer than all else that is done with a sketch.
 """
 
 import struct

@@ -8,3 +8,10 @@ CREATE TABLE trigger_buckets (
     sketch        bytea       NOT NULL,
     PRIMARY KEY (trigger_id, width_seconds, bucket_start)
 );
+
+-- Counts in the narrowest integers hardly compress, and trying costs more than writing them does.
+ALTER TABLE drift_sketches ALTER COLUMN sketch SET STORAGE EXTERNAL;
+ALTER TABLE trigger_buckets ALTER COLUMN sketch SET STORAGE EXTERNAL;
+ALTER TABLE trigger_state
+    ALTER COLUMN baseline_sketch SET STORAGE EXTERNAL,
+    ALTER COLUMN window_sketch SET STORAGE EXTERNAL;
