@@ -115,13 +115,9 @@ def _whole(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
-def _as_whole(value: Any) -> Any:
+def as_whole(value: Any) -> Any:
     """JSON has one kind of number: 1.0 is as whole as 1."""
     return int(value) if type(value) is float and value.is_integer() else value
-
-
-WholeNumber = Annotated[int, BeforeValidator(_as_whole)]
-"""A whole number inside a list; fields that are one are read so by themselves."""
 
 
 class ApiRequest(BaseModel):
@@ -149,7 +145,7 @@ class ApiRequest(BaseModel):
             declared = _declared(cls)
             raw = {key: value for key, value in raw.items() if value is not None or key not in declared}
         if isinstance(raw, dict) and (whole := _whole(cls) & raw.keys()):
-            raw = {**raw, **{key: _as_whole(raw[key]) for key in whole}}
+            raw = {**raw, **{key: as_whole(raw[key]) for key in whole}}
         try:
             return handler(raw)
         except ValidationError as error:

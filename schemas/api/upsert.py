@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from schemas.api.base import ApiRequest, ApiResponse, JsonObject, WholeNumber
+from schemas.api.base import ApiRequest, ApiResponse, JsonObject, as_whole
 from schemas.api.document import MAX_BATCH, Component, NewDocumentId
 from schemas.features import MAX_DIMENSIONS
 
@@ -12,10 +12,14 @@ Numbers = Annotated[list[Component], Field(min_length=1, max_length=MAX_DIMENSIO
 Rows = Annotated[list[Numbers], Field(min_length=1)]
 
 
+Index = Annotated[int, Field(ge=0, lt=1 << 32), BeforeValidator(as_whole)]
+"""A dimension. Its bounds come first: behind a validator the schema would not have them."""
+
+
 class SparseVector(ApiRequest):
     """Some dimensions of a vector; the others are zero."""
 
-    indices: list[Annotated[WholeNumber, Field(ge=0, lt=1 << 32)]] = Field(max_length=16_000)
+    indices: list[Index] = Field(max_length=16_000)
     values: list[float] = Field(max_length=16_000)
 
     @property

@@ -36,7 +36,7 @@ def bodies() -> Iterator[tuple[str, str, TypeAdapter[Any]]]:
         original = route.original_route
         if not isinstance(original, APIRoute) or original.body_field is None or not route.include_in_schema:
             continue
-        annotation = original.body_field.field_info.annotation
+        annotation: Any = original.body_field.field_info.annotation
         if str(annotation) not in seen:
             seen.add(str(annotation))
             for method in route.methods or ():
@@ -74,9 +74,9 @@ def problem_of(adapter: TypeAdapter[Any], sent: JsonObject) -> str | None:
 
 def check(body: Any) -> None:
     """What routes check of a body before they ask the database."""
-    stages, fields = getattr(body, "stages", None), input_fields(getattr(body, "input_schema", None) or None)
-    if hasattr(body, "stages"):
-        checked_schema(fields)
+    stages = getattr(body, "stages", None)
+    fields = input_fields(body.input_schema or None) if hasattr(body, "stages") else None
+    checked_schema(fields)
     if stages:
         read: JsonObject = {"stages": stored_stages(stages), "input_schema": fields}
         check_runnable({"collection_identifiers": None, "budget_limits": None, **read})
