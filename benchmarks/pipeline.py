@@ -6,10 +6,12 @@ half of it by vector; with ``--hits 80`` eighty times, nearly all by attributes.
 the whole topic: consume, decode, match, produce, await, tell its progress, commit. The bare loop is aiokafka,
 orjson, base64 and numpy, with nothing else. Both run in processes of their own, in turns, and the medians are
 compared, because other work on the machine comes and goes. The first batch counts for neither: the station
-compiles its alerts there. What an alert says is written when it first fires, and each fires some ten times in 200,000
-documents: with many fewer the beginning is measured. With ``--processes 2`` the station runs as ``tidewatch worker --processes 2`` runs it:
-two processes of one consumer group. What they do counts from when the second of them has compiled its alerts, some
-three seconds after the first.
+compiles its alerts there. What an alert says is written when it first fires, and each fires some ten times in
+200,000 documents: with many fewer the beginning is measured.
+
+With ``--processes 2`` the station runs as ``tidewatch worker --processes 2`` runs it: two processes of one
+consumer group. What they do counts from when the second of them has compiled its alerts, some three seconds after
+the first.
 
     python -m benchmarks.pipeline [--kafka HOST:PORT] [--documents N] [--hits 1|80] [--alerts N]
                                   [--attribute-alerts N] [--rounds N] [--processes N]
