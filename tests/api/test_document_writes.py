@@ -69,9 +69,9 @@ STEPS = st.lists(ROUND, min_size=1, max_size=3).map(
 
 
 def merged(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """What a change makes of a document, said once more and plainly."""
+    """What a change makes of a document, said once more and plainly: whole fields first, then what is in them."""
     after = {name: dict(value) if isinstance(value, dict) else value for name, value in document.items()}
-    for name, value in change.items():
+    for name, value in sorted(change.items(), key=lambda item: item[0] == "metadata.k"):
         if name == "metadata.k":
             after.setdefault("metadata", {})["k"] = value
         elif value is None:
