@@ -1,5 +1,6 @@
 """What ``tidewatch check`` reads, and what becomes of the files that it writes."""
 
+import functools
 import gzip
 import os
 import signal
@@ -71,7 +72,9 @@ def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     definitions, out = tmp_path / "a.yaml", tmp_path / "out"
     definitions.write_text(ALERT)
     command = [sys.executable, "-m", "streams.cli.main", "check", str(definitions), "-", "--out", str(out)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell that runs the suite in the background has it ignore this signal, and children inherit that.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding)
     assert process.stdin is not None
     # Once a pipe's worth and more has been taken, the documents are being read.
     process.stdin.write(b'{"x": 1}\n' * 100_000)

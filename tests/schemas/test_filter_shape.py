@@ -1,10 +1,12 @@
 """The filter language as JSON Schema agrees with what the engine reads."""
 
+import json
+from copy import deepcopy
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemas.api.filters import FILTER, PATH, REGEX, VALUES, WORDS, filter_shapes
@@ -25,7 +27,7 @@ READ_BEYOND = ("regex", "geo_polygon")
 def validator() -> jsonschema_rs.Validator:
     document: dict[str, Any] = {
         "$ref": f"#/components/schemas/{FILTER}",
-        "components": {"schemas": filter_shapes()},
+        "components": {"schemas": deepcopy(filter_shapes())},
     }
     put_references(document)
     return jsonschema_rs.validator_for(document)
@@ -36,6 +38,7 @@ VALID = validator()
 
 @given(filters(*(name for name in NAMES if name not in READ_BEYOND)))
 def test_what_is_read_is_allowed(raw: dict[str, Any]) -> None:
+    assume(r"\u0000" not in json.dumps(raw))  # no request may hold it
     assert VALID.is_valid(raw), [error.message for error in VALID.iter_errors(raw)]
 
 
