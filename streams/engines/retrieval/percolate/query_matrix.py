@@ -79,7 +79,8 @@ class QueryMatrix:
         self._fast = self._columns()
         """A column per query, as a product reads them: what leads and the length of the rest."""
         self._tiles: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
-        """By shape where products and comparisons go: fresh pages would cost more than the comparison."""
+        """By shape where products and comparisons go: fresh pages would cost more than the comparison. Whoever is
+        at it has taken it out: two threads may take the products of searches that were begun one after another."""
         self._pairs = tuple(np.empty((_PAIRS, dimensions), dtype=kind) for kind in (np.float32, *[np.float64] * 3))
 
     def add(self, query: NDArray[np.float64], bound: float, plan: int) -> None:
@@ -198,14 +199,16 @@ class QueryMatrix:
         for start in range(0, self._queries, _QUERIES):
             stop = min(start + _QUERIES, self._queries)
             shape = (len(fast), stop - start)
-            if shape not in self._tiles:
-                if len(self._tiles) > _SHAPES:
-                    self._tiles.clear()
-                self._tiles[shape] = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
-            products, reached = self._tiles[shape]
+            tile = self._tiles.pop(shape, None)
+            if tile is None:
+                tile = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.bool_)
+            products, reached = tile
             np.matmul(fast, columns[:, start:stop], out=products)
             np.greater_equal(products, self._bounds[start:stop], out=reached)
             cells = np.flatnonzero(reached)
+            if len(self._tiles) > _SHAPES:
+                self._tiles.clear()
+            self._tiles[shape] = tile
             if len(cells):
                 at, query = np.divmod(cells, stop - start)
                 yield at, query + start
@@ -257,7 +260,7 @@ class Question:
 
     def multiply(self) -> None:
         """Take the products. Nearly all of it is outside the interpreter, so that another thread can do it while
-        the first goes on; one thread at a time."""
+        the first goes on, also with other questions."""
         self._near = [list(self._matrix.near(rows, self.columns)) for rows in self._rows]
 
     def near(self) -> list[list[Near]]:

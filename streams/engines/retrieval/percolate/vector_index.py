@@ -2,7 +2,7 @@
 nominated pair decides (``cosine.py``).
 
 A product is taken and compared with the thresholds in tiles that stay in the processor's cache, so that a
-search costs little more than the product. One thread at a time.
+search costs little more than the product. One thread at a time, but for the products of searches that have begun.
 """
 
 from collections.abc import Mapping

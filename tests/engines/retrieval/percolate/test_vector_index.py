@@ -1,6 +1,7 @@
 """The index of searches nominates every pair whose exact cosine reaches its bound, while searches come and go."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,3 +71,28 @@ def test_equals_every_pair_by_itself(dimensions: int, scale: float, noise: float
     for entry in held:
         index.remove(*entry)
     assert index.features == []
+
+
+def test_a_search_whose_products_are_taken_meanwhile_takes_nothing_from_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As another thread does it, between a product and its comparison."""
+    index = VectorIndex()
+    queries = np.eye(4)
+    for number, query in enumerate(queries):
+        index.add(Search("f", query, None), 0.9, number)
+    documents = np.arange(4)
+    (near,) = index.ask("f", {4: Block(documents, queries.astype(np.float32))})
+    (far,) = index.ask("f", {4: Block(documents, -queries.astype(np.float32))})
+    compare = np.greater_equal
+
+    def meanwhile(*arguments: Any, **out: Any) -> Any:
+        monkeypatch.undo()
+        far.multiply()
+        return compare(*arguments, **out)
+
+    monkeypatch.setattr(np, "greater_equal", meanwhile)
+    (found,) = near.nominations()
+    assert found.documents.tolist() == found.owners.tolist() == [0, 1, 2, 3]
+    assert np.greater_equal is compare
+    assert list(far.nominations()) == []
