@@ -62,7 +62,12 @@ class Processes:
             await _stop(processes)
 
     def _environment(self, number: int) -> dict[str, str]:
-        return {**os.environ, **own_settings(self._settings, number)}
+        environment = {**os.environ, **own_settings(self._settings, number)}
+        if self._settings.metrics_port is None:
+            # Though there may be one in the environment: a supervisor that serves the metrics of all has taken it
+            # out of the settings.
+            environment.pop("TIDEWATCH_METRICS_PORT", None)
+        return environment
 
 
 def own_settings(settings: Settings, number: int) -> Mapping[str, str]:

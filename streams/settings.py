@@ -38,7 +38,7 @@ class Settings(BaseSettings):
 
     database: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL address")
     database_pool_size: int = Field(
-        8, ge=2, description="Connections of a worker; a query service has two pools of so many"
+        8, ge=2, description="Connections of a worker, of a query service, and of each process that fills its view"
     )
 
     host: str = Field("127.0.0.1", description="Address the query service listens on")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,15 @@ async def test_the_query_service_and_its_materialiser_end_together(
 ) -> None:
     port, log = free_port(), tmp_path / "query.log"
     variables = environment(context.settings, TIDEWATCH_API_KEY="sk_x", TIDEWATCH_PORT=str(port))
-    with running("query", variables=variables, log=log) as process:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as another,
+        running(
+            "query",
+            # As of a worker on the same host, whose first process has the port behind it.
+            variables=variables | {"TIDEWATCH_METRICS_PORT": str(another.getsockname()[1] - 1)},
+            log=log,
+        ) as process,
+    ):
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer sk_x"}
         ) as api:
@@ -92,6 +101,25 @@ async def test_the_query_service_and_its_materialiser_end_together(
             return not alive([materialiser])
 
         await eventually(gone, timeout=20)
+
+
+async def test_a_query_service_may_only_serve(context: Context, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "query.log"
+    variables = environment(context.settings, TIDEWATCH_API_KEY="sk_x", TIDEWATCH_PORT=str(port))
+    with running("query", "--processes", "0", variables=variables, log=log) as process:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as api:
+
+            async def serving() -> bool:
+                assert process.poll() is None, log.read_text()
+                try:
+                    return (await api.get("/v1/health")).is_success
+                except httpx.TransportError:
+                    return False
+
+            await eventually(serving, timeout=60)
+        assert descendants(process.pid) == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, log.read_text()
 
 
 def test_processes_are_of_use_to_match_alone() -> None:

@@ -46,7 +46,9 @@ def serve(
             await ensure_namespace(context.database, settings.namespace)
             agents: list[StreamAgent] = [HttpServer(context, build_http(context))]
             if processes:
-                agents.insert(0, Processes(settings, SERVED, processes))
+                # The service tells their metrics; ports of their own may be those of others on this host.
+                quiet = settings.model_copy(update={"metrics_port": None})
+                agents.insert(0, Processes(quiet, SERVED, processes))
             settle_in()
             try:
                 await run_agents(context, agents)
