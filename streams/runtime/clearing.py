@@ -40,12 +40,17 @@ async def leaves(connection: Connection, table: str) -> list[str]:
 async def delete_some(
     connection: Connection, table: str, where: str, parameters: dict[str, Any], most: int
 ) -> int:
-    """Delete up to ``most`` rows of a table that is not partitioned. Returns how many there were."""
-    chosen = f"SELECT ctid FROM {table} WHERE {where} LIMIT %(most)s"
-    cursor = await connection.execute(
-        f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({chosen}))".encode(), {**parameters, "most": most}
+    """Delete up to ``most`` rows of a table that is not partitioned. Returns how many there were: ``most`` where
+    there may be more. One that is written meanwhile stays where it has got to, and counts."""
+    return int(
+        await fetch_value(
+            connection,
+            f"WITH chosen AS MATERIALIZED (SELECT ctid FROM {table} WHERE {where} LIMIT %(most)s), gone AS"
+            f" (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM chosen)))"
+            " SELECT count(*) FROM chosen",
+            {**parameters, "most": most},
+        )
     )
-    return cursor.rowcount
 
 
 async def clear_step(connection: Connection, namespace_id: str, collection_id: str) -> int:

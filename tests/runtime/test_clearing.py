@@ -1,5 +1,6 @@
 """Deleted collections: gone at once for readers, their rows step by step, whoever goes on with it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from streams.runtime.clearing import OF_COLLECTION, STEP, blank_results, clear, 
 from streams.runtime.database import Database, fetch_value
 from streams.runtime.erasure import SETTLING, WHOLE, Erased, note_erased, sweep
 from streams.settings import Settings
+from tests.support import eventually
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 LATER = NOW + 2 * SETTLING
@@ -123,6 +125,31 @@ async def test_some_are_deleted_of_a_table(here: Database) -> None:
         assert await delete_some(connection, "documents", where, values, 15) == 15
         assert await delete_some(connection, "documents", where, values, 15) == 5
         assert await delete_some(connection, "documents", where, values, 0) == 0
+
+
+async def test_a_row_that_is_written_meanwhile_does_not_look_like_the_last(here: Database) -> None:
+    where, values = "collection_id = %(collection)s", {"collection": "col_kept"}
+    async with here.transaction() as writing:
+        await writing.execute(
+            "UPDATE documents SET text = 'new' WHERE document_id = 'd3' AND collection_id = 'col_kept'"
+        )
+
+        async def deleted() -> int:
+            async with here.transaction() as connection:
+                return await delete_some(connection, "documents", where, values, 15)
+
+        deleting = asyncio.create_task(deleted())
+
+        async def waiting() -> bool:
+            async with here.connection() as connection:
+                cursor = await connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+                return await cursor.fetchone() == (1,)
+
+        await eventually(waiting)
+    assert await deleting == 15
 
 
 async def test_a_forgotten_deletion_takes_what_came_late_with_it(here: Database) -> None:
