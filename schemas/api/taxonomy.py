@@ -89,8 +89,23 @@ class FlatConfig(ApiRequest):
     step_analytics: JsonObject | None = None
 
 
+def _somewhere(name: str) -> JsonObject:
+    """The taxonomy has it, or every node."""
+    return {"anyOf": [having(name), {"properties": {"hierarchical_nodes": {"items": having(name)}}}]}
+
+
 class HierarchicalConfig(ApiRequest):
     """A tree of collections. What infers one is declared here and is for the server to refuse."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                having("hierarchical_nodes", hierarchical_nodes={"minItems": 1}),
+                _somewhere("retriever_id"),
+                _somewhere("input_mappings"),
+            ]
+        }
+    )
 
     taxonomy_type: Literal["hierarchical"] = "hierarchical"
     retriever_id: Identifier | None = None

@@ -14,7 +14,7 @@ from schemas.api.taxonomy import (
 from streams.api.names import not_enabled
 from streams.engines.retrieval.stages.taxonomy import TaxonomyError, roots
 from streams.runtime.definitions import StoredDefinition
-from streams.runtime.http.errors import ApiError, conflict, refused
+from streams.runtime.http.errors import ApiError, conflict, invalid, refused
 
 _INFERRING = (
     "inference_strategy",
@@ -39,11 +39,12 @@ def check_enabled(config: Config) -> None:
 
 
 def check_tree(config: JsonObject) -> None:
-    """Refuse (409) a config, its references as ids, whose nodes are no tree or cannot be matched."""
+    """Refuse a config, its references as ids, that cannot be matched (422), or whose nodes are no tree (409)."""
     try:
         roots(config)
     except TaxonomyError as error:
-        raise conflict(str(error), "body", "config", *error.where) from error
+        refusal = conflict if error.contradicts else invalid
+        raise refusal(str(error), "body", "config", *error.where) from error
 
 
 def new_body(request: CreateTaxonomyRequest, taxonomy_id: str, config: JsonObject) -> JsonObject:

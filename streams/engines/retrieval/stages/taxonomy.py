@@ -11,12 +11,14 @@ MAX_LEVELS: Final = 10
 
 
 class TaxonomyError(ValueError):
-    """A taxonomy that cannot be matched: what is wrong, and where in its config."""
+    """A taxonomy that cannot be matched: what is wrong, and where in its config; ``contradicts`` says that another
+    part of it speaks against that one."""
 
-    def __init__(self, message: str, *where: str | int) -> None:
+    def __init__(self, message: str, *where: str | int, contradicts: bool = False) -> None:
         text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
         super().__init__(f"{text}: {message}" if text else message)
         self.where = where
+        self.contradicts = contradicts
 
 
 class _Part(BaseModel):
@@ -123,19 +125,20 @@ def _tree(config: _Hierarchical) -> list[Node]:
     numbers: dict[str, int] = {}
     for number, node in enumerate(config.hierarchical_nodes):
         if numbers.setdefault(node.collection_id, number) != number:
-            raise TaxonomyError("a collection is a node once", "hierarchical_nodes", number, "collection_id")
+            where = ("hierarchical_nodes", number, "collection_id")
+            raise TaxonomyError("a collection is a node once", *where, contradicts=True)
     below: dict[str | None, list[_Node]] = {}
     for number, node in enumerate(config.hierarchical_nodes):
         parent = node.parent_collection_id
         if parent is not None and parent not in numbers:
             where = ("hierarchical_nodes", number, "parent_collection_id")
-            raise TaxonomyError(f"the parent {parent!r} is no node", *where)
+            raise TaxonomyError(f"the parent {parent!r} is no node", *where, contradicts=True)
         below.setdefault(parent, []).append(node)
 
     def built(node: _Node, level: int) -> Node:
         where = ("hierarchical_nodes", numbers[node.collection_id])
         if level > MAX_LEVELS:
-            raise TaxonomyError(f"there are more than {MAX_LEVELS} levels", *where)
+            raise TaxonomyError(f"there are more than {MAX_LEVELS} levels", *where, contradicts=True)
         retriever_id = node.retriever_id or config.retriever_id
         mappings = node.input_mappings or config.input_mappings
         if retriever_id is None or mappings is None:
@@ -156,7 +159,7 @@ def _tree(config: _Hierarchical) -> list[Node]:
     for name, number in numbers.items():
         if name not in reached:
             where = ("hierarchical_nodes", number, "parent_collection_id")
-            raise TaxonomyError(f"{name!r} is its own ancestor, or below one that is", *where)
+            raise TaxonomyError(f"{name!r} is its own ancestor, or below one that is", *where, contradicts=True)
     return tops
 
 
