@@ -32,7 +32,8 @@ def _by_algorithm(schema: JsonObject) -> None:
     schema["anyOf"] = []
     for algorithm, needed in _NEEDED.items():
         shape = METHODS[_METHODS.get(algorithm, algorithm)].model_json_schema()
-        own = {name: field if name in needed else or_null(field) for name, field in shape["properties"].items()}
+        own = {name: or_null(field) for name, field in shape["properties"].items()}
+        own |= {name: {**own[name], "not": {"type": "null"}} for name in needed}
         shape |= {"properties": {**own, **beside, "algorithm": {"const": algorithm}}}
         schema["anyOf"].append(shape | {"required": ["algorithm", *needed], "title": algorithm})
     for gone in ("required", "additionalProperties"):

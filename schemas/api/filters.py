@@ -129,15 +129,20 @@ def _condition(operators: Sequence[str | None], value: JsonObject, *needed: str)
     }
 
 
+def kinds() -> Iterator[tuple[Sequence[str], JsonObject]]:
+    """Operators that take the same values, with the shape of these."""
+    found: dict[int, list[str]] = {}
+    for operator, value in VALUES.items():
+        found.setdefault(id(value), []).append(operator)
+    yield from ((operators, VALUES[operators[0]]) for operators in found.values())
+
+
 def _conditions() -> Iterator[JsonObject]:
     """One for each kind of value."""
     yield _condition([None, "eq"], _OPERAND, "value")
-    kinds: dict[int, list[str]] = {}
-    for operator, value in VALUES.items():
-        kinds.setdefault(id(value), []).append(operator)
-    for operators in kinds.values():
+    for operators, value in kinds():
         needed = ("operator",) if operators[0] in _NEED_NO_VALUE else ("operator", "value")
-        yield _condition(operators, VALUES[operators[0]], *needed)
+        yield _condition(operators, value, *needed)
 
 
 def _logical(inner: str) -> JsonObject:

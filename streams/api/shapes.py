@@ -12,7 +12,7 @@ from schemas.api.base import SHAPE, JsonObject, having, lacking, or_null
 from schemas.api.channel import CONFIGS
 from schemas.api.clustering import METHODS, STEPS
 from schemas.api.execution import CursorPage, KeysetPage, OffsetPage, ScrollPage
-from schemas.api.filters import FILTER, PATH, VALUES, filter_shapes
+from schemas.api.filters import FILTER, PATH, filter_shapes, kinds
 from schemas.api.retriever import STAGE_CONFIG
 from schemas.api.schedule import SHAPES as SCHEDULES
 from schemas.features import HASHING
@@ -206,21 +206,9 @@ _SEARCHES: Final[JsonObject] = {
 _CONDITIONS: Final[list[JsonObject]] = [
     {
         "required": ["field", "operator", "value"],
-        "properties": {"field": PATH, "operator": {"enum": operators}, "value": VALUES[operators[0]]},
+        "properties": {"field": PATH, "operator": {"enum": list(operators)}, "value": value},
     }
-    for operators in (
-        ["eq", "ne"],
-        ["in", "nin"],
-        ["gt", "gte", "lt", "lte"],
-        ["contains"],
-        ["starts_with", "ends_with", "text"],
-        ["phrase", "words"],
-        ["regex"],
-        ["exists", "is_null"],
-        ["geo_radius"],
-        ["geo_bounding_box"],
-        ["geo_polygon"],
-    )
+    for operators, value in kinds()
 ]
 _NONE: Final[JsonObject] = {"type": "null"}
 _PLAIN: Final = having(

@@ -15,12 +15,16 @@ from schemathesis.generation.jsonschema.builder import build
 from schemathesis.specs.openapi.formats import format_lengths_for, get_default_format_strategies
 
 from schemas.api.base import CONFLICT, JsonObject
+from schemas.api.cluster_trigger import ClusteringConfig
+from schemas.api.filters import filter_shapes
 from schemas.api.retriever import input_fields
 from schemas.strict_json import problem_in
 from streams.api.retrievers import checked_schema
+from streams.api.shapes import _FURTHER, _NEED_PARAMETERS, shapes
 from streams.api.sifting import read_filter
 from streams.api.stages import check_runnable, stored_stages
 from streams.api.triggers import next_time
+from streams.engines.retrieval.stages.registry import STAGES
 from streams.runtime.http.errors import ApiError
 from tests.api.answers import described, service
 from tests.api.conftest import NOW
@@ -106,3 +110,22 @@ def test_what_the_document_allows_is_read(route: str) -> None:
         assert problem_of(adapter, sent) is None
 
     run()
+
+
+def test_what_is_said_beside_models_is_of_models_that_there_are() -> None:
+    assert _FURTHER.keys() <= shapes().keys()
+    assert STAGES.keys() >= set(_NEED_PARAMETERS)
+
+
+def test_making_the_document_changes_no_shape() -> None:
+    assert described()
+    assert "$ref" not in json.dumps(filter_shapes())
+
+
+@pytest.mark.parametrize(("algorithm", "needed"), [("kmeans", "n_clusters"), ("hdbscan", "min_cluster_size")])
+def test_a_parameter_without_which_an_algorithm_is_not_run_is_not_null(algorithm: str, needed: str) -> None:
+    schema = ClusteringConfig.model_json_schema()
+    for value in (None, 5):
+        config = {"algorithm": algorithm, needed: value}
+        assert jsonschema_rs.is_valid(schema, config) is (value is not None)
+        assert (problem_of(TypeAdapter(ClusteringConfig), config) is None) is (value is not None)

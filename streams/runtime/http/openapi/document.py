@@ -5,6 +5,7 @@ new route is described completely without a word about it. ``tests/api/test_open
 """
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -117,7 +118,8 @@ def document(app: FastAPI, shapes: Mapping[str, Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     for model in (ErrorDetail, ErrorResponse):
         schemas[model.__name__] = _schema(model)
-    schemas |= shapes
+    # They are changed below, and belong to those that name them.
+    schemas |= deepcopy(dict(shapes))
     put_references(found)
     storable(found)
     components["headers"] = {name: dict(header) for name, header in _HEADERS.items()}
