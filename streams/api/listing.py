@@ -13,10 +13,11 @@ from streams.api.listed import check_sorts, item, keys_of
 from streams.api.sifting import Sifted, read_filter
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
+from streams.runtime.http.bounds import counted, refuse_many
 from streams.runtime.http.errors import invalid
 from streams.runtime.http.json_route import body_of_get, reads_body
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
-from streams.runtime.list_counts import counted, listed, refuse_many
+from streams.runtime.list_counts import listed
 
 _NAME = "coalesce(d.name, d.body->>'name', '')"
 """Webhooks have a name that need not be theirs alone."""

@@ -13,9 +13,10 @@ from streams.api.sifting import Item, Sifted, read_filter
 from streams.api.tasks import STATUSES, TASK_TYPES, task_response
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller
+from streams.runtime.http.bounds import counted, refuse_many
 from streams.runtime.http.errors import conflict, invalid
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
-from streams.runtime.list_counts import counted, listed, refuse_many
+from streams.runtime.list_counts import listed
 
 MOST_IN_MEMORY: Final = 10_000
 """Tasks that filters and other orders than by time are about at most; more are to be narrowed first."""

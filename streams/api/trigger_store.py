@@ -16,8 +16,9 @@ from streams.api.triggers import NextTime, TriggerState, measures_otherwise, nex
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.happenings import tell
+from streams.runtime.http.bounds import counted, refuse_many
 from streams.runtime.http.errors import conflict, not_found
-from streams.runtime.list_counts import counted, listed, refuse_many
+from streams.runtime.list_counts import listed
 
 _COLUMNS = ", ".join(f"s.{name}" for name in TriggerState.__dataclass_fields__)
 _SORTS = {

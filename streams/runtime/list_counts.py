@@ -2,20 +2,18 @@
 (docs/decisions/032).
 
 A total is exact in the snapshot of whoever asks, whatever is written meanwhile. What lists are filtered by with
-few values (status, type) is a *facet* of the ledger; what cannot be is counted, up to :data:`MOST_COUNTED`.
+few values (status, type) is a *facet* of the ledger; what cannot be is counted, up to a bound
+(:mod:`streams.runtime.http.bounds`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from streams.runtime.database import Connection, Database, fetch_value
-from streams.runtime.http.errors import ApiError
 
-MOST_COUNTED: Final = 100_000
-"""Rows that a filter which the ledger does not know is held against at most, or that are counted behind one."""
 EVERY: Final = timedelta(seconds=10)
 _LOCK: Final = 7_431_032
 _AT_ONCE: Final = 1_000
@@ -50,24 +48,6 @@ async def listed_by(connection: Connection, list_name: str, namespace_id: str, f
         (facet, list_name, namespace_id),
     )
     return dict(await cursor.fetchall())
-
-
-def refuse_many(among: int, what: str) -> None:
-    """Raises 400 where ``what`` would have to look at more than :data:`MOST_COUNTED` things."""
-    if among > MOST_COUNTED:
-        raise ApiError(
-            400, f"{what}: for at most {MOST_COUNTED:,} of them, and there are {among:,}; narrow the list first"
-        )
-
-
-async def counted(connection: Connection, source: str, parameters: Mapping[str, Any], what: str) -> int:
-    """How many rows there are behind a filter that the ledger does not know: ``source`` is SQL from FROM on.
-    Raises 400 for more than :data:`MOST_COUNTED`; ``what`` says of what."""
-    query = f"SELECT count(*) FROM (SELECT 1 {source} LIMIT {MOST_COUNTED + 1}) AS found"
-    found = int(await fetch_value(connection, query, parameters))
-    if found > MOST_COUNTED:
-        raise ApiError(400, f"{what}: more than {MOST_COUNTED:,} are found; narrow the list")
-    return found
 
 
 async def fold(connection: Connection) -> int:

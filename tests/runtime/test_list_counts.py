@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from streams.runtime.database import Connection, Database
+from streams.runtime.http.bounds import MOST_COUNTED, counted, refuse_many
 from streams.runtime.http.errors import ApiError
-from streams.runtime.list_counts import MOST_COUNTED, Folding, counted, fold, listed, listed_by, refuse_many
+from streams.runtime.list_counts import Folding, fold, listed, listed_by
 from streams.settings import Settings
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -188,8 +189,9 @@ async def test_what_is_not_counted_beforehand_is_counted_to_a_bound(here: Databa
     async with here.connection() as connection:
         source = "FROM generate_series(1, %(most)s)"
         assert await counted(connection, source, {"most": MOST_COUNTED}, "numbers") == MOST_COUNTED
-        with pytest.raises(ApiError, match="numbers: more than 100,000"):
+        with pytest.raises(ApiError, match="numbers: more than 100,000") as many:
             await counted(connection, source, {"most": MOST_COUNTED + 1}, "numbers")
     refuse_many(MOST_COUNTED, "search")
-    with pytest.raises(ApiError, match="there are 100,001"):
+    with pytest.raises(ApiError, match="there are 100,001") as more:
         refuse_many(MOST_COUNTED + 1, "search")
+    assert many.value.status == more.value.status == 409

@@ -10,7 +10,8 @@ from psycopg.rows import class_row
 from streams.query.compose.rows import RetrieverRun
 from streams.runtime.database import Connection
 from streams.runtime.erasure import erased_since, named_in, without_erased
-from streams.runtime.list_counts import counted, listed
+from streams.runtime.http.bounds import counted
+from streams.runtime.list_counts import listed
 
 ADHOC: Final = ""
 """The id under which runs of retrievers that were never stored are recorded."""
@@ -83,7 +84,7 @@ class Listed:
         return [Key(*row) for row in await cursor.fetchall()]
 
     async def count(self, connection: Connection) -> int:
-        """How many there are. Raises 400 where there are too many between two instants."""
+        """How many there are. Raises 409 where there are too many between two instants."""
         if self.since is None and self.until is None:
             return await listed(
                 connection, "retriever_execution", self.namespace_id, self.retriever_id, status=self.status

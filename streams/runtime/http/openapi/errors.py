@@ -21,7 +21,7 @@ class _Error:
 _ERRORS: Final[Mapping[int, _Error]] = {
     400: _Error(
         "BadRequest",
-        "The parts of the request do not go together, or a cursor is not one this server gave out.",
+        "What is given as a cursor or a position is none, or an option is not one of this list.",
         "BadRequestError",
         "The cursor is not one this server gave out",
     ),
@@ -52,7 +52,7 @@ _ERRORS: Final[Mapping[int, _Error]] = {
     ),
     409: _Error(
         "Conflict",
-        "The name is in use.",
+        "The name is in use, parts of the request contradict each other, or how things stand speaks against it.",
         "AlreadyExistsError",
         "There is an alert with this name: ebola",
     ),

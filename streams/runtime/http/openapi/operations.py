@@ -72,6 +72,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
     path = str(route.path_format)
     tag, name = _NAMES.get(key(method, path)) or _own_name(path, str(route.name), ambiguous)
     called = set(_calls(route.dependant))
+    get_body = next((BODIES_OF_GETS[call] for call in called if call in BODIES_OF_GETS), None)
     return Operation(
         method=method,
         path=path,
@@ -80,19 +81,19 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         needs_key=not called.isdisjoint((authenticate, authorize, administer)),
         in_namespace=enter_namespace in called,
         has_body=route.body_field is not None,
-        get_body=next((BODIES_OF_GETS[call] for call in called if call in BODIES_OF_GETS), None),
+        get_body=get_body,
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
         reads_results=fresh_results in called,
         waits=not called.isdisjoint((fresh_documents, fresh_results)),
-        changes=_changes(method, path, route.body_field is not None),
+        changes=_changes(method, path, route.body_field is not None or get_body is not None),
         is_limited=path not in UNLIMITED,
     )
 
 
 def _changes(method: str, path: str, has_body: bool) -> bool:
     if method == "GET":
-        # A document by its id alone may be several; of many some questions are not answered.
-        return path.startswith("/v1/documents/") or path.endswith("/documents")
+        # A document by its id alone may be several; of many things some questions are not answered.
+        return has_body or path.startswith("/v1/documents/") or path.endswith("/documents")
     return has_body or method == "DELETE" or path.endswith(("/execute", "/cancel"))
 
 
