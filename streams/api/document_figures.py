@@ -50,7 +50,7 @@ class _Figure:
 
 
 async def aggregated(source: Source, asked: AggregateRequest) -> AggregateResponse:
-    """Figures per group. Raises 422 for names that clash or name nothing, 400 for too many documents."""
+    """Figures per group. Raises 409 for names that clash or name nothing, and for too many documents."""
     _check(asked)
     which = wanted(asked.filters)
     groups: dict[Hashable, tuple[JsonObject, list[Row]]] = {} if _keys(asked) else {(): ({}, [])}

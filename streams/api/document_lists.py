@@ -202,7 +202,7 @@ def _rank(entry: tuple[Rank, Name]) -> Rank:
 
 
 async def count_documents(source: Source, wanted: Wanted) -> int:
-    """How many are wanted. Raises 400 when there are too many to look at."""
+    """How many are wanted. Raises 409 when there are too many to look at."""
     total = 0
     async for documents in source.fitting(wanted, "count"):
         total += len(documents)

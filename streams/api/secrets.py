@@ -37,7 +37,7 @@ def restored(new: JsonObject, old: JsonObject | None) -> JsonObject:
     """``new`` with each mask replaced by the reference ``old`` holds there.
 
     A mask stands for the secret of the same channel: same place in the list, or the only other one of its kind
-    and address. Raises 422 for a mask without such a channel, so that changing a webhook's address never sends
+    and address. Raises 409 for a mask without such a channel, so that changing a webhook's address never sends
     its secret to the new one.
     """
     result = deepcopy(new)

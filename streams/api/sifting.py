@@ -51,7 +51,7 @@ class Sifted:
     sorts: Sequence[Sort]
 
     def page(self, items: Sequence[Item[T]], page: PageRequest) -> tuple[list[T], tuple[Any, ...] | None, int]:
-        """One page of those that fit, where the next begins, and how many fit. Raises 400 for the cursor of
+        """One page of those that fit, where the next begins, and how many fit. Raises 404 for the cursor of
         another list."""
         placed = [
             (self._place(item), item.value)

@@ -39,7 +39,7 @@ def check_action(action_type: ActionType, config: JsonObject) -> None:
 async def sealed_action(
     connection: Connection, context: Context, namespace_id: str, config: JsonObject
 ) -> JsonObject:
-    """The config with the secrets of its channels stored and replaced by references. Raises 422 for a mask, of
+    """The config with the secrets of its channels stored and replaced by references. Raises 409 for a mask, of
     which a new trigger has no secret."""
     notified = config.get("notification_config")
     if not notified:
@@ -88,7 +88,7 @@ async def _taxonomy(_: Connection, __: str, config: JsonObject, ___: Found) -> l
 
 
 async def _batch(connection: Connection, namespace_id: str, config: JsonObject, _: Found) -> list[str]:
-    """Those the run was about that is to be repeated. Raises 422 for a chain of reruns that is too long to run."""
+    """Those the run was about that is to be repeated. Raises 409 for a chain of reruns that is too long to run."""
     batch_id = config["batch_id"]
     for _link in range(LONGEST_CHAIN):
         cursor = await connection.execute(

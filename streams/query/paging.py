@@ -35,7 +35,7 @@ class After:
 
 
 def parse_cursor(values: tuple[Any, ...] | None) -> After | None:
-    """The place a cursor names. Raises 400."""
+    """The place a cursor names. Raises 404."""
     match values:
         case None:
             return None

@@ -47,7 +47,7 @@ class Question:
     execution_id: str = field(default_factory=lambda: new_id("execution"))
 
     def place(self, now: datetime) -> Place:
-        """Where the page begins. Raises 400."""
+        """Where the page begins. Raises 400 and 404."""
         stages, collections = self.body.get("stages"), self.retriever.collections
         digest = digest_of(self.namespace_id, self.retriever_id, stages, collections, self.inputs, self.filters)
         return place(self.page, digest, self.execution_id, now)

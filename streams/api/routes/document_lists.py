@@ -109,7 +109,7 @@ async def listed(
     body: ListDocumentsRequest,
     page: PageRequest,
 ) -> ListDocumentsResponse:
-    """The answer of a list over some collections, in one state of the database. Raises 400 and 422."""
+    """The answer of a list over some collections, in one state of the database. Raises 404, 409 and 422."""
     source = Source(connection, access.namespace_id, collection_ids)
     which = wanted(body.filters, body.search, case_sensitive=body.case_sensitive, partition=body.partition)
     names = shown(body.return_vectors, body.return_vector_names)

@@ -158,7 +158,7 @@ def _cursor(shown: Sequence[retrievers.Key | Execution], more: bool) -> tuple[An
 
 def _behind(cursor: tuple[Any, ...] | None) -> tuple[After | None, retrievers.Key | datetime | None]:
     """Where executions of alerts and recorded runs go on behind a page; of one instant the runs come last.
-    Raises 400."""
+    Raises 404."""
     match cursor:
         case (str(moment), str(execution_id)) if "\x00" not in execution_id:
             try:
