@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         "collect --rounds 1 --documents 2000 --indexed 50",
         "schedule --triggers 600 --due 300 --ticks 2",
         "drift --rounds 1 --documents 5000 --largest 10000",
+        "totals --rows 3000 --written 50 --rounds 2",
     ],
     ids=lambda command: command.split()[0],
 )
