@@ -59,7 +59,7 @@ def schema_of(operation: JsonObject) -> JsonObject:
             if name not in reached:
                 reached.add(name)
                 waiting.append(schemas[name])
-    return {"allOf": [schema], "components": {"schemas": {name: schemas[name] for name in reached}}}
+    return {"allOf": [schema], "components": {"schemas": {name: schemas[name] for name in sorted(reached)}}}
 
 
 BODIES = {f"{method} {path}": (method, path, adapter) for method, path, adapter in bodies()}
