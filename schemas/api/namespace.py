@@ -37,7 +37,19 @@ class NamespaceExtractor(ApiRequest):
     params: JsonObject | None = None
 
 
-class CreateNamespaceRequest(ApiRequest):
+class _VendorSettings(ApiRequest):
+    """Settings of the vendor's own infrastructure: accepted and ignored."""
+
+    auto_create_indexes: Any = None
+    adaptive_indexing: Any = None
+    infrastructure: Any = None
+    trusted_issuers: Any = None
+    tiering: Any = None
+    spend_budget: Any = None
+    cost_cap_override: Any = None
+
+
+class CreateNamespaceRequest(_VendorSettings):
     """``CreateNamespaceRequest``. Settings of the vendor's own infrastructure are accepted and ignored."""
 
     namespace_name: NamespaceName
@@ -51,16 +63,9 @@ class CreateNamespaceRequest(ApiRequest):
     payload_indexes: list[PayloadIndex] | None = None
     ttl_seconds: int | None = Field(None, ge=60)
     scope: Any = None
-    auto_create_indexes: Any = None
-    adaptive_indexing: Any = None
-    infrastructure: Any = None
-    trusted_issuers: Any = None
-    tiering: Any = None
-    spend_budget: Any = None
-    cost_cap_override: Any = None
 
 
-class PatchNamespaceRequest(ApiRequest):
+class PatchNamespaceRequest(_VendorSettings):
     """Fields of a namespace that may change; also the body of PUT. Settings of the vendor's own infrastructure
     are accepted and ignored, as when a namespace is created."""
 
@@ -72,13 +77,6 @@ class PatchNamespaceRequest(ApiRequest):
     expires_at: Any = None
     pinned: Any = None
     repair_vectors: Any = None
-    auto_create_indexes: Any = None
-    adaptive_indexing: Any = None
-    infrastructure: Any = None
-    trusted_issuers: Any = None
-    tiering: Any = None
-    spend_budget: Any = None
-    cost_cap_override: Any = None
 
 
 class CreateStandaloneRequest(ApiRequest):
