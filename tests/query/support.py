@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from schemas.events.alert_result import AlertHit, AlertResultRecord, encode_alert_result
 from schemas.events.progress import MatchProgress
+from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.ids import ExecutionHasher, document_key
 from schemas.topics import Topic
 from streams.query.results import ResultReader
@@ -243,3 +244,16 @@ async def client(context: Context) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}", "X-Namespace": NAMESPACE}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as session:
         yield session
+
+
+def run_record(documents: list[dict[str, Any]]) -> RetrieverExecutionRecord:
+    """A run of the retriever ``ret_a`` at noon, which found these."""
+    return RetrieverExecutionRecord(
+        execution_id="exec_run",
+        namespace_id=NAMESPACE,
+        retriever_id="ret_a",
+        status="completed",
+        created_at=NOON,
+        completed_at=NOON,
+        detail={"documents": documents},
+    )

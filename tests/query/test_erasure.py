@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from schemas.events.alert_result import Found, encode_alert_result
-from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.topics import ALERT_RESULTS, RETRIEVER_EXECUTIONS
 from streams.query.rebuilding import empty_view
 from streams.runtime.agent import Context
@@ -21,6 +20,7 @@ from tests.query.support import (
     define_retriever,
     hit,
     result,
+    run_record,
     table,
 )
 
@@ -85,15 +85,7 @@ async def test_what_look_ups_and_runs_found_goes_as_well(context: Context) -> No
         {"document_id": name, "collection_id": "col_a", "score": 0.5, "payload": {"title": f"Title {name}"}}
         for name in ("p1", "p2")
     ]
-    run = RetrieverExecutionRecord(
-        execution_id="exec_run",
-        namespace_id=NAMESPACE,
-        retriever_id="ret_a",
-        status="completed",
-        created_at=NOON,
-        completed_at=NOON,
-        detail={"documents": documents},
-    )
+    run = run_record(documents)
     await apply(context, RETRIEVER_EXECUTIONS, run.encode())
     await erase(context, "p1", offset=7)
 
@@ -153,15 +145,7 @@ async def test_of_equal_ids_only_the_one_in_the_collection_that_lost_it_goes(con
 async def test_what_was_written_again_after_its_deletion_is_kept(context: Context) -> None:
     await define_namespace(context)
     await define_retriever(context)
-    run = RetrieverExecutionRecord(
-        execution_id="exec_run",
-        namespace_id=NAMESPACE,
-        retriever_id="ret_a",
-        status="completed",
-        created_at=NOON,
-        completed_at=NOON,
-        detail={"documents": [{"document_id": name, "collection_id": "col_a", "x": name * 9} for name in "pq"]},
-    )
+    run = run_record([{"document_id": name, "collection_id": "col_a", "x": name * 9} for name in "pq"])
     await apply(context, RETRIEVER_EXECUTIONS, run.encode())
     async with context.database.transaction() as connection:
         # p was deleted and is there again when the retriever runs; q is deleted after it.

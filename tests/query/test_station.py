@@ -8,7 +8,6 @@ import orjson
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.events.notification import DeliveryRecord
-from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.events.trigger import RunStatus, TriggerResult
 from schemas.ids import execution_id
 from schemas.topics import (
@@ -38,6 +37,7 @@ from tests.query.support import (
     progress,
     publish,
     result,
+    run_record,
     running,
     table,
     view,
@@ -83,15 +83,7 @@ async def test_every_topic_reaches_the_view_once_and_a_rebuild_gives_the_same(co
     # The producer said the same thing on two days: another record, another position, one execution.
     said = result(200, hit(first), at=yesterday, event_id="e")
     said_again = replace(said, source_offset=201, appended_at=NOON)
-    runs = RetrieverExecutionRecord(
-        execution_id="exec_run",
-        namespace_id=NAMESPACE,
-        retriever_id="ret_a",
-        status="completed",
-        created_at=NOON,
-        completed_at=NOON,
-        detail={"documents": []},
-    )
+    runs = run_record([])
     async with running(context):
         await publish(context, ALERT_RESULTS, keyed(*plain, *old, said))
         await drained(context)
