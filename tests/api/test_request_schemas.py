@@ -20,11 +20,9 @@ from schemas.api.filters import filter_shapes
 from schemas.api.retriever import input_fields
 from schemas.strict_json import problem_in
 from streams.api.retrievers import checked_schema
-from streams.api.shapes import _FURTHER, _NEED_PARAMETERS, shapes
 from streams.api.sifting import read_filter
 from streams.api.stages import check_runnable, stored_stages
 from streams.api.triggers import next_time
-from streams.engines.retrieval.stages.registry import STAGES
 from streams.runtime.http.errors import ApiError
 from tests.api.answers import described, service
 from tests.api.conftest import NOW
@@ -110,11 +108,6 @@ def test_what_the_document_allows_is_read(route: str) -> None:
         assert problem_of(adapter, sent) is None
 
     run()
-
-
-def test_what_is_said_beside_models_is_of_models_that_there_are() -> None:
-    assert _FURTHER.keys() <= shapes().keys()
-    assert STAGES.keys() >= set(_NEED_PARAMETERS)
 
 
 def test_making_the_document_changes_no_shape() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from schemas.api.base import CONFLICT, problem
+from schemas.api.base import CONFLICT, JsonObject, having, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.aggregation import FUNCTIONS
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
@@ -27,6 +27,13 @@ class Aggregation(StageParameters):
     """One figure."""
 
     guide: ClassVar[dict[str, str]] = {"type": "function", "name": "alias"}
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [
+            having("function", function={"const": "count"}),
+            having("field", function={"not": {"enum": ["co_occurrence", "correlation"]}}),
+            having("field", "field_b"),
+        ]
+    }
 
     function: Function
     """The guides' ``cardinality`` is ``count_distinct``, their ``histogram`` is ``frequency``."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.api.base import SHAPE, JsonObject, having
+from schemas.api.filters import FILTER, PATH, kinds
 from streams.engines.retrieval.errors import FilterError
 from streams.engines.retrieval.execution.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.execution.run import Run
@@ -27,9 +29,38 @@ _SDK_FIELD: Final = "metadata.status"
 """What the SDK sends as ``field`` when nobody gave one."""
 
 
+_NONE: Final[JsonObject] = {"type": "null"}
+_CHECKED: Final[JsonObject] = {
+    # Whichever form it is, the model reads it into the others' fields: what these may be, the forms say.
+    "properties": {
+        **dict.fromkeys((*_SIMPLE, "conditions"), True),
+        **dict.fromkeys(_LOGICAL, False),
+        "natural_language": _NONE,
+    },
+    "required": [],
+    "anyOf": [
+        having("conditions", conditions={SHAPE: FILTER}, **dict.fromkeys(_SIMPLE, _NONE)),
+        *(
+            {
+                "required": list(_SIMPLE),
+                "properties": {
+                    "field": PATH,
+                    "operator": {"enum": list(operators)},
+                    "value": value,
+                    "conditions": _NONE,
+                },
+            }
+            for operators, value in kinds()
+        ),
+    ],
+}
+
+
 class Parameters(StageParameters):
     """What the documents must fit: ``conditions``, or ``field``, ``operator`` and ``value``, or AND, OR, NOT.
     Whichever it was, it is read into ``conditions``."""
+
+    checked: ClassVar[JsonObject] = _CHECKED
 
     conditions: Any
     field: str | None = None

@@ -4,11 +4,12 @@ import asyncio
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from schemas.api.base import JsonObject, having
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.tokens import tokens
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
@@ -22,6 +23,10 @@ Words = frozenset[tuple[str, int]]
 
 class Parameters(StageParameters):
     """What makes two documents the same, and which of them stays."""
+
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [having("fields"), having("strategy", strategy={"const": "content"})],
+    }
 
     strategy: Literal["field", "content"] = "field"
     """``field``: all ``fields`` are equal; ``content``: the texts are alike."""

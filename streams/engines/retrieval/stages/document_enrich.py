@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.api.base import problem
+from schemas.api.base import SHAPE, JsonObject, having, problem
 from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.execution.filter_check import FilterTree
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.filters.values import scalars
 from streams.engines.retrieval.stages.joining import appended, joined, picked
-from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
+from streams.engines.retrieval.stages.parameters import OR_FILTER, FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import on_the_row
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import identity, put, values
@@ -27,6 +27,32 @@ PLACE_OF_APPENDED: Final = "enrichments"
 """Where ``append`` puts what it found when ``output_field`` does not say."""
 
 
+_NONE: Final[JsonObject] = {"type": "null"}
+_RETRIEVER: Final[JsonObject] = {
+    "type": "object",
+    "required": ["stages"],
+    "properties": {"stages": {"type": "array", "minItems": 1, "items": {SHAPE: "Stage"}}},
+    "additionalProperties": False,
+}
+_ONE_WAY: Final[JsonObject] = {
+    "anyOf": [
+        having(
+            "target_collection_id",
+            **dict.fromkeys(("retriever_id", "retriever_config", "retriever_inputs"), _NONE),
+        ),
+        having("retriever_id", retriever_config=_NONE),
+        having("retriever_config", retriever_id=_NONE),
+    ]
+}
+_PLACE_OF_SEVERAL: Final[JsonObject] = {
+    "anyOf": [
+        {"properties": {"multiple": {"enum": [False, None]}}},
+        having("output_field"),
+        having("strategy", strategy={"const": "append"}),
+    ]
+}
+
+
 class Parameters(StageParameters):
     """Where to look, by what, and what to do with what is found."""
 
@@ -35,6 +61,10 @@ class Parameters(StageParameters):
         "lookup_field": "target_field",
         "result_field": "output_field",
         "select_fields": "fields_to_merge",
+    }
+    checked: ClassVar[JsonObject] = {
+        "properties": {"when": OR_FILTER, "retriever_config": {"anyOf": [_RETRIEVER, _NONE]}},
+        "allOf": [_ONE_WAY, _PLACE_OF_SEVERAL],
     }
 
     target_collection_id: str | None = Field(default=None, min_length=1)

@@ -157,5 +157,6 @@ STAGE = Stage(
     percolate=percolate,
     source=True,
     needs_filter=lacks_candidates,
+    needs_no_filter={"required": ["searches"], "properties": {"searches": {"type": "array", "minItems": 1}}},
     reads=lambda parameters, _: _reads(parameters),
 )

@@ -1,11 +1,12 @@
 """``json_transform``: every document remade by a template (contract section 6)."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import orjson
 from pydantic import Field
 
+from schemas.api.base import JsonObject
 from streams.engines.retrieval.errors import StageError
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import StageParameters
@@ -13,9 +14,23 @@ from streams.engines.retrieval.stages.percolating import on_the_row
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.values import number
 
+_TEXT: Final = r'[^"\\{}\x00-\x1f]'
+_FIELD: Final = r"\{\{ ?DOC(\.[A-Za-z_][A-Za-z0-9_]*)+ ?"
+_SPACE: Final = r"[ \t\n\r]*"
+_MEMBER: Final = (
+    rf'"{_TEXT}*"{_SPACE}:{_SPACE}("({_TEXT}|{_FIELD}\}}\}})*"|-?[1-9][0-9]{{0,14}}|0|true|false|null'
+    rf"|{_FIELD}\| ?tojson ?\}}\}}){_SPACE}"
+)
+_OBJECT: Final = rf"^\{{{_SPACE}({_MEMBER}(,{_SPACE}{_MEMBER})*)?\}}$"
+"""An object of fields and constants. Objects in it, conditions, loops and other templates are read too."""
+
 
 class Parameters(StageParameters):
     """The template, and what happens to documents it cannot remake."""
+
+    checked: ClassVar[JsonObject] = {
+        "properties": {"template": {"type": "string", "maxLength": 20_000, "pattern": _OBJECT}}
+    }
 
     template: str = Field(min_length=1)
     """Must render to a JSON object; ``DOC`` is the document."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from schemas.api.base import CONFLICT, problem
+from schemas.api.base import CONFLICT, JsonObject, lacking, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.feature_choice import only_feature
-from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
+from streams.engines.retrieval.stages.parameters import WEIGHT, FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
 from streams.engines.retrieval.stages.stage import Row, Stage, Vector
 from streams.engines.retrieval.stages.values import identity, number, put, value
@@ -26,6 +26,8 @@ Weight = Annotated[float, Field(ge=0)]
 class DiversityFeature(StageParameters):
     """A feature and how much it counts among several."""
 
+    checked: ClassVar[JsonObject] = {"properties": {"weight": WEIGHT}}
+
     feature_uri: str = Field(min_length=1)
     weight: Fraction = 1.0
 
@@ -37,6 +39,13 @@ class Parameters(StageParameters):
         "lambda_": "lambda",
         "top_n": "top_k",
         "embedding_field": "diversity_feature_uri",
+    }
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [
+            lacking("diversity_features", "diversity_fields", "diversity_field_weights"),
+            lacking("diversity_feature_uri", "diversity_fields", "diversity_field_weights"),
+            lacking("diversity_feature_uri", "diversity_features"),
+        ]
     }
 
     lambda_: Fraction = Field(default=0.7, alias="lambda")

@@ -6,14 +6,25 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.api.base import problem
-from schemas.api.filters import PATH
+from schemas.api.base import SHAPE, JsonObject, problem
+from schemas.api.filters import FILTER, PATH
 from streams.engines.retrieval.filters.paths import parse_path
 
 NULL: Final = "null"
 """What the SDK's models send for an optional text that is not given."""
 PLACEHOLDERS: Final = frozenset(("{{COLLECTION_ID}}", "{{TAXONOMY_ID}}"))
 """What the SDK's models send for an id that is not given: no templates, although they look like it."""
+
+
+TEMPLATE: Final[JsonObject] = {
+    "type": "string",
+    "pattern": r"^\{\{ ?(INPUT|inputs)\.[A-Za-z_][A-Za-z0-9_]{0,63} ?\}\}$",
+}
+"""The shape of one input in the place of a value; longer templates are read too."""
+OR_FILTER: Final[JsonObject] = {"anyOf": [{SHAPE: FILTER}, {"type": "null"}]}
+"""The shape of a filter that need not be there."""
+WEIGHT: Final[JsonObject] = {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1, "default": 1.0}
+"""The shape of a weight that counts."""
 
 
 def _path(text: str) -> str:
@@ -52,6 +63,9 @@ class StageParameters(BaseModel):
     """Names that the guides use → the SDK's."""
     dead: ClassVar[Mapping[str, str]] = {}
     """Parameters that do nothing → what to do instead."""
+    checked: ClassVar[JsonObject] = {}
+    """What is checked in code, as far as a JSON Schema can say it (``shapes.py``): keywords beside those of the
+    fields, and each of ``properties`` in the place of the field's own; ``False`` is a field that it leaves out."""
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from schemas.api.base import JsonObject, having
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
@@ -21,6 +22,12 @@ class Parameters(StageParameters):
         "size": "count",
         "group_field": "stratify_by",
         "samples_per_group": "min_per_stratum",
+    }
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [
+            having("stratify_by"),
+            {"properties": {"strategy": {"enum": ["random", "reservoir", "systematic", None]}}},
+        ]
     }
 
     count: int = Field(default=10, ge=1, le=1000)

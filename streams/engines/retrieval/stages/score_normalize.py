@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from pydantic import model_validator
 
-from schemas.api.base import CONFLICT, problem
+from schemas.api.base import CONFLICT, JsonObject, lacking, problem
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import DEPENDS_ON_OTHERS
@@ -18,6 +18,19 @@ Method: TypeAlias = Literal["min_max", "z_score", "softmax", "l2"]
 
 class Parameters(StageParameters):
     """Which scale, from where, to where."""
+
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [
+            lacking("min_value"),
+            lacking("max_value"),
+            {
+                "properties": {
+                    "min_value": {"type": "number", "maximum": 0},
+                    "max_value": {"type": "number", "exclusiveMinimum": 0},
+                }
+            },
+        ]
+    }
 
     method: Method = "min_max"
     score_field: FieldPath = "score"

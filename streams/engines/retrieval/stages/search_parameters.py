@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.api.base import JsonObject
 from streams.engines.retrieval.errors import FilterError, PlanError
 from streams.engines.retrieval.execution.filter_check import BAD_FORM, WrittenFilter, read_filter
 from streams.engines.retrieval.stages.facets import Facet
 from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
+from streams.engines.retrieval.stages.search_shapes import SEARCH
 from streams.engines.retrieval.templates.filling import holds_template
 from streams.engines.retrieval.vectors.queries import vector_queries
 
@@ -26,6 +28,8 @@ def _query(raw: Any) -> Any:
 
 class Search(StageParameters):
     """One search. ``query`` is read when its templates are filled."""
+
+    checked: ClassVar[JsonObject] = SEARCH
 
     feature_uri: str = Field(min_length=1)
     query: Annotated[Any, AfterValidator(_query)]
@@ -95,6 +99,12 @@ class Parameters(StageParameters):
     """What is searched and how what is found becomes one list."""
 
     guide: ClassVar[dict[str, str]] = {"limit": "final_top_k"}
+    checked: ClassVar[JsonObject] = {
+        "properties": {
+            "fusion": {"enum": ["rrf", "dbsf", "weighted", "max", None], "default": "rrf"},
+            "query_preprocessing": {"type": "null"},
+        }
+    }
 
     searches: list[Search] = Field(default=[], max_length=MAX_SEARCHES)
     final_top_k: int = Field(default=25, ge=1, le=5_000)

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from schemas.api.base import JsonObject
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.parameters import FieldPath, StageParameters
 from streams.engines.retrieval.stages.percolating import in_order
@@ -16,6 +17,12 @@ class Parameters(StageParameters):
     """By what, which way, and where documents without a value go."""
 
     guide: ClassVar[dict[str, str]] = {"sort_field": "field", "order": "direction"}
+    checked: ClassVar[JsonObject] = {
+        "anyOf": [
+            {"properties": {"null_handling": {"enum": ["last", None]}}},
+            {"properties": {"nulls_last": {"enum": [False, None]}}},
+        ]
+    }
 
     field: FieldPath = "metadata.created_at"
     direction: Literal["asc", "desc"] = "desc"

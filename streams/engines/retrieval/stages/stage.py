@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+
+from schemas.api.base import JsonObject
+from streams.engines.retrieval.stages.parameters import StageParameters
 
 if TYPE_CHECKING:
     from streams.engines.retrieval.execution.run import Definitions, Run
     from streams.engines.retrieval.percolate.draft import Draft
 
 Category = Literal["filter", "sort", "reduce", "apply", "enrich"]
-P = TypeVar("P", bound=BaseModel)
+P = TypeVar("P", bound=StageParameters)
 Vector = NDArray[np.float32]
 
 
@@ -67,6 +69,8 @@ class Stage(Generic[P]):
     not is given the documents in scope that ``run.where`` lets through."""
     needs_filter: Callable[[Mapping[str, Any], Any], str | None] | None = None
     """From its parameters and ``pre_filters`` as they are written: why they cannot do together."""
+    needs_no_filter: JsonObject | None = None
+    """With ``needs_filter``: the shape of parameters that do without ``pre_filters``."""
     reads: "Callable[[P, Definitions], Sequence[str]] | None" = None
     """Collections it reads beside the retriever's own, by id or name as its parameters say."""
     asks: "Callable[[P, Definitions, str], Sequence[Mapping[str, Any]]] | None" = None

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
+from schemas.api.base import JsonObject
 from streams.engines.retrieval.errors import PlanError, StageError
 from streams.engines.retrieval.execution.filter_check import FilterTree
 from streams.engines.retrieval.execution.run import Run
 from streams.engines.retrieval.stages.joining import appended
-from streams.engines.retrieval.stages.parameters import FieldPath, Fraction, StageParameters
+from streams.engines.retrieval.stages.parameters import OR_FILTER, FieldPath, Fraction, StageParameters
 from streams.engines.retrieval.stages.percolating import on_the_row
 from streams.engines.retrieval.stages.stage import Row, Stage
 from streams.engines.retrieval.stages.taxonomy import (
@@ -33,6 +34,7 @@ class Parameters(StageParameters):
     """Which taxonomy, how many assignments, and what they give."""
 
     guide: ClassVar[dict[str, str]] = {"min_confidence": "min_score"}
+    checked: ClassVar[JsonObject] = {"properties": {"when": OR_FILTER}}
 
     taxonomy_id: str = Field(min_length=1)
     fields: Annotated[list[EnrichmentField], Field(min_length=1)] | None = None
