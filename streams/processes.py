@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from streams.runtime.dev.process import ChildFailedError, die_with_parent
+from streams.runtime.children import ChildFailedError, die_with_parent
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)

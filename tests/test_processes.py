@@ -12,7 +12,7 @@ import pytest
 
 from streams.processes import own_settings
 from streams.runtime.agent import Context
-from streams.runtime.dev.process import free_port
+from streams.runtime.children import free_port
 from streams.settings import Settings
 from tests.cli.processes import alive, descendants, environment, running
 from tests.support import eventually

@@ -25,9 +25,9 @@ from streams.cli.settling import documents_open, effects_open
 from streams.cli.stack import TWO_WORKERS, Stack, run_stack
 from streams.cli.tweets import DatasetError, Tweet, download, read_tweets
 from streams.runtime.broker import Broker
+from streams.runtime.children import free_port
 from streams.runtime.database import Connection
 from streams.runtime.definitions import current_version
-from streams.runtime.dev.process import free_port
 from streams.runtime.publisher import Publisher
 from streams.runtime.signals import stop_event
 

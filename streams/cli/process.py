@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from streams.runtime.dev.process import ChildFailedError
+from streams.runtime.children import ChildFailedError
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.logs import configure_logging
 from streams.settings import Settings

@@ -19,9 +19,9 @@ from typing import NoReturn
 import aiohttp
 from cryptography.fernet import Fernet
 
+from streams.runtime.children import Child, ChildFailedError, free_port
 from streams.runtime.dev.broker import BrokerKind, embedded_broker
 from streams.runtime.dev.database import PostgresServer
-from streams.runtime.dev.process import Child, ChildFailedError, free_port
 from streams.settings import Settings
 
 READY_SECONDS = 90.0

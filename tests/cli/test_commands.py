@@ -15,7 +15,7 @@ from schemas.topics import DEFINITIONS, DOCUMENTS, TOPICS
 from streams.app import STATIONS
 from streams.runtime.agent import Context
 from streams.runtime.broker import Broker
-from streams.runtime.dev.process import free_port
+from streams.runtime.children import free_port
 from streams.settings import Settings
 from tests.cli.processes import environment, running, tidewatch
 from tests.runtime.test_publisher import everything

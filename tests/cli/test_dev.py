@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from streams.cli.dev import write_environment
-from streams.runtime.dev.process import free_port
+from streams.runtime.children import free_port
 from tests.cli.processes import alive, descendants, running
 from tests.support import eventually
 

@@ -16,7 +16,7 @@ from schemas.headers import DefinitionsVersion
 from schemas.topics import Topic
 from streams.cli.settling import documents_open, effects_open
 from streams.runtime.broker import Broker, end_offsets
-from streams.runtime.dev.process import Child, free_port
+from streams.runtime.children import Child, free_port
 from streams.runtime.faults import VARIABLE
 from streams.runtime.publisher import Publisher
 from streams.settings import Settings

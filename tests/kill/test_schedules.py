@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from schemas.times import parse_instant
-from streams.runtime.dev.process import Child
+from streams.runtime.children import Child
 from streams.settings import Settings
 from tests.kill.system import System
 from tests.support import TestBroker, eventually

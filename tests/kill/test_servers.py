@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.events.document import DocumentEvent
+from streams.runtime.children import free_port
 from streams.runtime.dev.broker import BrokerAddress
 from streams.runtime.dev.database import PostgresServer
 from streams.runtime.dev.kafka import start_kafka, unavailable
-from streams.runtime.dev.process import free_port
 from streams.settings import Settings
 from tests.conftest import SECRET_KEY
 from tests.kill.system import System

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from streams.runtime.dev.process import Child, ChildFailedError, free_port, wait_for_port
+from streams.runtime.children import Child, ChildFailedError, free_port, wait_for_port
 
 BrokerKind = Literal["tansu", "kafka"]
 

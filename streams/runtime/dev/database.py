@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from streams.runtime.dev.process import Child, ChildFailedError
+from streams.runtime.children import Child, ChildFailedError
 
 
 class PostgresServer:

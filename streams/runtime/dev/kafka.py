@@ -14,8 +14,8 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.runtime.children import Child, ChildFailedError, free_port, wait_for_port
 from streams.runtime.dev.broker import BrokerAddress
-from streams.runtime.dev.process import Child, ChildFailedError, free_port, wait_for_port
 
 KAFKA_VERSION = "4.3.0"
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
