@@ -40,7 +40,7 @@ from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
 from streams.runtime.commits import Last
 from streams.runtime.database import StoredPosition, note_positions, stored_positions
-from streams.runtime.definitions import DefinitionsTail
+from streams.runtime.definitions_tail import DefinitionsTail
 from streams.runtime.failure import Disposition, LogMismatchError, classify
 from streams.runtime.faults import fault
 from streams.runtime.identity import check_log

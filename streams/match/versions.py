@@ -15,7 +15,8 @@ from schemas.errors import DecodeError
 from schemas.headers import DefinitionsVersion
 from streams.runtime import metrics
 from streams.runtime.database import Database
-from streams.runtime.definitions import DefinitionsTail, current_version
+from streams.runtime.definitions import current_version
+from streams.runtime.definitions_tail import DefinitionsTail
 
 log = structlog.get_logger(__name__)
 

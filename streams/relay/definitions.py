@@ -24,7 +24,8 @@ from schemas.events.definition import DefinitionRecord, encode_definition, strea
 from schemas.topics import DEFINITIONS
 from streams.runtime.broker import Broker, Sends
 from streams.runtime.database import Connection, StoredPosition, note_positions, stored_positions
-from streams.runtime.definitions import check_stream, every_record, first_record
+from streams.runtime.definitions import every_record
+from streams.runtime.definitions_tail import check_stream, first_record
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
 

@@ -11,7 +11,8 @@ from streams.relay.definitions import _note
 from streams.relay.station import Relay
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
-from streams.runtime.definitions import delete_definition, first_record, put_definition
+from streams.runtime.definitions import delete_definition, put_definition
+from streams.runtime.definitions_tail import first_record
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import stream_epoch
 from tests.log import read_topic, recreate

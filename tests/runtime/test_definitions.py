@@ -16,13 +16,13 @@ from streams.runtime.agent import Context
 from streams.runtime.catalog import Catalog
 from streams.runtime.database import StoredPosition
 from streams.runtime.definitions import (
-    DefinitionsTail,
     current_version,
     delete_definition,
     find_definition,
     list_definitions,
     put_definition,
 )
+from streams.runtime.definitions_tail import DefinitionsTail
 from streams.runtime.failure import LogMismatchError
 from streams.runtime.identity import check_log, stream_epoch
 from tests.support import eventually
