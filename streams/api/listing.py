@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
@@ -15,7 +15,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.bounds import counted, refuse_many
 from streams.runtime.http.errors import invalid
-from streams.runtime.http.json_route import body_of_get, reads_body
+from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageRequest, bad_cursor, page_envelope
 from streams.runtime.list_counts import listed
 
@@ -34,10 +34,10 @@ class Page:
     pagination: Pagination
 
 
-@reads_body(ListRequest)
-async def list_body(request: Request, search: str | None = None) -> ListRequest:
+async def list_body(
+    asked: Annotated[ListRequest, Depends(BodyOfGet(ListRequest))], search: str | None = None
+) -> ListRequest:
     """What a list by GET asks for."""
-    asked = await body_of_get(request, ListRequest)
     return asked if search is None else asked.model_copy(update={"search": search})
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
 from schemas.api.pages import Cursor, ListRequest
-from streams.runtime.http.json_route import body_of_get, reads_body
+from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 Status = Annotated[str, Field(max_length=64, pattern=r"^\w*$")]
@@ -62,10 +62,10 @@ class ExecutionsBody(BaseModel):
     include_total: bool | None = None
 
 
-@reads_body(ExecutionsBody)
-async def page_with_body(request: Request, page: PageDep) -> PageRequest:
+async def page_with_body(
+    request: Request, page: PageDep, body: Annotated[ExecutionsBody, Depends(BodyOfGet(ExecutionsBody))]
+) -> PageRequest:
     """The page of a GET that may carry a body; what the query string says wins."""
-    body = await body_of_get(request, ExecutionsBody)
     return page_of(request, page, ListRequest(**body.model_dump(exclude_none=True)))
 
 

@@ -1,7 +1,8 @@
 """What a request body may be before anybody reads it: JSON, not too deep. How large, the middleware decides."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -13,7 +14,6 @@ from schemas.strict_json import problem_in
 from streams.runtime.http.errors import invalid
 
 M = TypeVar("M", bound=BaseModel)
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _JsonRequest(Request):
@@ -30,31 +30,23 @@ class _JsonRequest(Request):
         return self._decoded
 
 
-BODIES_OF_GETS: Final[dict[object, type[BaseModel]]] = {}
-"""By dependency the body that it reads of a GET (contract 1.1)."""
+@dataclass(frozen=True, slots=True)
+class BodyOfGet(Generic[M]):
+    """A dependency: the body that some callers send with a GET (contract 1.1); without one, what ``shape`` is by
+    default. On a :class:`JsonRoute`, whose requests decode strictly. The document knows it by its type."""
 
+    shape: type[M]
 
-def reads_body(shape: type[BaseModel]) -> Callable[[F], F]:
-    """Mark a dependency that reads such a body where one arrives: the document says so."""
-
-    def marked(dependency: F) -> F:
-        BODIES_OF_GETS[dependency] = shape
-        return dependency
-
-    return marked
-
-
-async def body_of_get(request: Request, shape: type[M]) -> M:
-    """The body that some callers send with a GET (contract 1.1); without one, what ``shape`` is by default. On a
-    :class:`JsonRoute`, whose requests decode strictly."""
-    if not (await request.body()).strip():
-        return shape()
-    given = await request.json()
-    try:
-        return shape() if given is None else shape.model_validate(given)
-    except ValidationError as error:
-        problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
-        raise RequestValidationError(problems) from error
+    async def __call__(self, request: Request) -> M:
+        """Read it. Raises 422 for what it may not be."""
+        if not (await request.body()).strip():
+            return self.shape()
+        given = await request.json()
+        try:
+            return self.shape() if given is None else self.shape.model_validate(given)
+        except ValidationError as error:
+            problems = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+            raise RequestValidationError(problems) from error
 
 
 class JsonRoute(APIRoute):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from streams.runtime.http.access import administer, authenticate, authorize, enter_namespace
 from streams.runtime.http.freshness import fresh_documents, fresh_results
 from streams.runtime.http.guard import UNLIMITED
-from streams.runtime.http.json_route import BODIES_OF_GETS
+from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.openapi.sdk_names import CLASSES
 
 _IDENTIFIER: Final = re.compile(r"\{[^}]*\}")
@@ -72,7 +72,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
     path = str(route.path_format)
     tag, name = _NAMES.get(key(method, path)) or _own_name(path, str(route.name), ambiguous)
     called = set(_calls(route.dependant))
-    get_body = next((BODIES_OF_GETS[call] for call in called if call in BODIES_OF_GETS), None)
+    get_body = next((call.shape for call in called if isinstance(call, BodyOfGet)), None)
     return Operation(
         method=method,
         path=path,
