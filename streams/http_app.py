@@ -102,6 +102,9 @@ class HttpServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family, backlog=1024) as listener:
             self.port = listener.getsockname()[1]
+            # Connections inherit it. asyncio sets it only on sockets that name their protocol, which this one does
+            # not: the kernel would hold the body of an answer back until its head is acknowledged, up to 40 ms.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Connections of its own, which give up slow statements: stations do not wait behind requests.
             async with Database(settings, statement_seconds=settings.request_seconds) as database:
                 self._app.state.context = replace(self._context, database=database)

@@ -1,13 +1,12 @@
 """Alert executions as ``AlertExecutionResult`` (contract 4.1)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.api.channel import is_unconfigured
 from schemas.ids import BASE_BYTES, execution_id
-from schemas.times import format_instant
-from streams.query.compose.rows import Delivery, Execution, Progress, Unfired
+from schemas.times import format_instant, from_seconds
+from streams.query.compose.rows import Checked, Delivery, Execution, Unfired
 
 _NEVER_HELD = "checked against every document so far, its condition has not held over a window"
 UNFIRED_BASE = bytes(BASE_BYTES)
@@ -122,20 +121,20 @@ def fields(execution: Execution) -> dict[str, Any]:
     return own
 
 
-def checked_through(progress: Iterable[Progress], decided: Mapping[str, datetime]) -> dict[str, Any] | None:
+def checked_through(checked: Checked | None) -> dict[str, Any] | None:
     """How far the collections of an alert have been checked: the next offset of each partition of
     ``documents``, and the greatest instants seen. Of an alert with a window also up to which instant there was
     something to decide in each collection."""
-    rows = list(progress)
-    if not rows:
+    if checked is None:
         return None
     position: dict[str, dict[str, int]] = {}
-    for row in rows:
-        position.setdefault(row.collection_id, {})[str(row.partition)] = row.next_offset
+    for collection_id, partition, next_offset in checked.position:
+        position.setdefault(collection_id, {})[str(partition)] = next_offset
+    decided = {key: format_instant(from_seconds(at)) for key, at in checked.decided.items()}
     return {
         "position": position,
-        "occurred_at": format_instant(max(row.occurred_at for row in rows)),
-        "appended_at": format_instant(max(row.appended_at for row in rows)),
-        "definitions_version": max(row.definitions_version for row in rows),
-        **({"decided": {key: format_instant(at) for key, at in decided.items()}} if decided else {}),
+        "occurred_at": format_instant(checked.occurred_at),
+        "appended_at": format_instant(checked.appended_at),
+        "definitions_version": checked.definitions_version,
+        **({"decided": decided} if decided else {}),
     }

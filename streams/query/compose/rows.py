@@ -70,15 +70,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one partition of one collection has been checked."""
+class Checked:
+    """How far the collections of an alert have been checked."""
 
-    collection_id: str
-    partition: int
-    next_offset: int
+    position: Sequence[tuple[str, int, int]]
+    """Collection, partition of ``documents``, next offset."""
     occurred_at: datetime
+    """The greatest seen, as the next two."""
     appended_at: datetime
     definitions_version: int
+    decided: Mapping[str, int]
+    """By collection up to which second since 1970 the windows of the alert have been decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date
-from typing import Any
+from typing import Any, Final
 
-from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
 
 from schemas.ids import ExecutionRef
@@ -60,6 +59,17 @@ def _select(page: str, *, pruned: bool = True, more: str = "") -> bytes:
     ).encode()
 
 
+LATEST: Final = _select(
+    f"SELECT {_COLUMNS} FROM alert_execution_counts n JOIN alert_executions e"
+    " ON e.day = (n.newest_at AT TIME ZONE 'UTC')::date AND e.namespace_id = n.namespace_id"
+    " AND e.appended_at = n.newest_at AND e.base = n.newest_base AND e.alert_number = n.alert_number"
+    f" WHERE n.alert_number = alert.number AND n.namespace_id = alert.namespace_id AND {_SERVED}",
+    pruned=False,
+).decode()
+"""SQL: the newest execution of ``alert`` (number, namespace_id), as its counter says: one row in the order of
+:class:`Execution`, or none."""
+
+
 async def newest(
     connection: Connection,
     namespace_id: str,
@@ -102,20 +112,6 @@ async def newest(
         if len(found) >= limit:
             break
     return found
-
-
-async def latest(connection: Connection, namespace_id: str, alert: int) -> AsyncCursor[Execution]:
-    """Ask for the newest execution of an alert by its number, what its counter says is the newest: one row, or
-    none. In a pipeline that shares its round trip with what was asked before."""
-    page = (
-        f"SELECT {_COLUMNS} FROM alert_execution_counts n JOIN alert_executions e"
-        " ON e.day = (n.newest_at AT TIME ZONE 'UTC')::date AND e.namespace_id = n.namespace_id"
-        " AND e.appended_at = n.newest_at AND e.base = n.newest_base AND e.alert_number = n.alert_number"
-        f" WHERE n.alert_number = %(alert)s AND n.namespace_id = %(namespace)s AND {_SERVED}"
-    )
-    cursor = connection.cursor(row_factory=class_row(Execution))
-    parameters = {"alert": alert, "namespace": namespace_id}
-    return await cursor.execute(_select(page, pruned=False), parameters, prepare=True)
 
 
 async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) -> Execution | None:

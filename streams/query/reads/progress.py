@@ -1,30 +1,32 @@
 """What match has checked, and the alerts that never fired on it."""
 
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from psycopg import AsyncCursor
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 
-from streams.query.compose.rows import Progress, Unfired
+from streams.query.compose.rows import Unfired
 from streams.runtime.database import Connection, fetch_value
 
-# Alerts as collections attach them on ingest.
-_APPLIED = """
+
+def applied(namespace: str, alert: str) -> str:
+    """SQL: alerts as the collections of a namespace attach them on ingest; of all alerts where ``alert`` is null.
+    Both are expressions."""
+    return f"""
 SELECT application ->> 'alert_id' AS alert_id, c.id AS collection_id, c.version
 FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
     CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
     ELSE '[]'::jsonb END) AS application
-WHERE c.kind = 'collection' AND c.namespace_id = %(namespace)s AND c.deleted_at IS NULL
+WHERE c.kind = 'collection' AND c.namespace_id = {namespace} AND c.deleted_at IS NULL
   AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
   AND coalesce(application ->> 'execution_mode', 'on_ingest') = 'on_ingest'
-  AND (%(alert)s::text IS NULL OR application ->> 'alert_id' = %(alert)s)
+  AND ({alert} IS NULL OR application ->> 'alert_id' = {alert})
 """
+
 
 # Checked: some batch was evaluated under definitions that held the alert, its attachment and its retriever as they
 # are now.
 _UNFIRED = f"""
-WITH applied AS ({_APPLIED}), progress AS (
+WITH applied AS ({applied("%(namespace)s", "%(alert)s::text")}), progress AS (
     SELECT DISTINCT ON (collection_id) collection_id, appended_at, occurred_at, definitions_version
     FROM match_progress WHERE namespace_id = %(namespace)s
     ORDER BY collection_id, definitions_version DESC, appended_at DESC
@@ -82,40 +84,8 @@ class Silent:
         return known[1]
 
 
-_CHECKED = f"""
-SELECT collection_id, partition, next_offset, occurred_at, appended_at, definitions_version FROM match_progress
-WHERE namespace_id = %(namespace)s AND collection_id IN (SELECT collection_id FROM ({_APPLIED}) applied)
-ORDER BY collection_id, partition
-"""
-
-
 async def unfired(connection: Connection, namespace_id: str, alert_id: str | None = None) -> list[Unfired]:
     """Alerts that were checked as they are defined now and have never fired; the youngest alert first."""
     async with connection.cursor(row_factory=class_row(Unfired)) as cursor:
         await cursor.execute(_UNFIRED.encode(), {"namespace": namespace_id, "alert": alert_id})
         return await cursor.fetchall()
-
-
-class Through(NamedTuple):
-    """How far an alert was checked, asked for and not yet read."""
-
-    checked: AsyncCursor[Progress]
-    decided: AsyncCursor[TupleRow]
-
-    async def read(self) -> tuple[list[Progress], dict[str, datetime]]:
-        """How far the collections of the alert have been checked, and by collection up to which instant its
-        windows have been decided."""
-        return await self.checked.fetchall(), dict(await self.decided.fetchall())
-
-
-async def through(connection: Connection, namespace_id: str, alert_id: str) -> Through:
-    """Ask how far an alert was checked. In a pipeline that shares its round trip with what is asked next."""
-    parameters = {"namespace": namespace_id, "alert": alert_id}
-    checked = connection.cursor(row_factory=class_row(Progress))
-    await checked.execute(_CHECKED.encode(), parameters)
-    decided = await connection.execute(
-        "SELECT collection_id, to_timestamp(through) FROM alert_windows"
-        " WHERE namespace_id = %(namespace)s AND alert_id = %(alert)s AND through IS NOT NULL ORDER BY 1",
-        parameters,
-    )
-    return Through(checked, decided)

@@ -13,38 +13,52 @@ from streams.query.compose import alerts as compose
 from streams.query.compose.rows import Execution, Unfired
 from streams.query.paging import cut, parse_cursor
 from streams.query.reads import executions, progress
+from streams.query.reads.latest import Latest, latest
 from streams.query.routes.answer import answer, known
 from streams.query.routes.bodies import BodyPageDep
 from streams.query.routes.composing import composed
 from streams.query.routes.stream import stream
 from streams.runtime.database import Connection
-from streams.runtime.http.access import AccessDep, ContextDep
+from streams.runtime.http.access import AccessDep, CallerDep, ContextDep, wanted_namespace
 from streams.runtime.http.application import one_of
 from streams.runtime.http.errors import ApiError, not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
 
-async def latest_result(alert_identifier: str, access: AccessDep, context: ContextDep) -> Response:
+async def latest_result(
+    request: Request, alert_identifier: str, caller: CallerDep, context: ContextDep
+) -> Response:
     """The newest execution of an alert. 404 when it is unknown or was never checked."""
+    wanted = wanted_namespace(request)
+
+    async def entered(connection: Connection) -> tuple[Latest, str]:
+        found = await latest(connection, wanted, alert_identifier)
+        if found is None or not caller.may_enter(found.namespace_id):
+            raise not_found("namespace", wanted)
+        if found.alert_id is None:
+            raise not_found("alert", alert_identifier)
+        return found, found.alert_id
+
     async with context.database.connection() as connection:
-        alert = (await known(connection, "alert", access.namespace_id, alert_identifier)).record
-        async with connection.pipeline():
-            # Read before the execution: whatever it says is checked has its executions in what is read then.
-            asked = await progress.through(connection, access.namespace_id, alert.id)
-            latest = await executions.latest(connection, access.namespace_id, alert.number)
-        through, newest = await asked.read(), await latest.fetchone()
-        found: list[Execution | Unfired] = [] if newest is None else [newest]
-        if newest is None:
-            found = [*await progress.unfired(connection, access.namespace_id, alert.id)]
-        if not found:
-            raise ApiError(
-                404,
-                f"Alert has not been executed yet: {alert.id}",
-                details={"resource": "alert_execution", "id": alert.id},
-            )
-        (result,) = await composed(connection, access.namespace_id, found)
-        return answer({**result, "checked_through": compose.checked_through(*through)})
+        found, alert_id = await entered(connection)
+    silent: list[Unfired] = []
+    if found.execution is None:
+        # Whether it was checked is another question. It may fire between the two: both of one snapshot.
+        async with context.database.transaction(snapshot=True) as connection:
+            found, alert_id = await entered(connection)
+            silent = await progress.unfired(connection, found.namespace_id, alert_id)
+    if found.execution is not None:
+        result = compose.recorded(found.execution, found.deliveries)
+    elif silent:
+        result = compose.derived(silent[0])
+    else:
+        raise ApiError(
+            404,
+            f"Alert has not been executed yet: {alert_id}",
+            details={"resource": "alert_execution", "id": alert_id},
+        )
+    return answer({**result, "checked_through": compose.checked_through(found.checked)})
 
 
 async def list_all(

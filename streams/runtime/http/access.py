@@ -83,6 +83,11 @@ def context(request: Request) -> Context:
     return found
 
 
+async def given_context(request: Request) -> Context:
+    """:func:`context` as a dependency. What is no coroutine FastAPI runs in a thread, and waits for it."""
+    return context(request)
+
+
 def known_keys(request: Request) -> KnownKeys:
     """The keys this application has seen; it remembers them as long as it lives."""
     return one_of(request.app, KnownKeys, lambda: KnownKeys(context(request).database))
@@ -182,12 +187,23 @@ def _check_text(request: Request) -> None:
             raise ApiError(400, "A query parameter must not contain a NUL character")
 
 
-async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(authorize)]) -> Access:
-    """The namespace of a request: ``X-Namespace`` (name or id), else ``?namespace=``, else the default."""
-    here = context(request)
-    wanted = request.headers.get("x-namespace") or request.query_params.get("namespace") or here.settings.namespace
+def wanted_namespace(request: Request) -> str:
+    """What a request names its namespace by: ``X-Namespace`` (name or id), else ``?namespace=``, else the default.
+    Raises 404 for what names none."""
+    wanted = (
+        request.headers.get("x-namespace")
+        or request.query_params.get("namespace")
+        or context(request).settings.namespace
+    )
     if "\x00" in wanted or len(wanted) > MAX_IDENTIFIER_LENGTH:
         raise not_found("namespace", wanted)
+    return wanted
+
+
+async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(authorize)]) -> Access:
+    """The namespace that a request names. Raises 404 for one that is not there or that the key does not reach."""
+    here = context(request)
+    wanted = wanted_namespace(request)
     async with here.database.connection() as connection:
         async with connection.pipeline():
             asked = await ask_definition(connection, "namespace", "", wanted)
@@ -201,4 +217,4 @@ async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(au
 
 CallerDep = Annotated[Caller, Depends(authorize)]
 AccessDep = Annotated[Access, Depends(enter_namespace)]
-ContextDep = Annotated[Context, Depends(context)]
+ContextDep = Annotated[Context, Depends(given_context)]

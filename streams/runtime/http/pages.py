@@ -52,7 +52,7 @@ def decode_cursor(text: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def page_request(
+async def page_request(
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
     page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
@@ -63,6 +63,7 @@ def page_request(
     include_total: bool = False,
 ) -> PageRequest:
     """Style A from the query string."""
+    # A coroutine: what is none FastAPI runs in a thread, and waits for it.
     size = limit or page_size or 50
     skip = (page - 1) * size if page is not None else offset
     if skip > 10_000:
