@@ -70,11 +70,15 @@ def test_a_walk_finds_everything_once_whatever_a_page_holds_and_however_the_view
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "1", "1:", "1:2:3:4", "-1:2", "1:٣", "1:2,1:3", f"{1 << 31}:0", "1:" + "9" * 30]
+    "text", ["x", "1", "1:", "1:2:3:4", "-1:2", "1:٣", "1:2,", ",1:2", f"{1 << 31}:0", "1:" + "9" * 30]
 )
 def test_an_id_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ValueError, match=r"partition"):
         parse_event_id(text)
+
+
+def test_of_two_places_in_a_partition_the_one_further_back_counts() -> None:
+    assert parse_event_id("1:5:2,0:1,1:5").partitions == {0: Stand(1), 1: Stand(5)}
 
 
 async def test_executions_come_in_the_order_of_the_log_and_repeats_bring_only_what_is_new(
@@ -185,6 +189,9 @@ async def test_a_stream_goes_on_in_another_process_behind_the_last_event(context
         async with listening(other, begun["id"]) as stream:
             await anext(stream)
             assert [event["data"] for event in seen] == [(await anext(stream))["data"] for _ in range(9)]
+        async with listening(other, begun["id"], timeout_seconds="0") as stream:
+            await anext(stream)
+            assert [event["data"] for event in seen] == [event["data"] async for event in stream]
         ids = [orjson.loads(event["data"])["execution_id"] for event in seen]
         assert len(set(ids)) == 9
         assert {event["event"] for event in seen} == {"execution"}
@@ -199,6 +206,9 @@ async def test_streams_end_with_the_server_and_bad_requests_are_refused(context:
         async with service(context) as url, httpx.AsyncClient(base_url=url, headers=headers) as http:
             assert (await http.get(path, headers={"Last-Event-ID": "1:x"})).status_code == 400
             assert (await http.get(path, params={"alert_id": "no"})).status_code == 404
+            assert (await http.get(path, params={"timeout_seconds": "-1"})).status_code == 422
+            async with listening(url, timeout_seconds="0") as polled:
+                assert [list(event) for event in [event async for event in polled]] == [["retry", "id"]]
             stream = await stack.enter_async_context(listening(url))
             await anext(stream)
         # The server has stopped: what it was sending ended as a whole answer does.

@@ -1,10 +1,10 @@
 """Alert results: the newest of one alert, lists, one by id (contract 2.1, 4.1)."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response, StreamingResponse
 
 from schemas.api.alert_execution import AlertExecutionListResponse, AlertExecutionResult, LatestResultResponse
 from schemas.events.definition import DefinitionRecord
@@ -17,7 +17,7 @@ from streams.query.reads.latest import Latest, latest
 from streams.query.routes.answer import answer, known
 from streams.query.routes.bodies import BodyPageDep
 from streams.query.routes.composing import composed
-from streams.query.routes.stream import stream
+from streams.query.routes.stream import STREAMED, stream_executions
 from streams.runtime.database import Connection
 from streams.runtime.http.access import AccessDep, CallerDep, ContextDep, wanted_namespace
 from streams.runtime.http.application import one_of
@@ -27,10 +27,12 @@ from streams.runtime.http.pages import PageDep, PageRequest, page_envelope
 
 
 async def latest_result(
-    request: Request, alert_identifier: str, caller: CallerDep, context: ContextDep
+    alert_identifier: str,
+    caller: CallerDep,
+    wanted: Annotated[str, Depends(wanted_namespace)],
+    context: ContextDep,
 ) -> Response:
     """The newest execution of an alert. 404 when it is unknown or was never checked."""
-    wanted = wanted_namespace(request)
 
     async def entered(connection: Connection) -> tuple[Latest, str]:
         found = await latest(connection, wanted, alert_identifier)
@@ -132,8 +134,7 @@ def router() -> APIRouter:
     """The routes, literal segments first."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"], route_class=JsonRoute)
     router.get("/executions", response_model=AlertExecutionListResponse)(list_all)
-    # It never ends: nobody shall try it out from the description of the API.
-    router.get("/executions/stream", include_in_schema=False)(stream)
+    router.get("/executions/stream", response_class=StreamingResponse, responses=STREAMED)(stream_executions)
     router.get("/executions/{execution_id}", response_model=AlertExecutionResult)(one)
     router.get("/{alert_identifier}/results", response_model=LatestResultResponse)(latest_result)
     router.get("/{alert_identifier}/executions", response_model=AlertExecutionListResponse)(list_of_alert)

@@ -7,6 +7,7 @@ nothing comes twice. It holds no more than one page in memory: it reads on when 
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Final
@@ -15,8 +16,9 @@ import orjson
 from fastapi import Header, Query, Request
 from starlette.responses import Response
 
+from schemas.api.alert_execution import AlertExecutionResult
 from schemas.topics import ALERT_RESULTS
-from streams.query.following import Brought, Stands, at_ends, parse_event_id
+from streams.query.following import EVENT_ID, Brought, Stands, at_ends, parse_event_id
 from streams.query.reads.brought import brought, ends
 from streams.query.routes.answer import known
 from streams.query.routes.composing import composed
@@ -26,7 +28,7 @@ from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
 from streams.runtime.http.errors import ApiError
-from streams.runtime.http.event_stream import event_stream
+from streams.runtime.http.event_stream import event_stream, streamed
 
 PAGE: Final = 200
 HEARTBEAT_SECONDS: Final = 15.0
@@ -38,18 +40,40 @@ _RETRY: Final = b"retry: 1000\n"
 AlertIds = Annotated[
     list[str] | None, Query(max_length=MAX_ALERTS, description="Only executions of these alerts: ids or names")
 ]
-LastEventId = Annotated[str | None, Header(max_length=8_192, description="The id of the last event received")]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        max_length=8_192,
+        description="The id of the last event received",
+        # What is none is a 400: the pattern only describes it.
+        json_schema_extra={"pattern": EVENT_ID},
+    ),
+]
+Timeout = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        le=86_400,
+        description="Seconds after which the stream ends, once everything is sent that is there; 0: at once",
+    ),
+]
+STREAMED: Final = streamed(
+    AlertExecutionResult,
+    'id: 0:1412,1:1398\n\nevent: execution\nid: 0:1412,1:1398:31\ndata: {"execution_id":"exec_1f0c"}\n\n',
+)
+"""For the route."""
 
 
-async def stream(
+async def stream_executions(
     request: Request,
     access: AccessDep,
     context: ContextDep,
     alert_id: AlertIds = None,
+    timeout_seconds: Timeout = None,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """New executions of the namespace as they reach the view, as server-sent events, until the caller goes away.
-    With `Last-Event-ID` the stream goes on behind that event. The response never ends by itself."""
+    """New executions of the namespace as they reach the view, as server-sent events. With `Last-Event-ID` the
+    stream goes on behind that event. Without `timeout_seconds` it does not end before the caller goes away."""
     alerts: list[str] | None = None
     async with context.database.connection() as connection:
         if alert_id:
@@ -59,7 +83,7 @@ async def stream(
             stands = at_ends(now)
         else:
             stands = _parsed(last_event_id)
-    follower = _Follower(request, context, access, alerts, stands)
+    follower = _Follower(request, context, access, alerts, stands, timeout_seconds)
     return event_stream(follower.events(waking(request.app, context.settings.database)))
 
 
@@ -74,7 +98,13 @@ class _Follower:
     """One stream."""
 
     def __init__(
-        self, request: Request, context: Context, access: Access, alerts: list[str] | None, stands: Stands
+        self,
+        request: Request,
+        context: Context,
+        access: Access,
+        alerts: list[str] | None,
+        stands: Stands,
+        timeout: float | None,
     ) -> None:
         self._request = request
         self._context = context
@@ -82,6 +112,7 @@ class _Follower:
         self._alerts = alerts
         self._stands = stands
         self._topic = context.broker.topic(ALERT_RESULTS)
+        self._ends_at = math.inf if timeout is None else time.monotonic() + timeout
         self._behind = True
 
     async def events(self, waking: Waking) -> AsyncIterator[bytes]:
@@ -103,7 +134,10 @@ class _Follower:
                     yield b": alive\n" + self._standing()
                     beat = time.monotonic()
                 if not self._behind:
-                    await _wait(wake, POLL_SECONDS)
+                    left = self._ends_at - time.monotonic()
+                    if left <= 0:
+                        return
+                    await _wait(wake, min(POLL_SECONDS, left))
 
     def _events(self, page: Sequence[tuple[Brought, dict[str, Any]]]) -> Iterator[bytes]:
         for item, result in page:

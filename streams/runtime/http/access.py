@@ -187,7 +187,7 @@ def _check_text(request: Request) -> None:
             raise ApiError(400, "A query parameter must not contain a NUL character")
 
 
-def wanted_namespace(request: Request) -> str:
+async def wanted_namespace(request: Request) -> str:
     """What a request names its namespace by: ``X-Namespace`` (name or id), else ``?namespace=``, else the default.
     Raises 404 for what names none."""
     wanted = (
@@ -203,7 +203,7 @@ def wanted_namespace(request: Request) -> str:
 async def enter_namespace(request: Request, caller: Annotated[Caller, Depends(authorize)]) -> Access:
     """The namespace that a request names. Raises 404 for one that is not there or that the key does not reach."""
     here = context(request)
-    wanted = wanted_namespace(request)
+    wanted = await wanted_namespace(request)
     async with here.database.connection() as connection:
         async with connection.pipeline():
             asked = await ask_definition(connection, "namespace", "", wanted)

@@ -237,6 +237,8 @@ def _written(schema: dict[str, Any]) -> dict[str, Any]:
         schema = {**either[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
     if schema.get("type") == "string" and not {"pattern", "enum", "const", "format"} & schema.keys():
         schema["pattern"] = _TEXT
+    if "items" in schema:
+        schema["items"] = _written(schema["items"])
     return schema
 
 

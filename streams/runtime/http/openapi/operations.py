@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 
-from streams.runtime.http.access import administer, authenticate, authorize, enter_namespace
+from streams.runtime.http.access import administer, authenticate, authorize, enter_namespace, wanted_namespace
 from streams.runtime.http.freshness import fresh_documents, fresh_results
 from streams.runtime.http.guard import UNLIMITED
 from streams.runtime.http.json_route import BodyOfGet
@@ -79,7 +79,7 @@ def _operation(method: str, route: RouteContext, ambiguous: bool) -> Operation:
         name=name,
         tag=tag,
         needs_key=not called.isdisjoint((authenticate, authorize, administer)),
-        in_namespace=enter_namespace in called,
+        in_namespace=not called.isdisjoint((enter_namespace, wanted_namespace)),
         has_body=route.body_field is not None,
         get_body=get_body,
         changes_definitions=method != "GET" and route.dependant.response_param_name is not None,
