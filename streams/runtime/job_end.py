@@ -81,7 +81,13 @@ async def end_job(
         left_out = {"left_out": f"{len(value):,} bytes, more than a record holds; the task's outputs have it"}
         value = result.model_copy(update={"outcome": left_out}).encode()
     await enqueue(connection, TRIGGER_RESULTS, result.key, value)
-    ended = came_to(command, ending.status, error=ending.error, execution_time_ms=taken)
+    ended = came_to(
+        command,
+        ending.status,
+        error=ending.error,
+        execution_time_ms=taken,
+        num_documents=ending.num_documents,
+    )
     await tell(connection, ended)
 
 

@@ -32,6 +32,7 @@ def test_a_trigger_has_fired_but_not_where_somebody_asked_for_a_run() -> None:
     assert one.event_id == fired(command())[0].event_id
     assert fired(command("clust_1", cluster_id="clust_1")) == []
     assert fired(command("col_1", "collection_trigger")) == []
+    assert fired(command("alt_1", "alert_evaluation")) == []
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,21 @@ def test_what_a_job_came_to(trigger: str, action: str, status: Any, types: list[
         else:
             assert (item.metadata["error"], item.metadata["execution_time_ms"]) == ("no", 5)
     assert len({item.event_id for item in told}) == len(told)
+
+
+def test_a_sweep_that_failed_is_an_execution_of_its_alert_that_failed() -> None:
+    sweep = command("alt_1", "alert_evaluation", alert_id="alt_1")
+    (told,) = came_to(sweep, "failed", error="no retriever")
+    assert (told.type, told.subject_id) == ("alert.execution.failed", "alt_1")
+    assert told.metadata == {"alert_id": "alt_1", "task_id": "job_1", "reason": "due", "error": "no retriever"}
+    assert came_to(sweep, "completed") == []
+    by_trigger = came_to(command("trig_1", "alert_evaluation", alert_id="alt_1"), "failed")
+    assert [one.type for one in by_trigger] == ["trigger.execution.failed", "alert.execution.failed"]
+
+
+def test_a_run_that_filled_a_collection_is_a_batch() -> None:
+    run = command("col_1", "collection_trigger", collection_id="col_1")
+    (told,) = came_to(run, "completed", num_documents=7)
+    assert (told.type, told.subject_id) == ("collection.documents.batch_completed", "col_1")
+    assert told.metadata == {"collection_id": "col_1", "batch_id": "job_1", "document_count": 7}
+    assert came_to(run, "failed") == []
