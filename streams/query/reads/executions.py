@@ -60,9 +60,10 @@ def _select(page: str, *, pruned: bool = True, more: str = "") -> bytes:
 
 
 LATEST: Final = _select(
-    f"SELECT {_COLUMNS} FROM alert_execution_counts n JOIN alert_executions e"
-    " ON e.day = (n.newest_at AT TIME ZONE 'UTC')::date AND e.namespace_id = n.namespace_id"
-    " AND e.appended_at = n.newest_at AND e.base = n.newest_base AND e.alert_number = n.alert_number"
+    # By the whole key and not a part of it, which a join may take as well: there may be a million of the alert.
+    f"SELECT {_COLUMNS} FROM alert_execution_counts n CROSS JOIN LATERAL (SELECT * FROM alert_executions x"
+    " WHERE x.day = (n.newest_at AT TIME ZONE 'UTC')::date AND x.namespace_id = n.namespace_id"
+    " AND x.appended_at = n.newest_at AND x.base = n.newest_base AND x.alert_number = n.alert_number OFFSET 0) e"
     f" WHERE n.alert_number = alert.number AND n.namespace_id = alert.namespace_id AND {_SERVED}",
     pruned=False,
 ).decode()
