@@ -8,13 +8,39 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from streams.runtime.dev.broker import BrokerKind, embedded_broker
 from streams.runtime.dev.kafka import unavailable
 from tests.containers import docker_answers, kafka_container, postgres_container
 
 T = TypeVar("T")
+
+
+class Runs(Protocol):
+    """What runs until it is told to stop."""
+
+    async def run(self) -> None:
+        """Until then."""
+        ...
+
+    def stop(self) -> None:
+        """Tell it."""
+        ...
+
+
+R = TypeVar("R", bound=Runs)
+
+
+@asynccontextmanager
+async def at_work(station: R, seconds: float = 30.0) -> AsyncIterator[R]:
+    """A station that runs as long as the block; what it raises is raised when the block ends."""
+    task = asyncio.create_task(station.run())
+    try:
+        yield station
+    finally:
+        station.stop()
+        await asyncio.wait_for(task, seconds)
 
 
 async def eventually(

@@ -15,7 +15,7 @@ from schemas.api.cluster import (
 from schemas.api.clustering import METHODS, MISSING_METHODS, VectorConfig, checked_parameters, parameters_of
 from schemas.features import HASHING
 from streams.api.names import not_enabled
-from streams.api.sifting import read_filter
+from streams.retrieval.sifting import read_filter
 from streams.runtime.definitions import StoredDefinition
 from streams.runtime.http.errors import conflict
 

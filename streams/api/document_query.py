@@ -10,11 +10,11 @@ from schemas.api.base import JsonObject
 from schemas.api.document import ListPartition
 from schemas.api.pages import Sort
 from schemas.events.document import DocumentEvent
-from streams.api.sifting import read_filter
 from streams.api.stored import ORDERS, WINDOW, Order, StoredDocument
 from streams.engines.retrieval.filters.parse import Filter, matches, parse_filter
 from streams.engines.retrieval.filters.paths import Path, parse_path, resolve
 from streams.engines.retrieval.stages.values import order as order_of
+from streams.retrieval.sifting import read_filter
 from streams.retrieval.sql.filters import SqlFilter, compile_filter
 from streams.runtime.document_writes import known_root
 from streams.runtime.http.errors import invalid

@@ -16,9 +16,9 @@ from schemas.api.retriever import RetrieverResponse
 from schemas.api.taxonomy import TaxonomyResponse
 from schemas.api.webhook import WebhookResponse
 from schemas.times import format_instant
-from streams.api.sifting import Item
 from streams.engines.retrieval.filters.nodes import conditions
 from streams.engines.retrieval.filters.parse import Filter
+from streams.retrieval.sifting import Item
 from streams.runtime.http.errors import invalid
 
 _SHAPES: Final[Mapping[str, type[BaseModel]]] = {

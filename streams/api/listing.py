@@ -10,7 +10,7 @@ from fastapi import Depends
 from schemas.api.pages import ListRequest, Pagination, Sort
 from schemas.events.definition import Kind
 from streams.api.listed import check_sorts, item, keys_of
-from streams.api.sifting import Sifted, read_filter
+from streams.retrieval.sifting import Sifted, read_filter
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, select_definitions
 from streams.runtime.http.bounds import counted, refuse_many

@@ -9,8 +9,8 @@ from schemas.api.pages import Pagination, Sort
 from schemas.api.task import ListTasksRequest, ListTasksResponse, TaskResponse
 from schemas.times import format_instant, parse_instant
 from streams.api.listing import like
-from streams.api.sifting import Item, Sifted, read_filter
 from streams.api.tasks import STATUSES, TASK_TYPES, task_response
+from streams.retrieval.sifting import Item, Sifted, read_filter
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Caller
 from streams.runtime.http.bounds import counted, refuse_many

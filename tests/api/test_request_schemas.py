@@ -20,9 +20,9 @@ from schemas.api.filters import filter_shapes
 from schemas.api.retriever import input_fields
 from schemas.strict_json import problem_in
 from streams.api.retrievers import checked_schema
-from streams.api.sifting import read_filter
 from streams.api.stages import check_runnable, stored_stages
 from streams.api.triggers import next_time
+from streams.retrieval.sifting import read_filter
 from streams.runtime.http.errors import ApiError
 from tests.api.answers import described, service
 from tests.api.conftest import NOW

@@ -1,9 +1,8 @@
 """Records and definitions the query tests are made of, and a client that speaks to the read routes."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,13 +20,13 @@ from streams.query.routes import routers
 from streams.query.rows import Rows
 from streams.query.station import NAME, build
 from streams.query.store import write
-from streams.runtime.agent import Context
+from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
 from streams.runtime.database import stored_positions
 from streams.runtime.definitions import StoredDefinition, delete_definition, put_definition
 from streams.runtime.freshness import VIEWED
 from streams.runtime.http.errors import install_error_handlers
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NAMESPACE = "ns_a"
@@ -178,16 +177,9 @@ def keyed(*records: AlertResultRecord) -> list[tuple[bytes, bytes]]:
     ]
 
 
-@asynccontextmanager
-async def running(context: Context) -> AsyncIterator[None]:
+def running(context: Context) -> AbstractAsyncContextManager[StreamAgent]:
     """The station at work."""
-    agent = build(context)
-    task = asyncio.create_task(agent.run())
-    try:
-        yield
-    finally:
-        agent.stop()
-        await asyncio.wait_for(task, 30)
+    return at_work(build(context))
 
 
 async def drained(context: Context) -> None:

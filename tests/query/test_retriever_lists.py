@@ -1,7 +1,7 @@
 """A retriever's executions page by page: recorded runs and executions of alerts in one order, each once."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 
 from schemas.events.alert_result import encode_alert_result
 from schemas.events.retriever_execution import RetrieverExecutionRecord
+from schemas.times import parse_instant
 from schemas.topics import ALERT_RESULTS, RETRIEVER_EXECUTIONS
 from streams.query.reads.retrievers import ADHOC
+from streams.query.routes import retrievers
 from streams.runtime.agent import Context
 from tests.query.support import (
     NAMESPACE,
@@ -112,6 +114,54 @@ async def test_a_walk_misses_nothing_while_new_ones_come(filled: tuple[Context, 
         cursor = answer["pagination"]["next_cursor"]
         assert answer["pagination"]["total"] == 67
     assert ids(first) + rest == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits", "order"),
+    [
+        ({"sorts": [{"field": "created_at", "direction": "asc"}]}, lambda _: True, lambda one: one["created_at"]),
+        ({"filters": {"field": "status", "value": "failed"}}, lambda one: one["status"] == "failed", None),
+        ({"filters": {"total_processed": {"gte": 1}}}, lambda one: one["total_processed"] >= 1, None),
+        ({"search": "exec_R1*"}, lambda one: one["execution_id"].startswith("exec_r1"), None),
+        (
+            {"filters": {"field": "created_at", "operator": "gt", "value": "2024-05-01T12:00:02Z"}},
+            lambda one: parse_instant(one["created_at"]) > NOON + timedelta(seconds=2),
+            None,
+        ),
+    ],
+)
+async def test_a_list_by_any_field_is_the_whole_list_sifted(
+    filled: tuple[Context, httpx.AsyncClient],
+    asked: dict[str, Any],
+    fits: Callable[[dict[str, Any]], bool],
+    order: Callable[[dict[str, Any]], Any] | None,
+) -> None:
+    _, http = filled
+    whole = (await page(http, LIST, {}, limit=100))["results"]
+    expected = [one for one in whole if fits(one)]
+    found = await page(http, LIST, asked, limit=100)
+    assert 0 < len(expected) == found["pagination"]["total"]
+    assert sorted(ids(found)) == sorted(one["execution_id"] for one in expected)
+    if order is not None:
+        assert [order(one) for one in found["results"]] == sorted(map(order, expected))
+    assert await walked(http, LIST, asked, 4) == ids(found)
+
+
+async def test_a_field_that_executions_do_not_have_is_named(filled: tuple[Context, httpx.AsyncClient]) -> None:
+    _, http = filled
+    answer = await http.post(LIST, json={"sort": {"field": "colour"}})
+    assert answer.status_code == 422
+    assert "duration_ms" in answer.text
+
+
+async def test_more_than_are_looked_through_are_refused(
+    filled: tuple[Context, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, http = filled
+    monkeypatch.setattr(retrievers, "MOST_SIFTED", 64)
+    answer = await http.post(LIST, json={"search": "x"})
+    assert answer.status_code == 409
+    assert (await http.post(LIST, json={"search": "x", "status": "failed"})).status_code == 200
 
 
 async def test_runs_of_retrievers_that_were_never_stored(context: Context) -> None:

@@ -1,6 +1,6 @@
 """Recorded retriever runs, and which alerts run a retriever."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,15 @@ from streams.runtime.list_counts import listed
 ADHOC: Final = ""
 """The id under which runs of retrievers that were never stored are recorded."""
 _COLUMNS = "execution_id, retriever_id, status, created_at, completed_at, detail"
+# Of what was found, which may be a megabyte, a list says only how much it is.
+_SUMMARY = (
+    "execution_id, retriever_id, status, created_at, completed_at, json_build_object("
+    "'stage_statistics', detail->'stage_statistics', 'budget', detail->'budget',"
+    " 'stages_completed', detail->'stages_completed', 'total_stages', detail->'total_stages',"
+    " 'total_returned', CASE WHEN json_typeof(detail->'total_returned') = 'number' THEN detail->'total_returned'"
+    " WHEN json_typeof(detail->'documents') = 'array' THEN to_json(json_array_length(detail->'documents')) END"
+    ") AS detail"
+)
 # The runs of alerts' look-ups are listed as what they are, executions of alerts: their ids have more digits. The
 # index of this list holds none of them.
 _OF_RETRIEVER = (
@@ -83,6 +92,11 @@ class Listed:
         )
         return [Key(*row) for row in await cursor.fetchall()]
 
+    async def every(self, connection: Connection) -> list[RetrieverRun]:
+        """All of them, in no order, as :func:`summaries` are."""
+        where, values = self._where
+        return await _summaries(connection, where, values)
+
     async def count(self, connection: Connection) -> int:
         """How many there are. Raises 409 where there are too many between two instants."""
         if self.since is None and self.until is None:
@@ -95,15 +109,18 @@ class Listed:
         )
 
 
-async def runs(connection: Connection, keys: Iterable[Key]) -> dict[Key, RetrieverRun]:
-    """Recorded runs. Each holds what was found, up to a megabyte: to be asked for a page, not for what lies before
-    it."""
+async def summaries(connection: Connection, keys: Iterable[Key]) -> dict[Key, RetrieverRun]:
+    """Recorded runs without what they found."""
+    found = await _summaries(
+        connection, "execution_id = ANY(%(ids)s)", {"ids": [key.execution_id for key in keys]}
+    )
+    return {Key(run.created_at, run.execution_id): run for run in found}
+
+
+async def _summaries(connection: Connection, where: str, values: Mapping[str, Any]) -> list[RetrieverRun]:
     async with connection.cursor(row_factory=class_row(RetrieverRun)) as cursor:
-        await cursor.execute(
-            f"SELECT {_COLUMNS} FROM retriever_executions WHERE execution_id = ANY(%s)".encode(),
-            ([key.execution_id for key in keys],),
-        )
-        return {Key(run.created_at, run.execution_id): run for run in await cursor.fetchall()}
+        await cursor.execute(f"SELECT {_SUMMARY} FROM retriever_executions WHERE {where}".encode(), values)
+        return await cursor.fetchall()
 
 
 async def alerts_of(connection: Connection, namespace_id: str, retriever_id: str) -> list[int]:

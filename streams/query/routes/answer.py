@@ -9,7 +9,7 @@ from starlette.responses import Response
 from schemas.events.definition import Kind
 from streams.runtime.database import Connection
 from streams.runtime.definitions import StoredDefinition, find_definition
-from streams.runtime.http.errors import ApiError, not_found
+from streams.runtime.http.errors import not_found
 
 
 async def known(connection: Connection, kind: Kind, namespace_id: str, identifier: str) -> StoredDefinition:
@@ -23,10 +23,3 @@ async def known(connection: Connection, kind: Kind, namespace_id: str, identifie
 def answer(body: Mapping[str, Any]) -> Response:
     """200 with ``body``."""
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-def refuse(**unsupported: object) -> None:
-    """Raises 400 for list options that would otherwise be ignored silently."""
-    for name, value in unsupported.items():
-        if value:
-            raise ApiError(400, f"'{name}' is not supported on this list", details={"parameter": name})

@@ -1,12 +1,15 @@
 """Request bodies of the reads. An explicit null is an absent field (contract 1.4)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
-from schemas.api.pages import Cursor, ListRequest
+from schemas.api.cluster_run import ClusterExecutionResult
+from schemas.api.filters import Filter
+from schemas.api.pages import Cursor, ListRequest, Sort, sorted_by
+from schemas.api.retriever_execution import ExecutionSummary
 from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
@@ -22,24 +25,27 @@ class HistoryRequest(ApiRequest):
     status_filter: Status | None = None
 
 
-Nothing = Annotated[dict[str, Any], Field(json_schema_extra={"maxProperties": 0})]
-"""An object that is declared by the contract, and refused unless it is empty."""
-
-
 class RunListRequest(ApiRequest):
-    """Body of a list of runs: filters and sorting are declared by the contract and refused when used."""
+    """Body of a list of runs, which may be of one status."""
 
-    filters: Nothing | None = None
-    sort: Nothing | None = None
-    sorts: list[dict[str, Any]] | None = Field(None, json_schema_extra={"maxItems": 0})
-    search: str | None = Field(None, json_schema_extra={"maxLength": 0})
-    status: Status | None = Field(None, json_schema_extra={"maxLength": 0})
+    filters: Filter | None = None
+    sort: Sort | None = None
+    sorts: list[Sort] | None = Field(None, max_length=16)
+    search: str | None = Field(None, max_length=1_000)
+    case_sensitive: bool = False
+    status: Status | None = None
+
+
+class ClusterRunListRequest(RunListRequest):
+    """Body of the list of a cluster's runs."""
+
+    model_config = ConfigDict(json_schema_extra=sorted_by(ClusterExecutionResult))
 
 
 class ExecutionListRequest(RunListRequest):
-    """Body of a list of executions, which may be of one status."""
+    """Body of the list of a retriever's executions."""
 
-    status: Status | None = None
+    model_config = ConfigDict(json_schema_extra=sorted_by(ExecutionSummary))
 
 
 class AdhocListRequest(ApiRequest):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from schemas.api.retriever_execution import (
     ExecutionDetail,
     ExecutionProfileResponse,
     ExecutionStatusResponse,
+    ExecutionSummary,
     ListAdhocExecutionsResponse,
     ListExecutionsResponse,
 )
@@ -21,13 +22,18 @@ from streams.query.compose import retrievers as compose
 from streams.query.compose.rows import Execution
 from streams.query.paging import After, parse_cursor
 from streams.query.reads import executions, retrievers
-from streams.query.routes.answer import answer, known, refuse
+from streams.query.routes.answer import answer, known
 from streams.query.routes.bodies import AdhocListRequest, ExecutionListRequest
+from streams.query.routes.runs import asked_of, refuse_more_than
+from streams.retrieval.sifting import Item
 from streams.runtime.database import Connection
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import not_found
 from streams.runtime.http.json_route import JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, bad_cursor, encode_cursor
+
+MOST_SIFTED: Final = 10_000
+"""Executions that filters, sorts and search look through at most."""
 
 
 async def detail(retriever_id: str, execution_id: str, access: AccessDep, context: ContextDep) -> Response:
@@ -89,7 +95,7 @@ async def list_adhoc(
         offset = 0 if page.cursor else page.offset
         keys = await wanted.newest(connection, page.limit + 1, offset, after=after)
         shown = keys[: page.limit]
-        runs = await retrievers.runs(connection, shown)
+        runs = await retrievers.summaries(connection, shown)
         results = [compose.adhoc_summary(runs[key]) for key in shown]
         return answer({**_page(results, total, page, _cursor(shown, len(keys) > page.limit)), "total": total})
 
@@ -102,34 +108,58 @@ async def list_executions(
     body: ExecutionListRequest | None = None,
 ) -> Response:
     """Executions of a retriever, newest first: recorded runs, and those of the alerts that run it now."""
-    asked = body or ExecutionListRequest()
-    refuse(filters=asked.filters, sort=asked.sort, sorts=asked.sorts, search=asked.search)
+    body = body or ExecutionListRequest()
+    asked = asked_of(body, ExecutionSummary)
+    async with context.database.transaction(snapshot=True) as connection:
+        identifier = (await known(connection, "retriever", access.namespace_id, retriever_id)).record.id
+        wanted = retrievers.Listed(access.namespace_id, identifier, body.status)
+        # An alert execution is written when it has completed.
+        alerts: list[int] = []
+        if body.status in (None, "completed"):
+            alerts = await retrievers.alerts_of(connection, access.namespace_id, identifier)
+        total = await wanted.count(connection)
+        total += await executions.count(connection, access.namespace_id, alerts)
+        if asked is None:
+            return answer(await _newest(connection, wanted, alerts, page, total))
+        refuse_more_than(MOST_SIFTED, total, "executions")
+        runs = await wanted.every(connection)
+        hits = await executions.newest(connection, access.namespace_id, alerts, total + 1) if alerts else []
+        items = [_item(compose.stored_summary(run), run.created_at, run.completed_at) for run in runs]
+        items += [_item(compose.percolated_summary(hit), hit.executed_at, hit.executed_at) for hit in hits]
+        results, following, found = asked.page(items, page)
+        return answer(_page(results, found, page, following))
+
+
+async def _newest(
+    connection: Connection, wanted: retrievers.Listed, alerts: Sequence[int], page: PageRequest, total: int
+) -> dict[str, Any]:
+    """A page of all, newest first."""
     hits_after, runs_after = _behind(page.cursor)
     offset = 0 if page.cursor else page.offset
     needed = offset + page.limit + 1
-    async with context.database.transaction(snapshot=True) as connection:
-        identifier = (await known(connection, "retriever", access.namespace_id, retriever_id)).record.id
-        wanted = retrievers.Listed(access.namespace_id, identifier, asked.status)
-        keys = await wanted.newest(connection, needed, after=runs_after)
-        # An alert execution is written when it has completed.
-        alerts: list[int] = []
-        if asked.status in (None, "completed"):
-            alerts = await retrievers.alerts_of(connection, access.namespace_id, identifier)
-        hits: list[Execution] = []
-        if alerts:
-            hits = await executions.newest(connection, access.namespace_id, alerts, needed, after=hits_after)
-        total = await wanted.count(connection)
-        total += await executions.count(connection, access.namespace_id, alerts)
-        found = compose.newest_first(keys, hits, offset, page.limit + 1)
-        shown = found[: page.limit]
-        runs = await retrievers.runs(connection, [item for item in shown if isinstance(item, retrievers.Key)])
-        results = [
-            compose.stored_summary(runs[item])
-            if isinstance(item, retrievers.Key)
-            else compose.percolated_summary(item)
-            for item in shown
-        ]
-        return answer(_page(results, total, page, _cursor(shown, len(found) > page.limit)))
+    keys = await wanted.newest(connection, needed, after=runs_after)
+    hits: list[Execution] = []
+    if alerts:
+        hits = await executions.newest(connection, wanted.namespace_id, alerts, needed, after=hits_after)
+    found = compose.newest_first(keys, hits, offset, page.limit + 1)
+    shown = found[: page.limit]
+    runs = await retrievers.summaries(connection, [item for item in shown if isinstance(item, retrievers.Key)])
+    results = [
+        compose.stored_summary(runs[item])
+        if isinstance(item, retrievers.Key)
+        else compose.percolated_summary(item)
+        for item in shown
+    ]
+    return _page(results, total, page, _cursor(shown, len(found) > page.limit))
+
+
+def _item(
+    summary: dict[str, Any], created_at: datetime, completed_at: datetime
+) -> tuple[Item[dict[str, Any]], Sequence[str]]:
+    """An execution as lists sift it: searched by its id."""
+    identifier = summary["execution_id"]
+    instants = {"created_at": created_at, "completed_at": completed_at}
+    return Item(identifier, summary, summary, instants), [identifier]
 
 
 def _page(

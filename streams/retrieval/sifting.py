@@ -1,5 +1,6 @@
 """Lists filtered and sorted by any field, in memory: questions that no index answers (contract 1.7, 5). Pure."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,13 @@ _MARK: Final = "sifted"
 T = TypeVar("T")
 Scalar = str | int | float | bool | None
 _Place = tuple[tuple[Scalar, ...], str]
+
+
+def searcher(search: str) -> Callable[[str], bool]:
+    """Whether a text holds a substring, or is what ``*`` wildcards say; without regard to case (contract 1.7)."""
+    parts = [re.escape(part) for part in search.split("*")]
+    pattern = re.compile(".*".join(parts), re.IGNORECASE | re.DOTALL)
+    return lambda text: (pattern.fullmatch if len(parts) > 1 else pattern.search)(text) is not None
 
 
 def read_filter(raw: JsonObject, *location: str, case_sensitive: bool = False) -> Filter:
