@@ -1,26 +1,23 @@
 """Act stations at work in a test, and what is waited for."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from streams.act.station import Act
 from streams.runtime.agent import Context
 from tests.act.support import job_row
+from tests.support import at_work
 
 
 @asynccontextmanager
 async def running(*acts: Act) -> AsyncIterator[None]:
     """Stations at work; stopped and awaited at the end."""
-    tasks = [asyncio.create_task(act.run()) for act in acts]
-    try:
-        yield
-    finally:
+    async with AsyncExitStack() as stack:
         for act in acts:
-            act.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+            await stack.enter_async_context(at_work(act))
+        yield
 
 
 def ended(context: Context, job_id: str = "job_1") -> Callable[[], Awaitable[bool]]:

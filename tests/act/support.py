@@ -14,6 +14,8 @@ from streams.runtime.jobs import queue_job
 
 NAMESPACE = "ns_act"
 START = datetime(2014, 1, 1, tzinfo=UTC)
+TEXTS = [f"{'ebola outbreak liberia' if number % 2 else 'yoga running fitness'} {number}" for number in range(40)]
+"""Documents of two topics."""
 
 
 class FakeClock:
