@@ -3,7 +3,7 @@
 import asyncio
 import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,6 +13,7 @@ import psycopg
 from aiokafka import TopicPartition
 from pgvector.psycopg import register_vector_async
 from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -78,6 +79,28 @@ class Database:
                     await stack.enter_async_context(psycopg.AsyncTransaction(connection))
                     await first(connection)
             yield connection
+
+    @asynccontextmanager
+    async def pipelined(self) -> AsyncIterator[Connection]:
+        """One transaction whose statements wait for each other only where an answer is read: those before the
+        first answer share a round trip with BEGIN, those after the last one with COMMIT. An error of theirs is
+        raised where the next answer is read, or at the end."""
+        async with self._pool.connection() as connection:
+            await connection.set_isolation_level(None)
+            try:
+                # Not connection.transaction(): begun in a pipeline, that has one of its own.
+                async with connection.pipeline() as pipeline, psycopg.AsyncTransaction(connection):
+                    try:
+                        yield connection
+                    except BaseException:
+                        # After an error the server skips everything, ROLLBACK included, up to the next sync.
+                        with suppress(psycopg.Error):
+                            await pipeline.sync()
+                        raise
+            finally:
+                # What failed may have been noticed after COMMIT was sent.
+                if connection.info.transaction_status == TransactionStatus.INERROR:
+                    await connection.rollback()
 
 
 async def _check(connection: Connection) -> None:
@@ -257,6 +280,15 @@ def columns(rows: Iterable[Sequence[Any]], width: int) -> tuple[list[Any], ...]:
         for column, value in zip(found, row, strict=True):
             column.append(value)
     return found
+
+
+def integers(rows: Iterable[Sequence[int | None]], width: int) -> list[str]:
+    """Rows of whole numbers as :func:`columns`, each array in words: of a list psycopg looks at every number by
+    itself, which takes longer than most queries."""
+    return [
+        f"{{{','.join('NULL' if value is None else str(value) for value in column)}}}"
+        for column in columns(rows, width)
+    ]
 
 
 async def fetch_value(connection: Connection, query: str, parameters: Any = None) -> Any:

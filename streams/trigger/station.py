@@ -18,13 +18,12 @@ from streams.runtime.together import together
 from streams.trigger.alert_results.reading import AlertResults
 from streams.trigger.alert_windows.deciding import AlertWindows
 from streams.trigger.conditions.due import check_due, make_ready, parse_condition
-from streams.trigger.conditions.store import conditional_triggers
+from streams.trigger.conditions.store import Conditional, conditional_triggers
 from streams.trigger.conditions.unpacked import Unpacked
 from streams.trigger.erasing import Erasing
 from streams.trigger.pruning import Pruning
 from streams.trigger.schedules.firing import CLAIM, fire_due, turn_back
 from streams.trigger.sweeps import Sweeps
-from streams.trigger.triggers import Trigger
 from streams.trigger.watermarks import Watermarks
 
 LOOK_BACK: Final = timedelta(minutes=1)
@@ -110,38 +109,43 @@ class TriggerStation:
             self._ready = True
         async with self._context.database.connection() as connection:
             triggers = await conditional_triggers(connection, now)
-        on_event_time: list[tuple[Trigger, datetime | None, int]] = []
-        for trigger, last_check_at in triggers:
-            condition = parse_condition(trigger)
+        on_event_time: list[tuple[Conditional, int]] = []
+        for listed in triggers:
+            condition = parse_condition(listed.trigger)
             if condition is not None and condition.time_domain == "event_time":
-                on_event_time.append((trigger, last_check_at, condition.check_interval_seconds))
+                on_event_time.append((listed, condition.check_interval_seconds))
             else:
-                await self._check(trigger, now, now)
+                await self._check(listed, now, now)
         if on_event_time:
             await self._event_time(on_event_time, now)
 
-    async def _event_time(self, triggers: list[tuple[Trigger, datetime | None, int]], now: datetime) -> None:
+    async def _event_time(self, triggers: list[tuple[Conditional, int]], now: datetime) -> None:
         collected = await self._watermarks.collected(
-            {key for trigger, *_ in triggers for key in trigger.collections}
+            {key for listed, _ in triggers for key in listed.trigger.collections}
         )
         due = []
-        for trigger, last_check_at, interval in triggers:
-            reach = collected.greatest(trigger.collections)
+        for listed, interval in triggers:
+            reach = collected.greatest(listed.trigger.collections)
+            last = listed.last_check_at
             # Most ticks end here: only a nominal time within reach is worth asking the broker for.
-            if reach is not None and (last_check_at is None or grid.after(last_check_at, interval) <= reach):
-                due.append(trigger)
+            if reach is not None and (last is None or grid.after(last, interval) <= reach):
+                due.append(listed)
         if not due:
             return
         lagging = await self._watermarks.lagging(collected)
-        for trigger in due:
-            until = collected.watermark(trigger.collections, lagging)
+        for listed in due:
+            until = collected.watermark(listed.trigger.collections, lagging)
             if until is not None:
-                await self._check(trigger, until, now)
+                await self._check(listed, until, now)
 
-    async def _check(self, trigger: Trigger, until: datetime, now: datetime) -> None:
-        while not self._stopping.is_set():
-            if not await check_due(self._context.database, trigger.trigger_id, until, now, self._unpacked):
-                return
+    async def _check(self, listed: Conditional, until: datetime, now: datetime) -> None:
+        database, trigger_id = self._context.database, listed.trigger.trigger_id
+        more = not self._stopping.is_set() and await check_due(
+            database, trigger_id, until, now, self._unpacked, listed
+        )
+        # It is no longer what was listed.
+        while more and not self._stopping.is_set():
+            more = await check_due(database, trigger_id, until, now, self._unpacked)
 
 
 def build(context: Context) -> TriggerStation:

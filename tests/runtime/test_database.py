@@ -1,5 +1,6 @@
 """Positions move by compare-and-set; migrations apply once."""
 
+import psycopg
 import pytest
 from aiokafka import TopicPartition
 
@@ -8,6 +9,7 @@ from streams.runtime.database import (
     Advance,
     StoredPosition,
     advance_positions,
+    fetch_value,
     migrate,
     note_positions,
     stored_positions,
@@ -71,3 +73,50 @@ async def test_noted_positions_go_where_they_are_told(context: Context) -> None:
 
 async def test_migrations_apply_once(database_url: str) -> None:
     assert await migrate(database_url) == []
+
+
+async def counted(context: Context) -> int:
+    async with context.database.connection() as connection:
+        found: int = await fetch_value(connection, "SELECT count(*) FROM seen_events")
+    return found
+
+
+SEEN = "INSERT INTO seen_events (namespace_id, event_id, seen_at) VALUES ('n', %s, now())"
+
+
+async def test_a_pipelined_transaction_commits_what_nobody_waited_for(context: Context) -> None:
+    async with context.database.pipelined() as connection:
+        await connection.execute(SEEN, ("one",))
+        assert await fetch_value(connection, "SELECT count(*) FROM seen_events") == 1
+        assert await counted(context) == 0
+        await connection.execute(SEEN, ("two",))
+    assert await counted(context) == 2
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+async def test_an_error_anywhere_in_a_pipelined_transaction_takes_all_of_it_back(
+    context: Context, place: str
+) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        async with context.database.pipelined() as connection:
+            await connection.execute(SEEN, ("one",))
+            if place == "first":
+                await connection.execute(SEEN, ("one",))
+            assert await fetch_value(connection, "SELECT 1") == 1
+            if place == "middle":
+                await connection.execute(SEEN, ("one",))
+            assert await fetch_value(connection, "SELECT 2") == 2
+            await connection.execute(SEEN, ("one",))
+            await connection.execute(SEEN, ("two",))
+    assert await counted(context) == 0
+
+
+async def test_a_pipelined_transaction_that_is_given_up_leaves_nothing(context: Context) -> None:
+    with pytest.raises(ValueError, match="given up"):
+        async with context.database.pipelined() as connection:
+            await connection.execute(SEEN, ("one",))
+            raise ValueError("given up")
+    assert await counted(context) == 0
+    async with context.database.pipelined() as connection:
+        await connection.execute(SEEN, ("one",))
+    assert await counted(context) == 1

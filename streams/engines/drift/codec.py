@@ -7,7 +7,9 @@ already hardly shrinks, and trying takes longer than all else that is done with 
 """
 
 import struct
-from typing import Final
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,22 +55,57 @@ def pack_integers(values: NDArray[np.int64]) -> bytes:
     return _INTEGERS.pack(width, len(values)) + values.astype(_WIDTHS[width]).tobytes()
 
 
-def unpack_integers(data: memoryview, count: int) -> tuple[NDArray[np.int64], memoryview]:
-    """``count`` integers written by :func:`pack_integers` and what follows them. Raises :class:`SketchError`."""
+class Packed(NamedTuple):
+    """Where integers written by :func:`pack_integers` are."""
+
+    width: int
+    sparse: bool
+    """Whether only those are there that are not 0."""
+    places: memoryview
+    """Of each that is there, two bytes; empty where all are."""
+    values: memoryview
+
+
+def cut_integers(data: memoryview, count: int) -> tuple[Packed, memoryview]:
+    """The bytes of ``count`` integers and what follows them. Raises :class:`SketchError`."""
     if len(data) < _INTEGERS.size:
         raise SketchError("the sketch ends too early")
     code, held = _INTEGERS.unpack_from(data)
-    width, sparse = code & ~_SPARSE, code & _SPARSE
+    width, sparse = code & ~_SPARSE, bool(code & _SPARSE)
     start = _INTEGERS.size + (2 * held if sparse else 0)
     end = start + held * width
     if width not in _WIDTHS or len(data) < end or (held > count if sparse else held != count):
         raise SketchError(f"the sketch's numbers are damaged or not {count}")
-    values = np.frombuffer(data[start:end], dtype=_WIDTHS[width]).astype(np.int64)
-    if sparse:
-        places = np.frombuffer(data[_INTEGERS.size : start], dtype="<u2").astype(np.intp)
-        if held and (places[-1] >= count or (places[1:] <= places[:-1]).any()):
-            raise SketchError("the sketch's numbers are damaged")
-        full = np.zeros(count, dtype=np.int64)
-        full[places] = values
-        return full, data[end:]
-    return values, data[end:]
+    return Packed(width, sparse, data[_INTEGERS.size : start], data[start:end]), data[end:]
+
+
+def unpack_integers(data: memoryview, count: int) -> tuple[NDArray[np.int64], memoryview]:
+    """``count`` integers written by :func:`pack_integers` and what follows them. Raises :class:`SketchError`."""
+    packed, rest = cut_integers(data, count)
+    return sum_integers([packed], count), rest
+
+
+def sum_integers(packed: Sequence[Packed], count: int) -> NDArray[np.int64]:
+    """The sum, place by place, of ``count`` integers each. Together, as numpy takes longer to be called than to
+    add. Raises :class:`SketchError`."""
+    total = np.zeros(count, dtype=np.int64)
+    alike: dict[tuple[int, bool], list[Packed]] = {}
+    for part in packed:
+        alike.setdefault((part.width, part.sparse), []).append(part)
+    for (width, sparse), parts in alike.items():
+        values = np.frombuffer(b"".join(part.values for part in parts), dtype=_WIDTHS[width])
+        if sparse:
+            np.add.at(total, _places(parts, count), values.astype(np.int64))
+        else:
+            total += values.reshape(len(parts), count).sum(axis=0, dtype=np.int64)
+    return total
+
+
+def _places(parts: Sequence[Packed], count: int) -> NDArray[np.intp]:
+    """Those of all parts, in each of which they rise."""
+    places = np.frombuffer(b"".join(part.places for part in parts), dtype="<u2").astype(np.intp)
+    falls = np.flatnonzero(places[1:] <= places[:-1]) + 1
+    begin = accumulate(len(part.places) // 2 for part in parts)
+    if len(places) and (places.max() >= count or not set(falls.tolist()) <= set(begin)):
+        raise SketchError("the sketch's numbers are damaged")
+    return places

@@ -1,12 +1,12 @@
 """The kinds of series that drift is measured on, and the sketch of each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from streams.engines.drift.category_sketch import CATEGORY, CategorySketch
 from streams.engines.drift.codec import SketchError, read_frame
 from streams.engines.drift.number_sketch import NUMBER, NumberSketch
-from streams.engines.drift.sketch import EMBEDDING, Sketch
+from streams.engines.drift.sketch import EMBEDDING, Sketch, merge_all
 
 SeriesKind: TypeAlias = Literal["embedding", "number", "category"]
 AnySketch: TypeAlias = Sketch | NumberSketch | CategorySketch
@@ -44,3 +44,11 @@ def sketch_from_bytes(data: bytes) -> AnySketch:
     if read is None:
         raise SketchError(f"the sketch is of kind {kind}, which this program does not know")
     return read(data)
+
+
+def merge_bytes(rows: Sequence[bytes]) -> AnySketch | None:
+    """The sketch of everything in the ``to_bytes`` of any sketches, to the bit as if each were read and then all
+    merged; ``None`` when there are none. Raises :class:`SketchError`."""
+    if len(rows) > 1 and all(read_frame(data)[0] == EMBEDDING for data in rows):
+        return Sketch.merged(rows)
+    return merge_all(sketch_from_bytes(data) for data in rows)

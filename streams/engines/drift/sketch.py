@@ -12,7 +12,7 @@ order, and features whose numbers are all far below 2^-24 would have to be scale
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.features import MAX_DIMENSIONS
-from streams.engines.drift.codec import SketchError, frame, pack_integers, read_frame, unpack_integers
+from streams.engines.drift.codec import (
+    Packed,
+    SketchError,
+    cut_integers,
+    frame,
+    pack_integers,
+    read_frame,
+    sum_integers,
+)
 from streams.engines.drift.directions import AXES, CELLS, profile
 
 __all__ = ["EMBEDDING", "SeriesSketch", "Sketch", "SketchError", "merge_all"]
@@ -32,6 +40,8 @@ _UNIT: Final = 2.0**24
 _AT_ONCE: Final = 98_304
 """Components that are added at once: few enough that what is computed of them stays in the cache."""
 _EXACT: Final = 2.0**53
+_NARROW: Final = 4
+"""Bytes of whole numbers of which 2^22 add up to less than :data:`_EXACT`."""
 _AXIS_STARTS: Final = np.arange(0, AXES * CELLS, CELLS)
 _HEADER: Final = struct.Struct("<IdB")
 """Dimensions, sum of squared norms, and whether the sum of the vectors is in whole units."""
@@ -146,6 +156,39 @@ class Sketch:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Sketch":
         """Read :meth:`to_bytes`. Raises :class:`SketchError` saying what is wrong with the bytes."""
+        return cls.merged([data])
+
+    @classmethod
+    def merged(cls, rows: Sequence[bytes]) -> "Sketch":
+        """What at least one :meth:`to_bytes` gives when they are read and merged one after the other. Raises
+        :class:`SketchError` saying what is wrong with the bytes; their histograms are looked at together."""
+        found = [_Parts.of(data) for data in rows]
+        dimensions = found[0].dimensions
+        for parts in found:
+            if parts.dimensions != dimensions:
+                words = f"{parts.dimensions} dimensions does not merge with one of {dimensions}"
+                raise SketchError(f"a sketch of {words}")
+        count = sum(parts.count for parts in found)
+        cells = sum_integers([parts.cells for parts in found], AXES * CELLS)
+        if cells.min() < 0 or (np.add.reduceat(cells, _AXIS_STARTS) != count).any():
+            raise SketchError("the sketch's histogram is damaged")
+        squares = sum(parts.squares for parts in found)
+        return cls(count, _total(found), squares, cells)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A sketch's bytes, cut but not unpacked."""
+
+    count: int
+    dimensions: int
+    squares: float
+    whole: bool
+    total: Packed
+    cells: Packed
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Parts":
         kind, count, body = read_frame(data)
         if kind != EMBEDDING:
             raise SketchError("the sketch is not one of embeddings")
@@ -154,14 +197,27 @@ class Sketch:
         dimensions, squares, whole = _HEADER.unpack_from(body)
         if not 1 <= dimensions <= MAX_DIMENSIONS or not 0 <= squares < float("inf"):
             raise SketchError("the sketch's header is damaged")
-        sums, body = unpack_integers(body[_HEADER.size :], dimensions)
-        total = sums / _UNIT if whole else sums.view(np.float64)
-        if not whole and not np.isfinite(total).all():
-            raise SketchError("the sketch's vector is not finite")
-        cells, body = unpack_integers(body, AXES * CELLS)
-        if body or cells.min() < 0 or (np.add.reduceat(cells, _AXIS_STARTS) != count).any():
+        total, rest = cut_integers(body[_HEADER.size :], dimensions)
+        cells, rest = cut_integers(rest, AXES * CELLS)
+        if rest:
             raise SketchError("the sketch's histogram is damaged")
-        return cls(count, total, squares, cells)
+        return cls(count, dimensions, squares, bool(whole), total, cells)
+
+
+def _total(found: Sequence[_Parts]) -> NDArray[np.float64]:
+    """The sum of the vectors of all."""
+    dimensions = found[0].dimensions
+    # Whole numbers this narrow add up to what their floats do, to the bit.
+    if all(parts.whole and parts.total.width <= _NARROW for parts in found):
+        return sum_integers([parts.total for parts in found], dimensions) / _UNIT
+    total = np.zeros(dimensions)
+    for parts in found:
+        sums = sum_integers([parts.total], dimensions)
+        vector = sums / _UNIT if parts.whole else sums.view(np.float64)
+        if not parts.whole and not np.isfinite(vector).all():
+            raise SketchError("the sketch's vector is not finite")
+        total += vector
+    return total
 
 
 S = TypeVar("S", bound=SeriesSketch)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from streams.engines.drift.series import AnySketch
-from streams.runtime.database import Connection, columns
+from streams.runtime.database import Connection, integers
 from streams.trigger.conditions.windows import BucketKey
 
 
@@ -27,10 +27,10 @@ class Merges:
 
     async def write(self, connection: Connection, since: datetime) -> None:
         """Keep what was noted, and forget what is before the window. Nothing is read."""
-        fresh = [(*key, *held) for key, held in self._fresh.items() if key[1] >= since.timestamp()]
+        fresh = {key: held for key, held in self._fresh.items() if key[1] >= since.timestamp()}
         if not fresh:
             return
-        kept = columns(fresh, len(_COLUMNS))
+        numbers = integers(((*key, version) for key, (version, _) in fresh.items()), len(_NUMBERS))
         await connection.execute(
             "WITH gone AS"
             " (DELETE FROM trigger_buckets WHERE trigger_id = %(trigger)s AND bucket_start < %(since)s)"
@@ -39,9 +39,14 @@ class Merges:
             " unnest(%(widths)s::int[], %(starts)s::bigint[], %(versions)s::bigint[], %(sketches)b::bytea[])"
             " AS m (width, start, version, sketch) ON CONFLICT (trigger_id, width_seconds, bucket_start)"
             " DO UPDATE SET version = EXCLUDED.version, sketch = EXCLUDED.sketch",
-            {"trigger": self.trigger_id, "since": since, **dict(zip(_COLUMNS, kept, strict=True))},
+            {
+                "trigger": self.trigger_id,
+                "since": since,
+                "sketches": [sketch for _, sketch in fresh.values()],
+                **dict(zip(_NUMBERS, numbers, strict=True)),
+            },
             prepare=True,
         )
 
 
-_COLUMNS: Final = ("widths", "starts", "versions", "sketches")
+_NUMBERS: Final = ("widths", "starts", "versions")

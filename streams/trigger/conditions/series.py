@@ -1,17 +1,18 @@
-"""The sketches a trigger reads, as collect keeps them. Every function works in the caller's transaction."""
+"""The series of sketches that a trigger looks at, as collect keeps it. Every question is one of the caller's
+transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from streams.engines.drift.series import AnySketch
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span, union, widths
-from streams.runtime.database import Connection, columns, fetch_value
-from streams.trigger.conditions.merges import Merges
-from streams.trigger.conditions.unpacked import SeriesKey, Unpacked
-from streams.trigger.conditions.windows import BucketKey, Row, Rows
+from streams.runtime.database import Connection, fetch_value, integers
+from streams.trigger.conditions.unpacked import SeriesKey
 
 _SERIES = (
     " s.namespace_id = c.namespace_id AND s.collection_id = c.collection_id AND s.feature = %(feature)s"
@@ -64,21 +65,39 @@ class Facts(NamedTuple):
     """Where the first bucket that holds anything begins, if that was asked for."""
 
 
-async def facts(connection: Connection, series: Series, spans: Iterable[Span], *, first: bool) -> Facts:
-    """In one round trip: the documents in ``spans``, and ``first`` for where the series begins."""
-    cursor = await connection.execute(
-        _FACTS.encode(),
-        {
-            **series.parameters,
-            **_spans(spans),
-            "widths": list(widths(series.width_seconds)),
-            "first": first,
-        },
-        prepare=True,
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    return Facts(row[0], row[1], None if row[2] is None else row[2].astimezone(UTC))
+@dataclass(frozen=True, slots=True)
+class FactsWanted:
+    """What is asked of a series before a check."""
+
+    series: Series
+    spans: Sequence[Span]
+    """Whose documents are counted."""
+    first: bool
+    """Whether it is asked where the series begins."""
+
+    async def ask(self, connection: Connection) -> "FactsAsked":
+        """Send the question."""
+        parameters = {
+            **self.series.parameters,
+            **span_arrays(self.spans),
+            "widths": list(widths(self.series.width_seconds)),
+            "first": self.first,
+        }
+        return FactsAsked(self, await connection.execute(_FACTS.encode(), parameters, prepare=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FactsAsked:
+    """A question that was sent."""
+
+    wanted: FactsWanted
+    cursor: AsyncCursor[TupleRow]
+
+    async def answer(self) -> Facts:
+        """Wait for the answer."""
+        row = await self.cursor.fetchone()
+        assert row is not None
+        return Facts(row[0], row[1], None if row[2] is None else row[2].astimezone(UTC))
 
 
 async def next_bucket(connection: Connection, series: Series, after: datetime) -> datetime | None:
@@ -95,53 +114,9 @@ async def next_bucket(connection: Connection, series: Series, after: datetime) -
         return None
 
 
-async def read_rows(
-    connection: Connection,
-    series: Series,
-    spans: Iterable[Span],
-    *,
-    sketches: bool,
-    unpacked: Unpacked,
-    merges: Merges | None = None,
-) -> Rows:
-    """Every row in ``spans``; without ``sketches`` only the counts. Sketches are not read again where ``unpacked``
-    holds them as they are, and not row by row where the database keeps them merged for the trigger of ``merges``,
-    which is told of those that it could keep."""
-    wanted = union(spans)
-    parameters = {**series.parameters, **_spans(wanted)}
-    async with connection.cursor(binary=True) as cursor:
-        if not sketches:
-            await cursor.execute(_COUNTS.encode(), parameters, prepare=True)
-            return Rows(Row(row[0], row[1], row[2], b"") for row in await cursor.fetchall())
-        known = unpacked.within(series.key, wanted)
-        versions = _arrays(((*key, held.version) for key, held in known.items()), 3)
-        parameters |= dict(zip(("known_kinds", "known_starts", "known_versions"), versions, strict=True))
-        parameters["trigger"] = None if merges is None else merges.trigger_id
-        await cursor.execute(_SKETCHES.encode(), parameters, prepare=True)
-        rows: list[Row] = []
-        merged: dict[BucketKey, AnySketch | None] = {}
-        read: dict[BucketKey, tuple[int, bool]] = {}
-        async for width, start, documents, version, several, sketch in cursor:
-            key = width, start
-            rows.append(Row(width, start, documents, sketch or b""))
-            if sketch is None:
-                merged[key] = known[key].sketch
-                unpacked.used(series.key, key)
-            else:
-                read[key] = version, several
-
-    def keep(key: BucketKey, sketch: AnySketch | None) -> None:
-        version, several = read[key]
-        unpacked.keep(series.key, key, version, sketch)
-        if several and merges is not None and sketch is not None:
-            merges.add(key, version, sketch)
-
-    return Rows(rows, merged, keep)
-
-
 # One range of the primary key per span and collection. Merging is exact, so the order does not matter. A row that
 # is written has another place in the table, or another transaction has written it there: so it has a version.
-_IN_SPANS = (
+IN_SPANS = (
     f" FROM {_COLLECTIONS} CROSS JOIN unnest(%(kinds)s::int[], %(starts)s::bigint[], %(ends)s::bigint[])"
     " AS p (width, start, stop) CROSS JOIN LATERAL (SELECT s.bucket_start, s.documents, s.ctid AS place,"
     " hashtextextended(s.ctid::text || ' ' || s.xmin::text, 0) AS version"
@@ -165,39 +140,11 @@ _FACTS = (
     " USING (namespace_id, collection_id) CROSS JOIN unnest(%(widths)s::int[]) AS w (width)"
     f" WHERE NOT EXISTS (SELECT FROM drift_seeds AS s WHERE{_SERIES} AND s.width_seconds = w.width"
     " AND s.partition = k.partition)),"
-    f" (SELECT COALESCE(sum(s.documents), 0)::bigint{_IN_SPANS}),"
+    f" (SELECT COALESCE(sum(s.documents), 0)::bigint{IN_SPANS}),"
     f" CASE WHEN %(first)s THEN {_least()} END"
 )
-_COUNTS = (
-    "SELECT p.width, extract(epoch FROM s.bucket_start)::bigint, sum(s.documents)::bigint"
-    f"{_IN_SPANS} GROUP BY 1, 2"
-)
-# Of a bucket that is known as it is, one row without a sketch; of one that is kept merged, one row; of another,
-# its rows, each found by its place.
-_SKETCHES = (
-    "WITH buckets AS MATERIALIZED (SELECT p.width, s.bucket_start, sum(s.documents)::bigint AS documents,"
-    f" bit_xor(s.version) AS version, array_agg(s.place) AS places{_IN_SPANS} GROUP BY 1, 2)"
-    " SELECT b.width, extract(epoch FROM b.bucket_start)::bigint, COALESCE(r.documents, b.documents), b.version,"
-    " r.sketch IS NOT NULL AND cardinality(b.places) > 1,"
-    " CASE WHEN k.version IS NULL THEN COALESCE(t.sketch, r.sketch) END FROM buckets AS b"
-    " LEFT JOIN unnest(%(known_kinds)s::int[], %(known_starts)s::bigint[], %(known_versions)s::bigint[])"
-    " AS k (width, start, version) ON k.width = b.width AND to_timestamp(k.start) = b.bucket_start"
-    " AND k.version = b.version"
-    " LEFT JOIN trigger_buckets AS t ON t.trigger_id = %(trigger)s AND t.width_seconds = b.width"
-    " AND t.bucket_start = b.bucket_start AND t.version = b.version"
-    " LEFT JOIN LATERAL (SELECT s.documents, s.sketch"
-    " FROM unnest(CASE WHEN COALESCE(k.version, t.version) IS NULL THEN b.places END) AS u (place)"
-    " JOIN drift_sketches AS s ON s.ctid = u.place) AS r ON true"
-)
 
 
-def _spans(spans: Iterable[Span]) -> dict[str, str]:
-    return dict(zip(("kinds", "starts", "ends"), _arrays(union(spans), 3), strict=True))
-
-
-def _arrays(rows: Iterable[Sequence[int | None]], width: int) -> list[str]:
-    """Rows as one array per column, in words: of lists the client would look at every number by itself."""
-    return [
-        f"{{{','.join('NULL' if value is None else str(value) for value in column)}}}"
-        for column in columns(rows, width)
-    ]
+def span_arrays(spans: Iterable[Span]) -> dict[str, str]:
+    """For :data:`IN_SPANS`."""
+    return dict(zip(("kinds", "starts", "ends"), integers(union(spans), 3), strict=True))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from streams.engines.drift.series import AnySketch, sketch_from_bytes
+from streams.engines.drift.series import AnySketch, merge_bytes
 from streams.engines.drift.sketch import merge_all
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span
@@ -97,8 +97,7 @@ class Rows:
 
     def _bucket(self, key: BucketKey) -> AnySketch | None:
         if key not in self._merged:
-            sketches = (sketch_from_bytes(row.sketch) for row in self._parts[key] if row.sketch)
-            self._merged[key] = merge_all(sketches)
+            self._merged[key] = merge_bytes([row.sketch for row in self._parts[key] if row.sketch])
             if self._keep is not None:
                 self._keep(key, self._merged[key])
         return self._merged[key]

@@ -1,5 +1,6 @@
 """What is kept of buckets that were read before: only ever what their rows still say."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engines.drift.series import AnySketch, sketch_from_bytes
+from streams.engines.drift.series import AnySketch, merge_bytes
 from streams.engines.rules.condition import Condition
 from streams.engines.rules.rollup import Span, cover
 from streams.runtime.agent import Context
 from streams.trigger.conditions import windows
 from streams.trigger.conditions.due import make_ready
 from streams.trigger.conditions.merges import Merges
-from streams.trigger.conditions.series import Series, read_rows
+from streams.trigger.conditions.reading import RowsWanted
+from streams.trigger.conditions.series import Series
 from streams.trigger.conditions.unpacked import Unpacked
 from tests.trigger.support import COLLECTION, NAMESPACE, add_documents, at, create_trigger, rows
 
@@ -39,8 +41,10 @@ async def totals(
     spans = cover(START + since * HOUR, START + until * HOUR, condition.bucket_seconds)
     merges = None if trigger_id is None else Merges(trigger_id)
     async with context.database.transaction() as connection:
-        found = await read_rows(connection, series, spans, sketches=True, unpacked=unpacked, merges=merges)
-        counted = await read_rows(connection, series, spans, sketches=False, unpacked=unpacked)
+        found = await (await RowsWanted(series, spans, True, trigger_id).ask(connection, unpacked)).answer(
+            unpacked, merges
+        )
+        counted = await (await RowsWanted(series, spans, False, None).ask(connection, unpacked)).answer(unpacked)
         merged: Any = found.merged(spans)
         if merges is not None:
             await merges.write(connection, START + since * HOUR)
@@ -53,11 +57,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The sketches that are unpacked."""
     found: list[bytes] = []
 
-    def reading(data: bytes) -> AnySketch:
-        found.append(data)
-        return sketch_from_bytes(data)
+    def reading(rows: Sequence[bytes]) -> AnySketch | None:
+        found.extend(rows)
+        return merge_bytes(rows)
 
-    monkeypatch.setattr(windows, "sketch_from_bytes", reading)
+    monkeypatch.setattr(windows, "merge_bytes", reading)
     return found
 
 
