@@ -5,6 +5,8 @@ answered as the document shows.
 """
 
 import os
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,14 @@ TAKEN = {
     ("get_execution_status_retrievers", "execution_id"): ("execute_retriever", "execution_id"),
     ("get_execution_profile_retrievers", "execution_id"): ("execute_retriever", "execution_id"),
     ("get_adhoc_execution_retrievers", "execution_id"): ("execute_adhoc_retriever", "execution_id"),
-    ("upsert_documents_byo_namespaces", "namespace_identifier"): ("create_standalone_namespace", "namespace_id"),
-    ("get_document_byo_namespaces", "namespace_id"): ("create_namespace", "namespace_id"),
+    ("upsert_documents_byo_namespaces", "namespace_id"): ("create_standalone_namespace", "namespace_id"),
+    ("get_document_byo_namespaces", "namespace_id"): ("create_standalone_namespace", "namespace_id"),
+    ("get_cluster_execution_by_run", "run_id"): ("get_cluster_execution", "run_id"),
+    ("cancel_execution_clusters_id_run", "run_id"): ("get_cluster_execution", "run_id"),
+    ("execute_taxonomy_taxonomies", "taxonomy_identifier"): ("create_taxonomy_taxonomies", "taxonomy_id"),
+    # What the rest of the walk needs stays; its copies go.
+    ("delete_retriever", "retriever_id"): ("clone_retriever", "retriever.retriever_id"),
+    ("delete_collection", "collection_identifier"): ("clone_collection", "collection.collection_id"),
     ("get_task", "task_id"): ("execute_trigger_now", "task_id"),
     ("kill_task", "task_id"): ("execute_trigger_now", "task_id"),
 }
@@ -85,11 +93,11 @@ class Walk:
         for status, response in operation["responses"].items():
             for link in response.get("links", {}).values() if status.startswith("2") else ():
                 for parameter, expression in link["parameters"].items():
-                    if expression.startswith("$response.body#/"):
+                    if (link["operationId"], parameter) not in TAKEN and expression.startswith("$response.body#/"):
                         self._given[link["operationId"], parameter] = answer[expression.rpartition("/")[2]]
         for place, (source, field) in TAKEN.items():
             if source == name:
-                self._given[place] = answer[field]
+                self._given[place] = reduce(getitem, field.split("."), answer)
 
 
 async def test_every_example_works(context: Context, real_kafka: TestBroker) -> None:
@@ -97,9 +105,6 @@ async def test_every_example_works(context: Context, real_kafka: TestBroker) -> 
     async with system(context, (*EVERYTHING, trigger, act)) as http:
         walk = Walk(http)
         for name, example in examples.items():
-            if example.get("sent") is False:
-                # What only comes about with time, or undoes what others need; its form is tested elsewhere.
-                continue
             before = orjson.dumps(example.get("response"))
             await walk.step(name, example)
             after = orjson.dumps(example.get("response"))
