@@ -1,11 +1,47 @@
-"""Topics as tests look at them from outside: read to the end, deleted and made again."""
+"""Topics as tests look at them from outside: written by a producer, read to the end, deleted and made again."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from schemas.topics import Topic
+from schemas.topics import DOCUMENTS, Topic
 from streams.runtime.agent import Context
 from streams.runtime.broker import end_offsets
 from tests.support import eventually
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+async def send(context: Context, records: Iterable[Sent]) -> None:
+    """Publish documents in order and wait for the acknowledgements."""
+    producer = context.broker.producer(linger_ms=5)
+    await producer.start()
+    try:
+        futures = [
+            await producer.send(
+                context.broker.topic(DOCUMENTS),
+                record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+                timestamp_ms=record.timestamp_ms,
+            )
+            for record in records
+        ]
+        await asyncio.gather(*futures)
+    finally:
+        await producer.stop()
 
 
 async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:

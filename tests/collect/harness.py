@@ -4,10 +4,8 @@ The recomputation reads the ``documents`` topic from its beginning and applies t
 Python dictionaries: no batches, no SQL, no code of the station.
 """
 
-import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,22 +29,11 @@ from streams.engines.drift.sketch import Sketch
 from streams.engines.retrieval.vectors.embedder import HashingEmbedder
 from streams.runtime.agent import Context
 from streams.runtime.definitions import delete_definition, put_definition
-from tests.log import read_topic
-from tests.support import eventually
+from tests.log import Sent, read_topic
+from tests.support import at_work, eventually
 
 NS = "ns_test"
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A record to publish."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    partition: int | None = None
-    timestamp_ms: int | None = None
 
 
 def upsert(document: str, collection: str = "col_a", **fields: Any) -> DocumentEvent:
@@ -67,37 +54,9 @@ def sent(event: DocumentEvent, **options: Any) -> Sent:
     return Sent(event.key if event.document_id else None, encode_document_event(event), **options)
 
 
-async def publish(context: Context, records: Iterable[Sent]) -> None:
-    """Send records in order and wait for the acknowledgements."""
-    producer = context.broker.producer(linger_ms=5)
-    await producer.start()
-    try:
-        futures = [
-            await producer.send(
-                context.broker.topic(DOCUMENTS),
-                record.value,
-                key=record.key,
-                headers=list(record.headers),
-                partition=record.partition,
-                timestamp_ms=record.timestamp_ms,
-            )
-            for record in records
-        ]
-        await asyncio.gather(*futures)
-    finally:
-        await producer.stop()
-
-
-@asynccontextmanager
-async def collecting(context: Context) -> AsyncIterator[Collect]:
-    """The station, running; its failure fails the test."""
-    station = Collect(context)
-    task = asyncio.create_task(station.run())
-    try:
-        yield station
-    finally:
-        station.stop()
-        await asyncio.wait_for(task, 30)
+def collecting(context: Context) -> AbstractAsyncContextManager[Collect]:
+    """A running station."""
+    return at_work(Collect(context))
 
 
 async def dead_letters(context: Context) -> list[ConsumerRecord]:

@@ -1,8 +1,7 @@
 """Reference documents: each write once and in order, stored ones by a walk, taken back when nobody asks."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
@@ -16,23 +15,16 @@ from streams.runtime.agent import Context
 from streams.runtime.clearing import clear
 from streams.runtime.database import fetch_value
 from streams.runtime.feeds import drain, drain_others, open_feeds, retract, unready
-from tests.collect.harness import DAY, NS, caught_up, collecting, publish, sent, upsert
-from tests.log import read_topic
+from tests.collect.harness import DAY, NS, caught_up, collecting, sent, upsert
+from tests.log import read_topic, send
 from tests.relay.support import relaying
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 URI = "mixpeek://passthrough_extractor@v1/face"
 
 
-@asynccontextmanager
-async def feeding_alone(context: Context) -> AsyncIterator[None]:
-    feeder = Feeder(context.database)
-    task = asyncio.create_task(feeder.run())
-    try:
-        yield
-    finally:
-        feeder.stop()
-        await task
+def feeding_alone(context: Context) -> AbstractAsyncContextManager[Feeder]:
+    return at_work(Feeder(context.database))
 
 
 async def number(context: Context, query: str) -> int:
@@ -98,8 +90,8 @@ async def test_writes_follow_and_the_rest_is_not_published(context: Context) -> 
     await opened(context, "col_people")
     await fed(context, "col_people")
     async with collecting(context), relaying(context):
-        await publish(context, [sent(person("a", 1, 2)), sent(person("b", 3, 4)), sent(upsert("x", "col_a"))])
-        await publish(context, [sent(person("a", 5, 6)), sent(deletion("b"))])
+        await send(context, [sent(person("a", 1, 2)), sent(person("b", 3, 4)), sent(upsert("x", "col_a"))])
+        await send(context, [sent(person("a", 5, 6)), sent(deletion("b"))])
         await caught_up(context)
 
         async def published() -> bool:
@@ -115,7 +107,7 @@ async def test_stored_documents_are_walked_in_steps(context: Context, monkeypatc
     monkeypatch.setattr(feeding, "STEP", 3)
     events = [person(f"p{number:02}", number, 1) for number in range(10)]
     async with collecting(context), relaying(context):
-        await publish(context, map(sent, events))
+        await send(context, map(sent, events))
         await caught_up(context)
         await opened(context, "col_people", "col_empty")
         await fed(context, "col_people", "col_empty")
@@ -128,7 +120,7 @@ async def test_stored_documents_are_walked_in_steps(context: Context, monkeypatc
         await abandoned(context)
         await gone(context)
         assert await folded(context) == {}
-        await publish(context, [sent(person("late", 1, 1))])
+        await send(context, [sent(person("late", 1, 1))])
         await caught_up(context)
         await opened(context, "col_people")
         await fed(context, "col_people")
@@ -140,7 +132,7 @@ async def test_a_walk_waits_until_its_last_step_is_published(
 ) -> None:
     monkeypatch.setattr(feeding, "STEP", 2)
     async with collecting(context):
-        await publish(context, [sent(person(f"p{number}", 1)) for number in range(5)])
+        await send(context, [sent(person(f"p{number}", 1)) for number in range(5)])
         await caught_up(context)
     await opened(context, "col_people")
     feeder = Feeder(context.database)
@@ -164,7 +156,7 @@ async def test_writes_during_walks_are_never_overtaken(context: Context, monkeyp
         for turn in range(12):
             writes = [sent(person(name, turn + 1, 1)) for name in names[turn % 3 :]]
             writes += [sent(deletion(name)) for name in names[turn % 5 :: 7]]
-            publishing = asyncio.create_task(publish(context, writes))
+            publishing = asyncio.create_task(send(context, writes))
             if turn % 3 == 0:
                 await opened(context, "col_people")
             elif turn % 3 == 2:
@@ -191,7 +183,7 @@ async def test_writes_during_walks_are_never_overtaken(context: Context, monkeyp
 async def test_documents_of_a_collection_that_is_deleted_are_taken_back(context: Context) -> None:
     await opened(context, "col_people", "col_other")
     async with collecting(context), relaying(context):
-        await publish(context, [sent(person("a", 1)), sent(person("o", 1, collection="col_other"))])
+        await send(context, [sent(person("a", 1)), sent(person("o", 1, collection="col_other"))])
         await caught_up(context)
         async with context.database.transaction() as connection:
             await drain(connection, NS, "col_people")

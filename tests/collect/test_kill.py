@@ -13,10 +13,10 @@ from tests.collect.harness import (
     define_trigger,
     fetch,
     plain_sketches,
-    publish,
     stored_sketches,
 )
 from tests.collect.test_station import CATEGORY, NUMBER, workload
+from tests.log import send
 from tests.victim import killed
 
 
@@ -28,7 +28,7 @@ async def test_a_kill_beside_the_commit_loses_and_doubles_nothing(context: Conte
     await define_trigger(context, "trig_category", "conditional", DRIFT | CATEGORY)
     await define_trigger(context, "trig_volume", "conditional", DRIFT | {"condition_type": "volume"})
     await define_trigger(context, "trig_added", "event", {"event_type": "documents_added", "event_threshold": 7})
-    await publish(context, workload(11, 400))
+    await send(context, workload(11, 400))
     await killed(context.settings, "collect", f"collect:{point}", batch_documents="50")
     done = await fetch(context, "SELECT sum(next_offset)::int FROM positions")
     assert 0 < done[0][0] < 400

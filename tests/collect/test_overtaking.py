@@ -20,16 +20,15 @@ from streams.runtime.agent import Context
 from tests.collect.harness import (
     DRIFT,
     NS,
-    Sent,
     caught_up,
     collecting,
     define_trigger,
     fetch,
-    publish,
     sent,
     stored_sketches,
     upsert,
 )
+from tests.log import Sent, send
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KEY = ("ns", "col", "d")
@@ -186,7 +185,7 @@ async def test_neither_a_producer_s_write_nor_an_enrichment_is_lost(context: Con
     """The enrichment was made from the first version; the producer's second one reached the log before it."""
     vector = {"mixpeek://a@v1/v": np.ones(2, dtype=np.float32)}
     async with collecting(context):
-        await publish(context, [sent(upsert("d", payload={"n": 1}, text="first"))])
+        await send(context, [sent(upsert("d", payload={"n": 1}, text="first"))])
         await caught_up(context)
         ((partition, offset),) = await fetch(context, "SELECT partition, record_offset FROM documents")
         enriched = sent(upsert("d", payload={"n": 1, "topic": "t"}, text="first", event_id="evt_1"))
@@ -195,7 +194,7 @@ async def test_neither_a_producer_s_write_nor_an_enrichment_is_lost(context: Con
             ("x-changed", b'["topic"]'),
             ("x-caused-by", b"trig_1"),
         )
-        await publish(
+        await send(
             context,
             [
                 sent(upsert("d", payload={"n": 2}, text="second", features=vector)),
@@ -220,7 +219,7 @@ async def test_a_conditional_trigger_does_not_measure_what_it_has_caused(context
 
     async with collecting(context):
         own = [sent(upsert("a", text="x")), caused("b", b"alt_1,trig_c"), caused("c", b"alt_1")]
-        await publish(context, [*own, caused("a", b"alt_1"), sent(upsert("b", text="y"))])
+        await send(context, [*own, caused("a", b"alt_1"), sent(upsert("b", text="y"))])
         await caught_up(context)
     sketches = await stored_sketches(context, HashingEmbedder.URI)
     # The first and the last, which a producer wrote, and what only an alert has caused.
@@ -233,7 +232,7 @@ async def test_headers_that_cannot_be_read_make_a_dead_letter(context: Context) 
         replace(good, headers=((name, value),))
         for name, value in (("x-source-position", b"1"), ("x-changed", b"{}"), ("x-changed", b"no"))
     ]
-    await publish(context, [*bad, Sent(f"{NS}/col_a/e".encode(), good.value and sent(upsert("e")).value)])
+    await send(context, [*bad, Sent(f"{NS}/col_a/e".encode(), good.value and sent(upsert("e")).value)])
     async with collecting(context):
         await caught_up(context)
     assert await fetch(context, "SELECT document_id FROM documents") == [("e",)]

@@ -26,7 +26,6 @@ from tests.collect.harness import (
     DAY,
     DRIFT,
     NS,
-    Sent,
     assert_equal_to_recomputation,
     assert_same_sketches,
     caught_up,
@@ -37,13 +36,12 @@ from tests.collect.harness import (
     dumps,
     fetch,
     plain_sketches,
-    publish,
     recompute,
     sent,
     stored_sketches,
     upsert,
 )
-from tests.log import read_topic
+from tests.log import Sent, read_topic, send
 from tests.support import eventually
 
 WORDS = ["ebola", "outbreak", "flu", "shot", "heart", "sleep", "diet", "study", "cancer", "drug", "food", "child"]
@@ -105,10 +103,10 @@ async def test_what_is_stored_equals_a_plain_recomputation(context: Context) -> 
     await define_trigger(context, "trig_model", "conditional", DRIFT | {"feature_uri": FEATURE})
     await define_trigger(context, "trig_number", "conditional", DRIFT | NUMBER)
     await define_trigger(context, "trig_category", "conditional", DRIFT | CATEGORY)
-    await publish(context, workload(1, 300))
+    await send(context, workload(1, 300))
     async with collecting(context):
         await caught_up(context)
-        await publish(context, workload(2, 100))
+        await send(context, workload(2, 100))
         await caught_up(context)
     truth = await assert_equal_to_recomputation(context, lateness=3_600.0)
     totals = {name: sum(count[name] for count in truth.counts.values()) for name in ("duplicates", "late")}
@@ -137,12 +135,12 @@ async def test_after_many_new_documents_one_that_is_stored_is_still_an_update(
     await define_trigger(context, "trig_words", "conditional", DRIFT)
     await define_trigger(context, "trig_events", "event", {"event_type": "documents_added", "event_threshold": 50})
     new = [sent(upsert(f"d{number}", text=f"flu {number}", event_id=f"e{number}")) for number in range(80)]
-    await publish(context, new)
+    await send(context, new)
     async with collecting(context):
         await caught_up(context)
         assert 8 * 5 <= sum(looked_up) <= 60
         looked_up.clear()
-        await publish(context, [sent(upsert("d7", text="sleep")), new[9], sent(upsert("d80", text="new"))])
+        await send(context, [sent(upsert("d7", text="sleep")), new[9], sent(upsert("d80", text="new"))])
         await caught_up(context)
         assert sum(looked_up) >= 1
     truth = await assert_equal_to_recomputation(context)
@@ -170,7 +168,7 @@ async def test_late_documents_are_measured_alike_as_they_come_and_by_a_trigger_m
     records += [
         sent(upsert(f"e{number}", text="flu", hours=2, payload={"n": 2}), headers=late) for number in range(5)
     ]
-    await publish(context, records)
+    await send(context, records)
     async with collecting(context):
         await caught_up(context)
         hourly = {"check_interval_seconds": 3_600}
@@ -209,7 +207,7 @@ async def test_records_that_cannot_be_stored_become_dead_letters_and_the_rest_go
     good = [sent(upsert(f"d{number}", payload={"n": number}, hours=number)) for number in range(40)]
     mixed = good + bad
     rng.shuffle(mixed)
-    await publish(context, mixed)
+    await send(context, mixed)
     async with collecting(context):
         await caught_up(context)
     letters = await dead_letters(context)
@@ -226,11 +224,11 @@ async def test_records_that_cannot_be_stored_become_dead_letters_and_the_rest_go
 
 async def test_an_update_replaces_all_vectors_and_a_deletion_removes_them(context: Context) -> None:
     two = {"mixpeek://a@v1/x": np.ones(2, dtype=np.float32), "mixpeek://b@v1/y": np.ones(3, dtype=np.float32)}
-    await publish(context, [sent(upsert(name, features=two)) for name in ("kept", "changed", "gone")])
+    await send(context, [sent(upsert(name, features=two)) for name in ("kept", "changed", "gone")])
     async with collecting(context):
         await caught_up(context)
         created = await fetch(context, "SELECT created_at FROM documents WHERE document_id = 'changed'")
-        await publish(
+        await send(
             context,
             [
                 sent(upsert("changed", features={"mixpeek://b@v1/y": np.zeros(3, dtype=np.float32)}, hours=1)),
@@ -257,7 +255,7 @@ async def test_an_event_trigger_fires_exactly_at_its_thresholds(context: Context
     records.append(sent(upsert("d3", hours=1)))
     own = (("x-caused-by", b"alt_1,trig_added"),)
     records += [sent(upsert(f"own{number}"), headers=own) for number in range(9)]
-    await publish(context, records)
+    await send(context, records)
     async with collecting(context):
         await caught_up(context)
     states = await fetch(
@@ -279,7 +277,7 @@ async def test_a_cooldown_runs_on_the_documents_append_time(context: Context) ->
     await define_trigger(context, "trig_cool", "event", schedule)
     start = int(DAY.timestamp()) * 1_000
     seconds = (0, 1, 2, 3, 4, 300, 301, 302, 303)
-    await publish(
+    await send(
         context,
         [sent(upsert(f"d{second}"), partition=0, timestamp_ms=start + second * 1_000) for second in seconds],
     )
@@ -307,7 +305,7 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
         )
         for number in range(200)
     ]
-    await publish(context, records[:150])
+    await send(context, records[:150])
     async with collecting(context):
         await caught_up(context)
         hourly = DRIFT | {"check_interval_seconds": 3_600}
@@ -322,7 +320,7 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
         await eventually(seeded)
         truth = await recompute(context)
         assert_same_sketches(await stored_sketches(context, FEATURE), plain_sketches(truth, FEATURE))
-        await publish(context, records[150:])
+        await send(context, records[150:])
         await caught_up(context)
     truth = await assert_equal_to_recomputation(context)
     assert_same_sketches(await stored_sketches(context, FEATURE), plain_sketches(truth, FEATURE))
@@ -338,7 +336,7 @@ async def test_a_trigger_made_later_is_seeded_to_the_same_numbers(context: Conte
 
 async def test_sketches_nobody_asks_for_go_and_come_back_complete(context: Context) -> None:
     await define_trigger(context, "trig_one", "conditional", DRIFT)
-    await publish(context, [sent(upsert(f"d{number}", text="flu shot", hours=number)) for number in range(60)])
+    await send(context, [sent(upsert(f"d{number}", text="flu shot", hours=number)) for number in range(60)])
     async with collecting(context):
         await caught_up(context)
         await drop_trigger(context, "trig_one")
@@ -350,7 +348,7 @@ async def test_sketches_nobody_asks_for_go_and_come_back_complete(context: Conte
             return bool((found[0][0] > 0) == bool(expected))
 
         await eventually(lambda: rows(0), what="sketches going")
-        await publish(context, [sent(upsert(f"e{number}", text="ebola", hours=number)) for number in range(60)])
+        await send(context, [sent(upsert(f"e{number}", text="ebola", hours=number)) for number in range(60)])
         await caught_up(context)
         await define_trigger(context, "trig_two", "conditional", DRIFT)
         await eventually(lambda: rows(1), what="sketches coming back")
@@ -363,7 +361,7 @@ async def test_sketches_nobody_asks_for_go_and_come_back_complete(context: Conte
 async def test_a_vector_of_other_dimensions_is_stored_but_not_sketched(context: Context) -> None:
     await define_trigger(context, "trig_model", "conditional", DRIFT | {"feature_uri": FEATURE})
     vectors = [np.ones(3), np.ones(3), np.ones(5), np.ones(3)]
-    await publish(
+    await send(
         context,
         [
             sent(upsert(f"d{number}", features={FEATURE: vector.astype(np.float32)}), partition=0)
@@ -372,9 +370,7 @@ async def test_a_vector_of_other_dimensions_is_stored_but_not_sketched(context: 
     )
     async with collecting(context):
         await caught_up(context)
-        await publish(
-            context, [sent(upsert("more", features={FEATURE: np.ones(5, dtype=np.float32)}), partition=1)]
-        )
+        await send(context, [sent(upsert("more", features={FEATURE: np.ones(5, dtype=np.float32)}), partition=1)])
         await caught_up(context)
     assert len(await fetch(context, "SELECT FROM document_vectors")) == 5
     cells = await stored_sketches(context, FEATURE)
@@ -387,19 +383,19 @@ async def test_two_workers_share_the_partitions_through_a_rebalance(context: Con
     context = with_settings(context, batch_documents=20)
     await define_trigger(context, "trig_words", "conditional", DRIFT)
     await define_trigger(context, "trig_added", "event", {"event_type": "documents_added", "event_threshold": 5})
-    await publish(context, workload(3, 200))
+    await send(context, workload(3, 200))
     async with collecting(context):
-        await publish(context, workload(4, 200))
+        await send(context, workload(4, 200))
         async with collecting(context) as second:
-            await publish(context, workload(5, 300))
+            await send(context, workload(5, 300))
 
             async def shared() -> bool:
                 return 0 < len(second._positions) < 3
 
             await eventually(shared, what="the second worker getting partitions")
-            await publish(context, workload(6, 200))
+            await send(context, workload(6, 200))
             await caught_up(context)
-        await publish(context, workload(7, 100))
+        await send(context, workload(7, 100))
         await caught_up(context)
     # Document ids meet in all workloads.
     found = await fetch(context, "SELECT sum(added - deleted)::int FROM collection_counters")
@@ -432,7 +428,7 @@ async def test_a_repeat_in_another_partition_counts_once_whoever_reads_it(contex
             return 0 < len(second._positions) < 3
 
         await eventually(shared, what="the second worker getting partitions")
-        await publish(context, repeats)
+        await send(context, repeats)
         await caught_up(context)
     rows = await fetch(context, "SELECT sum(added)::int, sum(duplicates)::int FROM collection_counters")
     assert rows == [(100, 200)]
@@ -442,7 +438,7 @@ async def test_a_repeat_in_another_partition_counts_once_whoever_reads_it(contex
 
 async def test_a_worker_whose_position_was_moved_is_refused_and_writes_nothing(context: Context) -> None:
     await define_trigger(context, "trig_added", "event", {"event_type": "documents_added"})
-    await publish(context, [sent(upsert(f"d{number}"), partition=0) for number in range(6)])
+    await send(context, [sent(upsert(f"d{number}"), partition=0) for number in range(6)])
     records = await read_topic(context, DOCUMENTS)
     tp = TopicPartition(context.broker.topic(DOCUMENTS), 0)
     zombie, owner = Collect(context), Collect(context)
@@ -464,7 +460,7 @@ async def test_a_worker_whose_position_was_moved_is_refused_and_writes_nothing(c
 
 
 async def test_a_running_worker_goes_on_from_where_another_one_left_the_position(context: Context) -> None:
-    await publish(context, [sent(upsert(f"d{number}"), partition=0) for number in range(5)])
+    await send(context, [sent(upsert(f"d{number}"), partition=0) for number in range(5)])
     async with collecting(context):
         await caught_up(context)
         # Another worker took offset 5 and gave the partition back behind this one's back.
@@ -472,14 +468,14 @@ async def test_a_running_worker_goes_on_from_where_another_one_left_the_position
             await connection.execute(
                 "UPDATE positions SET next_offset = 6, last_timestamp = NULL WHERE station = 'collect'"
             )
-        await publish(context, [sent(upsert(f"more{number}"), partition=0) for number in range(3)])
+        await send(context, [sent(upsert(f"more{number}"), partition=0) for number in range(3)])
         await caught_up(context)
     rows = await fetch(context, "SELECT document_id FROM documents WHERE document_id LIKE 'more%' ORDER BY 1")
     assert rows == [("more1",), ("more2",)]
 
 
 async def test_the_database_decides_where_to_begin_not_the_group(context: Context) -> None:
-    await publish(context, [sent(upsert(f"d{number}")) for number in range(20)])
+    await send(context, [sent(upsert(f"d{number}")) for number in range(20)])
     consumer = context.broker.consumer(station="collect")
     await consumer.start()
     name = context.broker.topic(DOCUMENTS)
@@ -496,7 +492,7 @@ async def test_an_event_id_counts_again_after_its_window(context: Context) -> No
     context = with_settings(context, event_id_window_seconds=60)
     start = int((context.clock() - timedelta(days=1)).timestamp()) * 1_000
     for second in (0, 59, 60, 100, 130):
-        await publish(context, [sent(upsert("d", event_id="e"), timestamp_ms=start + second * 1_000)])
+        await send(context, [sent(upsert("d", event_id="e"), timestamp_ms=start + second * 1_000)])
     async with collecting(context):
         await caught_up(context)
     rows = await fetch(
@@ -532,14 +528,14 @@ async def test_the_ends_of_the_calendar_are_stored_wherever_the_server_stands(co
         fresh = Context(context.settings, context.broker, database, context.clock)
         async with collecting(fresh):
             for moment in moments:
-                await publish(fresh, [Sent(None, dumps(event | {"occurred_at": moment}), partition=0)])
+                await send(fresh, [Sent(None, dumps(event | {"occurred_at": moment}), partition=0)])
                 await caught_up(fresh)
         assert await dead_letters(fresh) == []
         await assert_equal_to_recomputation(fresh)
 
 
 async def test_a_topic_that_is_not_the_one_we_read_stops_the_station(context: Context) -> None:
-    await publish(context, [sent(upsert("d"), partition=0)])
+    await send(context, [sent(upsert("d"), partition=0)])
     async with context.database.connection() as connection:
         await connection.execute(
             "INSERT INTO positions (station, topic, partition, next_offset) VALUES ('collect', %s, 0, 50)",

@@ -1,9 +1,7 @@
 """Definitions, documents and a running match station for its tests."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,23 +16,13 @@ from schemas.topics import ALERT_RESULTS, DEFINITIONS, DOCUMENTS, MATCH_PROGRESS
 from streams.match.station import Match
 from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
-from tests.log import read_topic
-from tests.support import eventually
+from tests.log import Sent, read_topic, send
+from tests.support import at_work, eventually
 
 NS = "ns_test"
 COLLECTION = "col_news"
 URI = "mixpeek://passthrough_extractor@v1/embedding"
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A record to publish."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    partition: int | None = None
 
 
 def upsert(document_id: str, **fields: Any) -> DocumentEvent:
@@ -61,20 +49,8 @@ def sent(event: DocumentEvent, *headers: tuple[str, str], partition: int | None 
 
 
 async def publish(context: Context, *records: Sent) -> None:
-    """Send records in order, each acknowledged."""
-    producer = context.broker.producer()
-    await producer.start()
-    try:
-        for record in records:
-            await producer.send_and_wait(
-                context.broker.topic(DOCUMENTS),
-                record.value,
-                key=record.key,
-                headers=list(record.headers),
-                partition=record.partition,
-            )
-    finally:
-        await producer.stop()
+    """Send records in order and wait for the acknowledgements."""
+    await send(context, records)
 
 
 def attribute_filter(**conditions: Any) -> dict[str, Any]:
@@ -154,16 +130,9 @@ class Definitions:
         return await self.put("collection", collection, body, relay=relay)
 
 
-@asynccontextmanager
-async def matching(context: Context) -> AsyncIterator[Match]:
-    """A running station; what it raises is raised when the block ends."""
-    station = Match(context)
-    task = asyncio.create_task(station.run())
-    try:
-        yield station
-    finally:
-        station.stop()
-        await task
+def matching(context: Context) -> AbstractAsyncContextManager[Match]:
+    """A running station."""
+    return at_work(Match(context))
 
 
 async def results(context: Context) -> list[AlertResultRecord]:

@@ -23,13 +23,12 @@ from streams.runtime.broker import Broker
 from streams.runtime.database import Database, StoredPosition, note_positions, stored_positions
 from streams.runtime.failure import LogMismatchError
 from streams.settings import Settings
-from tests.log import read_topic, recreate
+from tests.log import Sent, read_topic, recreate
 from tests.match.support import (
     COLLECTION,
     NS,
     URI,
     Definitions,
-    Sent,
     attribute_filter,
     begin_again,
     committed,
