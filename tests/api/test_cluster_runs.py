@@ -18,7 +18,7 @@ from streams.runtime.agent import Context
 from tests.api import make
 from tests.api.conftest import KEY
 from tests.api.make import refused
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 HASHING = "mixpeek://hashing@v1/words"
 
@@ -80,18 +80,13 @@ async def test_a_run_is_told_from_its_queueing_to_its_end(http: httpx.AsyncClien
     refused(await http.post(f"{path}/execute", json={"filters": {"text": {"$bad": 1}}}), 422, "ValidationError")
     completing = await make.made(http, f"{path}/execute", {})
     await http.patch(path, json={"algorithm_params": {"n_clusters": 2}})
-    act = Act(here)
-    running = asyncio.create_task(act.run())
 
     async def ended() -> bool:
         told = (await http.get(f"/v1/tasks/{completing['task_id']}")).json()
         return told["status"] in ("COMPLETED", "FAILED")
 
-    try:
+    async with at_work(Act(here)):
         await eventually(ended)
-    finally:
-        act.stop()
-        await running
     told = (await http.get(f"/v1/tasks/{completing['task_id']}")).json()
     assert (told["status"], told["additional_data"]["progress"]) == ("COMPLETED", 1)
     assert told["outputs"][0]["run_id"] == completing["additional_data"]["run_id"]
@@ -120,17 +115,12 @@ async def test_a_run_that_fails_says_why(http: httpx.AsyncClient, here: Context)
     await make.collection(http)
     await make.cluster(http, "news")
     task = await make.made(http, "/v1/clusters/topics/execute", {})
-    act = Act(here)
-    running = asyncio.create_task(act.run())
 
     async def ended() -> bool:
         return (await http.get(f"/v1/tasks/{task['task_id']}")).json()["status"] == "FAILED"  # type: ignore[no-any-return]
 
-    try:
+    async with at_work(Act(here)):
         await eventually(ended)
-    finally:
-        act.stop()
-        await running
     result = (await http.get("/v1/clusters/topics/executions")).json()
     assert ClusterExecutionResult.from_dict(result) is not None
     assert result["status"] == "failed"

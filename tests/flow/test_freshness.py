@@ -1,8 +1,7 @@
 """Reads wait for one's own write, whichever station is behind, and say how far the view is."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,25 +13,18 @@ from streams.collect.station import build as collect
 from streams.match.station import build as match
 from streams.query.station import build as query
 from streams.relay.station import build as relay
-from streams.runtime.agent import Context
+from streams.runtime.agent import Context, StreamAgent
 from tests.api import make
 from tests.api.make import refused
 from tests.flow.system import Build, changed, system
 from tests.match.support import NOW
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 WAITING = 0.4
 
 
-@asynccontextmanager
-async def station(context: Context, build: Build) -> AsyncIterator[None]:
-    agent = build(context)
-    task = asyncio.create_task(agent.run())
-    try:
-        yield
-    finally:
-        agent.stop()
-        await asyncio.wait_for(task, 30)
+def station(context: Context, build: Build) -> AbstractAsyncContextManager[StreamAgent]:
+    return at_work(build(context))
 
 
 async def watched(http: httpx.AsyncClient) -> tuple[str, str]:

@@ -1,9 +1,8 @@
 """What notify's tests share: results, alerts, a real HTTP receiver, a clock to turn, a running station."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +17,7 @@ from streams.notify.station import Notify
 from streams.runtime.agent import Context
 from streams.runtime.broker import Sends
 from streams.runtime.definitions import delete_definition, put_definition
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 NAMESPACE = "ns_1"
 AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -137,16 +136,9 @@ def allowing(
     return dataclasses.replace(context, settings=settings, clock=clock or context.clock)
 
 
-@asynccontextmanager
-async def notifying(context: Context) -> AsyncIterator[Notify]:
-    """A running station; what it raises is raised when the block ends."""
-    station = Notify(context)
-    task = asyncio.create_task(station.run())
-    try:
-        yield station
-    finally:
-        station.stop()
-        await task
+def notifying(context: Context) -> AbstractAsyncContextManager[Notify]:
+    """A running station."""
+    return at_work(Notify(context))
 
 
 async def put_alert(context: Context, alert_id: str, *channels: Mapping[str, Any], **fields: Any) -> int:

@@ -1,27 +1,19 @@
 """What the relay's tests share: running relays, filling the outbox, reading topics to their end."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from schemas.topics import Topic
 from streams.relay.station import Relay
 from streams.runtime.agent import Context
 from streams.runtime.database import fetch_value
 from streams.runtime.outbox import enqueue
-from tests.support import eventually
+from tests.support import at_work, eventually
 
 
-@asynccontextmanager
-async def relaying(context: Context) -> AsyncIterator[Relay]:
-    """A running relay; what it raises is raised when the block ends."""
-    relay = Relay(context)
-    task = asyncio.create_task(relay.run())
-    try:
-        yield relay
-    finally:
-        relay.stop()
-        await task
+def relaying(context: Context) -> AbstractAsyncContextManager[Relay]:
+    """A running relay."""
+    return at_work(Relay(context))
 
 
 async def fill(context: Context, topic: Topic, values: Sequence[bytes], key: bytes | None = b"k") -> None:

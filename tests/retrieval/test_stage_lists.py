@@ -4,9 +4,6 @@ import random
 import time
 from typing import Any, Final
 
-import numpy as np
-
-from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.execution.detail import document
 from streams.engines.retrieval.execution.execute import Execution, execute
 from streams.engines.retrieval.execution.prepare import prepare
@@ -15,10 +12,9 @@ from streams.runtime.agent import Context
 from streams.runtime.definitions import put_definition
 from streams.runtime.named import named_definitions
 from tests.engines.retrieval.stages.running import stage
-from tests.engines.retrieval.stages.test_conformance import CASES, PEOPLE, parameters
-from tests.retrieval.storing import AT, NS, in_memory, store
+from tests.engines.retrieval.stages.test_conformance import CASES, parameters
+from tests.retrieval.storing import AT, NS, in_memory, people, store, varied
 
-VALUES: Final = ("flu", "Flu", "東京", "", "10", "2024-05-01", 0, 1, -1, 0.5, True, None, ["flu", 1], {"a": 1})
 FILTERS: Final[tuple[Any, ...]] = (
     {"a": "FLU"},
     {"a": {"gte": 0}},
@@ -39,27 +35,6 @@ SEARCHES: Final[tuple[dict[str, Any], ...]] = (
     {"feature_uri": "words", "query": "flu city", "lexical": True},
     {"feature_uri": "mixpeek://hashing@v1/words", "query": "flu in the city", "top_k": 7},
 )
-
-
-def documents(rng: random.Random) -> list[DocumentEvent]:
-    made = [DocumentEvent(UPSERTED, NS, "people", row.document_id, AT, payload=dict(row.fields)) for row in PEOPLE]
-    for at in range(90):
-        payload: dict[str, Any] = {"content": " ".join(rng.choice(("flu", "city", "東京")) for _ in range(3))}
-        for name in ("a", "metadata", "tags"):
-            if rng.random() < 0.8:
-                payload[name] = rng.choice(VALUES)
-        if rng.random() < 0.5:
-            payload["metadata"] = {"a": rng.choice(VALUES), "tags": [rng.choice(VALUES)]}
-        features = {}
-        if rng.random() < 0.8:
-            features["words"] = np.array([rng.choice((-1, 0.5, 1)), rng.uniform(-1, 1)], dtype=np.float32)
-        text = rng.choice((None, "flu in the city"))
-        made.append(
-            DocumentEvent(
-                UPSERTED, NS, rng.choice(("news", "other")), f"d{at}", AT, payload, text, features=features
-            )
-        )
-    return made
 
 
 def retriever(rng: random.Random) -> dict[str, Any]:
@@ -93,7 +68,7 @@ def told(execution: Execution) -> Any:
 
 async def test_stored_documents_give_what_documents_in_memory_give(context: Context) -> None:
     rng = random.Random(21)
-    await store(context.database, documents(rng))
+    await store(context.database, [*people(NS, "people"), *varied(rng, 90, NS, ("news", "other"))])
     async with context.database.transaction() as connection:
         for name in ("news", "other", "people"):
             await put_definition(connection, "collection", NS, name, name, {"collection_name": name})

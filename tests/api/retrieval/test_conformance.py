@@ -5,12 +5,10 @@ import time
 from typing import Any, Final
 
 import httpx
-import numpy as np
 import orjson
 import pytest
 from mixpeek.models.execute_retriever_response import ExecuteRetrieverResponse
 
-from schemas.events.document import UPSERTED, DocumentEvent
 from streams.engines.retrieval.execution.detail import document
 from streams.engines.retrieval.execution.execute import Execution, execute
 from streams.engines.retrieval.stages.registry import STAGES
@@ -20,58 +18,10 @@ from streams.runtime.named import named_definitions
 from tests.api.conftest import NOW
 from tests.api.make import collection
 from tests.engines.retrieval.stages.running import stage
-from tests.engines.retrieval.stages.test_conformance import CASES, PEOPLE, SEARCH, TAXONOMY, parameters
-from tests.retrieval.storing import in_memory, store
+from tests.engines.retrieval.stages.test_conformance import CASES, SEARCH, TAXONOMY, parameters
+from tests.retrieval.storing import in_memory, people, store, varied
 
-VALUES: Final = (
-    "flu",
-    "Flu",
-    "東京",
-    "",
-    "10",
-    "2024-05-01",
-    0,
-    1,
-    -1,
-    0.5,
-    2.5,
-    True,
-    None,
-    ["flu", 1],
-    {"a": 1},
-)
 NAMES: Final = ("news", "other", "people")
-
-
-def documents(namespace_id: str, collections: dict[str, str]) -> list[DocumentEvent]:
-    rng = random.Random(7)
-    made = [
-        DocumentEvent(UPSERTED, namespace_id, collections["people"], row.document_id, NOW, payload=row.fields)
-        for row in PEOPLE
-    ]
-    for at in range(60):
-        payload: dict[str, Any] = {"content": " ".join(rng.choice(("flu", "city", "東京")) for _ in range(3))}
-        for name in ("a", "metadata", "tags"):
-            if rng.random() < 0.8:
-                payload[name] = rng.choice(VALUES)
-        if rng.random() < 0.5:
-            payload["metadata"] = {"a": rng.choice(VALUES), "tags": [rng.choice(VALUES)]}
-        features = {}
-        if rng.random() < 0.8:
-            features["words"] = np.array([rng.choice((-1, 0.5, 1)), rng.uniform(-1, 1)], dtype=np.float32)
-        made.append(
-            DocumentEvent(
-                UPSERTED,
-                namespace_id,
-                collections[rng.choice(("news", "other"))],
-                f"d{at}",
-                NOW,
-                payload=payload,
-                text=rng.choice((None, "flu in the city")),
-                features=features,
-            )
-        )
-    return made
 
 
 async def prepared(here: Context, http: httpx.AsyncClient) -> str:
@@ -84,7 +34,9 @@ async def prepared(here: Context, http: httpx.AsyncClient) -> str:
     async with here.database.transaction() as connection:
         await put_definition(connection, "retriever", namespace_id, "ret_r", "r", every)
         await put_definition(connection, "taxonomy", namespace_id, "tax_t", "t", taxonomy)
-    await store(here.database, documents(namespace_id, collections))
+    others = [collections[name] for name in ("news", "other")]
+    made = varied(random.Random(7), 60, namespace_id, others)
+    await store(here.database, [*people(namespace_id, collections["people"]), *made])
     return namespace_id
 
 
