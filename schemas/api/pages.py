@@ -8,7 +8,10 @@ from schemas.api.base import ApiRequest, ApiResponse, JsonObject
 from schemas.api.filters import PATH, Filter
 
 Direction = Literal["asc", "desc"]
-
+MOST_SKIPPED: Final = 10_000
+"""Rows that an offset skips at most."""
+LAST_PAGE: Final = MOST_SKIPPED + 1
+"""The last page that there is of any size: those of one row."""
 
 CURSOR_PREFIX: Final = "cur_"
 CURSOR_PATTERN: Final = "^(cur_[A-Za-z0-9_-]+)?$"
@@ -34,8 +37,8 @@ class ListRequest(ApiRequest):
     case_sensitive: bool = False
     limit: int | None = Field(None, ge=1, le=1000)
     page_size: int | None = Field(None, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=10_000)
-    page: int | None = Field(None, ge=1)
+    offset: int = Field(0, ge=0, le=MOST_SKIPPED)
+    page: int | None = Field(None, ge=1, le=LAST_PAGE)
     cursor: Cursor | None = None
     next_cursor: Cursor | None = None
     after: Cursor | None = None

@@ -103,7 +103,14 @@ async def test_bounds_and_spellings_of_pages(api: httpx.AsyncClient) -> None:
         pages = [(await listing.page(limit=1, **{name: cursor})) for name in ("cursor", "next_cursor", "after")]
         assert pages == [pages[0]] * 3
         assert [item["collection_name"] for item in pages[0]["results"]] == ["c_1"]
-        for query in ({"limit": 0}, {"limit": 1001}, {"offset": 10_001}, {"offset": -1}, {"page": 0}):
+        for query in (
+            {"limit": 0},
+            {"limit": 1001},
+            {"offset": 10_001},
+            {"offset": -1},
+            {"page": 0},
+            {"page": 10_002},
+        ):
             refused(await api.request(method, listing.path, params=query), 422, "ValidationError")
         refused(await api.request(method, listing.path, params={"cursor": "?"}), 400, "BadRequestError")
 

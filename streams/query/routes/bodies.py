@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.api.base import ApiRequest, GivenInstant
 from schemas.api.cluster_run import ClusterExecutionResult
 from schemas.api.filters import Filter
-from schemas.api.pages import Cursor, ListRequest, Sort, sorted_by
+from schemas.api.pages import MOST_SKIPPED, Cursor, ListRequest, Sort, sorted_by
 from schemas.api.retriever_execution import ExecutionSummary
 from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
@@ -63,7 +63,7 @@ class ExecutionsBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int | None = Field(None, ge=1, le=1000)
-    offset: int | None = Field(None, ge=0, le=10_000)
+    offset: int | None = Field(None, ge=0, le=MOST_SKIPPED)
     cursor: Cursor | None = None
     include_total: bool | None = None
 

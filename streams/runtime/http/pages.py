@@ -8,7 +8,7 @@ import orjson
 import pybase64
 from fastapi import Depends, Query, Request
 
-from schemas.api.pages import CURSOR_PATTERN, CURSOR_PREFIX, ListRequest
+from schemas.api.pages import CURSOR_PATTERN, CURSOR_PREFIX, LAST_PAGE, MOST_SKIPPED, ListRequest
 from streams.runtime.http.errors import ApiError
 
 _CURSOR: Final = re.compile(CURSOR_PATTERN)
@@ -55,8 +55,8 @@ def decode_cursor(text: str) -> tuple[Any, ...]:
 async def page_request(
     limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
     page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
-    offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
-    page: Annotated[int | None, Query(ge=1)] = None,
+    offset: Annotated[int, Query(ge=0, le=MOST_SKIPPED)] = 0,
+    page: Annotated[int | None, Query(ge=1, le=LAST_PAGE)] = None,
     cursor: CursorQuery = None,
     next_cursor: CursorQuery = None,
     after: CursorQuery = None,
@@ -66,7 +66,7 @@ async def page_request(
     # A coroutine: what is none FastAPI runs in a thread, and waits for it.
     size = limit or page_size or 50
     skip = (page - 1) * size if page is not None else offset
-    if skip > 10_000:
+    if skip > MOST_SKIPPED:
         raise beyond()
     opaque = cursor or next_cursor or after
     return PageRequest(size, skip, decode_cursor(opaque) if opaque else None, include_total)
@@ -76,7 +76,7 @@ def beyond() -> ApiError:
     """404 for a page that no offset reaches."""
     return ApiError(
         404,
-        "The page lies beyond the first 10000 rows, which are all that pages by number reach; use the cursor",
+        f"The page lies beyond the first {MOST_SKIPPED} rows, all that pages by number reach; use the cursor",
         details={"resource": "page"},
     )
 
@@ -96,7 +96,7 @@ def page_of(request: Request, page: PageRequest, body: ListRequest) -> PageReque
     elif "page" in named:
         # Counted in pages of the query's own size so far.
         offset = page.offset // page.limit * limit
-    if offset > 10_000:
+    if offset > MOST_SKIPPED:
         raise beyond()
     return PageRequest(
         limit, offset, cursor, page.include_total if "include_total" in named else body.include_total
