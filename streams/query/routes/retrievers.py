@@ -107,7 +107,8 @@ async def list_executions(
     page: PageDep,
     body: ExecutionListRequest | None = None,
 ) -> Response:
-    """Executions of a retriever, newest first: recorded runs, and those of the alerts that run it now."""
+    """Executions of a retriever, newest first unless sorted otherwise: recorded runs, and those of the alerts that
+    run it now."""
     body = body or ExecutionListRequest()
     asked = asked_of(body, ExecutionSummary)
     async with context.database.transaction(snapshot=True) as connection:
