@@ -5,8 +5,8 @@ commands for ``trigger-commands``, the pending entries for ``trigger-results``, 
 derive from the trigger and its fire, so deciding the same fire twice changes nothing.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -14,15 +14,18 @@ from schemas.events.trigger import TriggerCommand, TriggerResult
 from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.runtime.cluster_runs import open_runs
 from streams.runtime.database import Connection, notify
-from streams.runtime.happenings import tell
+from streams.runtime.happenings import tell, wanted_types
 from streams.runtime.outbox import Outgoing, enqueue_all
-from streams.runtime.run_happenings import fired
+from streams.runtime.run_happenings import FIRED, fired
 
 CHANNEL = "tidewatch_jobs"
 """PostgreSQL notification channel that wakes the act station."""
 
 BACKFILLED = "(command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill')"
 """Whether a job is one of a range that was asked for once more."""
+
+_MANY: Final = 50
+"""Jobs of one transaction."""
 
 # A job's turn is the one that waits for longest, or, where jobs of its trigger wait, the one after theirs.
 _INSERT = (
@@ -55,16 +58,29 @@ _FIRED = (
 )
 
 
+class _Entry(NamedTuple):
+    """A job and what the history says of it."""
+
+    command: TriggerCommand
+    encoded: bytes
+    """The command."""
+    result: TriggerResult
+
+
+def _pending(commands: Iterable[TriggerCommand]) -> list[_Entry]:
+    return [_Entry(command, command.encode(), command.result("pending", 1)) for command in commands]
+
+
 async def insert_jobs(connection: Connection, commands: Sequence[TriggerCommand]) -> list[TriggerCommand]:
     """Write only the rows; those that were not there before."""
-    rows = [command.result("pending", 1) for command in commands]
-    cursor = await connection.execute(
-        _INSERT + _NEW + _CONFLICT + "NOTHING RETURNING job_id",
-        _columns(rows, commands),
-    )
+    return [entry.command for entry in await _insert(connection, _pending(commands))]
+
+
+async def _insert(connection: Connection, entries: Sequence[_Entry]) -> list[_Entry]:
+    cursor = await connection.execute(_INSERT + _NEW + _CONFLICT + "NOTHING RETURNING job_id", _columns(entries))
     inserted = {row[0] for row in await cursor.fetchall()}
-    fresh = [command for command in commands if command.job_id in inserted]
-    await open_runs(connection, fresh)
+    fresh = [entry for entry in entries if entry.command.job_id in inserted]
+    await open_runs(connection, [entry.command for entry in fresh])
     return fresh
 
 
@@ -73,13 +89,16 @@ async def queue_jobs(connection: Connection, commands: Sequence[TriggerCommand])
     triggers' state is for the caller to write, or for :func:`tell_triggers`."""
     if not commands:
         return []
-    fresh = await insert_jobs(connection, commands)
-    if not fresh:
+    entries = await _insert(connection, _pending(commands))
+    if not entries:
         return []
-    orders = (Outgoing(command.key, command.encode()) for command in fresh)
+    fresh = [entry.command for entry in entries]
+    orders = (Outgoing(entry.command.key, entry.encoded) for entry in entries)
     await enqueue_all(connection, TRIGGER_COMMANDS, orders)
-    await _tell(connection, [command.result("pending", 1) for command in fresh])
-    await tell(connection, [item for command in fresh for item in fired(command)])
+    await _tell(connection, [entry.result for entry in entries])
+    # Of many it is worth asking before making what nobody may want.
+    if len(fresh) < _MANY or await wanted_types(connection, (FIRED,)):
+        await tell(connection, [item for command in fresh for item in fired(command)])
     await notify(connection, CHANNEL)
     return fresh
 
@@ -126,27 +145,28 @@ async def record_skips(connection: Connection, skips: Sequence[tuple[TriggerComm
     its status ``skipped``. One with a higher revision replaces what was written under its id."""
     if not skips:
         return
-    results = [result for _, result in skips]
+    entries = [_Entry(command, command.encode(), result) for command, result in skips]
     await connection.execute(
         _INSERT + _CONFLICT + "UPDATE SET command = EXCLUDED.command, revision = EXCLUDED.revision,"
         " finished_at = EXCLUDED.finished_at, outcome = EXCLUDED.outcome"
         " WHERE jobs.status = 'skipped' AND jobs.revision < EXCLUDED.revision",
-        _columns(results, [command for command, _ in skips]),
+        _columns(entries),
     )
-    await _tell(connection, results)
+    await _tell(connection, [entry.result for entry in entries])
 
 
 async def _tell(connection: Connection, results: Sequence[TriggerResult]) -> None:
     await enqueue_all(connection, TRIGGER_RESULTS, (Outgoing(result.key, result.encode()) for result in results))
 
 
-def _columns(results: Sequence[TriggerResult], commands: Sequence[TriggerCommand]) -> dict[str, list[object]]:
+def _columns(entries: Sequence[_Entry]) -> dict[str, list[object]]:
     plain = ("job_id", "trigger_id", "namespace_id", "family", "action_type", "nominal_at", "triggered_at")
     columns: dict[str, list[object]] = {
-        name: [getattr(result, name) for result in results]
+        name: [getattr(entry.result, name) for entry in entries]
         for name in (*plain, "status", "revision", "finished_at")
     }
-    columns["command"] = [command.encode() for command in commands]
-    columns["backfilled"] = [command.fired_by == "backfill" for command in commands]
-    columns["outcome"] = [None if result.outcome is None else Jsonb(result.outcome) for result in results]
+    columns["command"] = [entry.encoded for entry in entries]
+    columns["backfilled"] = [entry.command.fired_by == "backfill" for entry in entries]
+    outcomes = (entry.result.outcome for entry in entries)
+    columns["outcome"] = [None if outcome is None else Jsonb(outcome) for outcome in outcomes]
     return columns

@@ -44,14 +44,14 @@ async def enqueue_all(connection: Connection, topic: Topic, records: Iterable[Ou
     if not rows:
         return
     await connection.execute(
-        "INSERT INTO outbox (topic, key, value, headers) SELECT %b, t.key, t.value, t.headers"
+        "INSERT INTO outbox (topic, key, value, headers) SELECT %b, t.key, t.value, coalesce(t.headers, '[]')"
         " FROM unnest(%b::bytea[], %b::bytea[], %b::jsonb[]) WITH ORDINALITY AS t (key, value, headers, n)"
         " ORDER BY n",
         (
             topic.name,
             [row.key for row in rows],
             [row.value for row in rows],
-            [Jsonb(list(row.headers.items())) for row in rows],
+            [Jsonb(list(row.headers.items())) if row.headers else None for row in rows],
         ),
     )
     await notify(connection, CHANNEL)

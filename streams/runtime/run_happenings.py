@@ -11,6 +11,7 @@ from streams.runtime.cluster_runs import cluster_id_of, run_id_of
 _TRIGGER: Final = "trig_"
 """How the ids of triggers begin. A run without one has the id of what it is about: an alert that is swept, or a
 cluster, collection or namespace of which somebody asked for it."""
+FIRED: Final[EventType] = "trigger.fired"
 _OF_TRIGGER: Final[Mapping[RunStatus, EventType]] = {
     "completed": "trigger.execution.completed",
     "failed": "trigger.execution.failed",
@@ -26,7 +27,7 @@ def fired(command: TriggerCommand) -> list[Happening]:
     """A trigger has fired; nothing for a run that was asked for without one."""
     if not command.trigger_id.startswith(_TRIGGER):
         return []
-    return [_of_trigger(command, "trigger.fired", {})]
+    return [_of_trigger(command, FIRED, {})]
 
 
 def came_to(

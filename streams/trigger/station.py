@@ -29,6 +29,9 @@ from streams.trigger.watermarks import Watermarks
 LOOK_BACK: Final = timedelta(minutes=1)
 """How often it is looked whether a clock has gone back."""
 
+LANES: Final = 2
+"""Transactions of schedules at a time, when more are due than one takes."""
+
 
 class TriggerStation:
     """The agent. Tests drive :meth:`tick` with instants of their own instead of :meth:`run`."""
@@ -100,7 +103,12 @@ class TriggerStation:
             while await turn_back(database, now) == CLAIM:
                 pass
             self._looked_back_at = now
-        while not self._stopping.is_set() and await fire_due(database, now):
+        if await fire_due(database, now):
+            # While the database writes the fires of one transaction, those of the other are decided.
+            await together(**{f"lane_{number}": self._fire(now) for number in range(LANES)})
+
+    async def _fire(self, now: datetime) -> None:
+        while not self._stopping.is_set() and await fire_due(self._context.database, now):
             pass
 
     async def _conditions(self, now: datetime) -> None:

@@ -13,6 +13,7 @@ from schemas.topics import TRIGGER_COMMANDS, TRIGGER_RESULTS
 from streams.engines.rules import schedule
 from streams.engines.rules.due import Policy, due_at
 from streams.runtime.agent import Context
+from streams.runtime.definitions import put_definition
 from streams.trigger.schedules import firing
 from streams.trigger.station import TriggerStation, build
 from tests.support import eventually
@@ -320,3 +321,31 @@ async def test_a_job_id_comes_from_the_nominal_time_alone(context: Context) -> N
     assert await rows(context, "SELECT job_id FROM jobs") == [(job_id,)]
     ((value,),) = await rows(context, "SELECT value FROM outbox WHERE topic = %s", TRIGGER_COMMANDS.name)
     assert orjson.loads(value)["job_id"] == job_id
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_very_many_at_once_fire_once_each_and_webhooks_are_told_of_each(
+    context: Context, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    """More than one transaction takes, so that two are at work; and as many as are asked about before."""
+    monkeypatch.setattr(firing, "CLAIM", 60)
+    start, names = at("2024-06-03"), [f"trig_{number}" for number in range(200)]
+    for name in names:
+        await create_trigger(context, name, "cron", HOURLY, now=start)
+    if wanted:
+        async with context.database.transaction() as connection:
+            body = {"enabled": True, "event_types": ["trigger.fired"]}
+            await put_definition(connection, "webhook", "", "wh_1", None, body)
+    station = build(context)
+    for _ in range(2):
+        await station.tick(at("2024-06-03T01:00"))
+    assert await rows(context, "SELECT trigger_id, nominal_at FROM jobs ORDER BY trigger_id") == [
+        (name, at("2024-06-03T01:00")) for name in sorted(names)
+    ]
+    for topic in (TRIGGER_COMMANDS, TRIGGER_RESULTS):
+        assert await rows(
+            context, "SELECT count(DISTINCT key), count(*) FROM outbox WHERE topic = %s", topic.name
+        ) == [(200, 200)]
+    told = await rows(context, "SELECT subject_id FROM webhook_events WHERE event_type = 'trigger.fired'")
+    assert sorted(name for (name,) in told) == (sorted(names) if wanted else [])
+    await station.close()
