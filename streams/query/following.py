@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-WINDOW: Final = 1_000
-"""Records that one read looks through, at most: what it finds beyond its page is found again by the next."""
+WINDOW: Final = 250
+"""Records of each partition that one read looks through, at most: what it finds beyond its page is found again by
+the next."""
 EVENT_ID: Final = r"^([0-9]{1,9}(:[0-9]{1,18}){1,2}(,[0-9]{1,9}(:[0-9]{1,18}){1,2})*)?$"
 """What :meth:`Stands.event_id` writes."""
 _EVENT_ID: Final = re.compile(EVENT_ID)
@@ -49,8 +50,7 @@ class Stands:
     def ahead(self, ends: Mapping[int, int]) -> dict[int, tuple[Stand, int]]:
         """What to read next where the view has come to ``ends``: per partition from where, and to which offset."""
         behind = {tp: (self.of(tp), end) for tp, end in sorted(ends.items()) if end > self.of(tp).offset}
-        share = max(1, WINDOW // max(1, len(behind)))
-        return {tp: (stand, min(end, stand.offset + share)) for tp, (stand, end) in behind.items()}
+        return {tp: (stand, min(end, stand.offset + WINDOW)) for tp, (stand, end) in behind.items()}
 
     def after(self, read: Mapping[int, tuple[Stand, int]], last: Brought | None) -> "Stands":
         """Behind a read of ``read``: all of it, or what comes in order up to ``last``."""

@@ -2,12 +2,17 @@
 
 from collections.abc import Collection
 from datetime import date, timedelta
+from typing import Final
 
 from psycopg import sql
 
+from streams.query.results import DOCUMENT_COLUMNS, EXECUTION_COLUMNS
 from streams.runtime.database import Connection
 
-PARTITIONED = ("result_documents", "alert_executions")
+COLUMNS: Final = {"result_documents": DOCUMENT_COLUMNS, "alert_executions": EXECUTION_COLUMNS}
+PARTITIONED: Final = tuple(COLUMNS)
+SAMPLED: Final = 10
+"""Statistics target of the columns of a day: 300 times as many rows are looked at."""
 _LOCK = 7_431_010
 DROP_LOCK = 7_431_011
 """Advisory lock: shared by transactions that write results, exclusive to drop days."""
@@ -18,6 +23,11 @@ def partition_name(table: str, day: date) -> str:
     return f"{table}_{day.isoformat().replace('-', '')}"
 
 
+async def share_days(connection: Connection) -> None:
+    """Have no day dropped before the caller's transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (DROP_LOCK,))
+
+
 async def ensure_days(connection: Connection, days: Collection[date]) -> set[date]:
     """Make the partitions of ``days`` that are missing, in the caller's transaction. Returns those of ``days``
     that are kept: none of them is dropped before that transaction ends.
@@ -26,7 +36,7 @@ async def ensure_days(connection: Connection, days: Collection[date]) -> set[dat
     attached then, because that does not lock out readers and writers of the other days.
     """
     async with connection.pipeline():
-        await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (DROP_LOCK,))
+        await share_days(connection)
         kept_from, missing = await _missing(connection, days)
     kept = {day for day in days if day >= kept_from}
     if not missing:
@@ -36,12 +46,23 @@ async def ensure_days(connection: Connection, days: Collection[date]) -> set[dat
         name = sql.Identifier(partition_name(table, day))
         parent = sql.Identifier(table)
         await connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(name, parent))
+        await connection.execute(_sampled(name, COLUMNS[table]))
         await connection.execute(
             sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
                 parent, name, sql.Literal(day.isoformat()), sql.Literal((day + timedelta(days=1)).isoformat())
             )
         )
     return kept
+
+
+def _sampled(name: sql.Identifier, columns: str) -> sql.Composed:
+    # PostgreSQL looks at a day again whenever it has grown by a tenth. At its own setting that is 30,000 rows, for
+    # which reads wait; every statement goes by keys, which few rows tell as well.
+    actions = (
+        sql.SQL("ALTER COLUMN {} SET STATISTICS {}").format(sql.Identifier(column), sql.Literal(SAMPLED))
+        for column in columns.split(", ")
+    )
+    return sql.SQL("ALTER TABLE {} {}").format(name, sql.SQL(", ").join(actions))
 
 
 async def _missing(connection: Connection, days: Collection[date]) -> tuple[date, list[tuple[str, date]]]:

@@ -26,7 +26,15 @@ EXECUTION_COLUMNS: Final = (
     "day, base, appended_at, result_partition, result_offset, alert_number, namespace_id, alert_id, alert_version,"
     " retriever_id, score, reason, matched_features, match_count, matches, reference_position, triggered"
 )
+DOCUMENT_TYPES: Final = (
+    "date bytea timestamptz int4 int8 text text text text int4 int8 timestamptz timestamptz int4 int8 text bool"
+    " json"
+)
+EXECUTION_TYPES: Final = (
+    "date bytea timestamptz int4 int8 int8 text text int8 text float8 text json int4 json json bool"
+)
 COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions, newest_at, newest_base"
+COUNT_TYPES: Final = "int8 text text int8 timestamptz bytea"
 _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
 _COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))

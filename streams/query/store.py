@@ -4,14 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import Final
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CheckViolation, UniqueViolation
 
-from streams.query.partitions import ensure_days
+from streams.query.partitions import ensure_days, share_days
 from streams.query.results import (
     COUNT_COLUMNS,
+    COUNT_TYPES,
     DOCUMENT_COLUMNS,
+    DOCUMENT_TYPES,
     EXECUTION_COLUMNS,
+    EXECUTION_TYPES,
     Alert,
     Place,
     Result,
@@ -19,7 +23,7 @@ from streams.query.results import (
 )
 from streams.query.rows import Row, Rows
 from streams.query.waking import CHANNEL
-from streams.runtime.binary_copy import copy_rows, staging
+from streams.runtime.binary_copy import columns_of, copy_rows, parameters, staging
 from streams.runtime.database import Connection, notify
 
 # The first record of an execution stays (its id is derived, a later one is a repeat). Counters follow the rows
@@ -38,6 +42,17 @@ _COUNT_ADDED = _COUNT.format(
     " (array_agg(base ORDER BY appended_at DESC, base DESC))[1] FROM added GROUP BY alert_number",
     newer=_NEWER,
 )
+_COUNT_FEW = _COUNT.format(
+    counted=f"SELECT * FROM unnest({parameters(COUNT_TYPES)}) AS counted ({COUNT_COLUMNS})",
+    newer=_NEWER,
+).encode()
+_INSERT = "INSERT INTO {table} ({columns}) SELECT * FROM unnest({values})"
+_INSERT_DOCUMENTS = _INSERT.format(
+    table="result_documents", columns=DOCUMENT_COLUMNS, values=parameters(DOCUMENT_TYPES)
+).encode()
+_INSERT_EXECUTIONS = _INSERT.format(
+    table="alert_executions", columns=EXECUTION_COLUMNS, values=parameters(EXECUTION_TYPES)
+).encode()
 _MERGE_DOCUMENTS = f"""
 INSERT INTO result_documents ({DOCUMENT_COLUMNS}) SELECT {DOCUMENT_COLUMNS} FROM incoming_result_documents
 ON CONFLICT DO NOTHING
@@ -95,26 +110,62 @@ WHERE (EXCLUDED.attempt, EXCLUDED.at) > (d.attempt, d.at)
 """
 
 
+FEW: Final = 500
+"""Executions that parameters of statements write faster than COPY does, whose round trips cost more then."""
+NotAsExpected: Final = (UniqueViolation, CheckViolation)
+"""What :func:`write_few` raises where something is there already, or a day is not."""
+
+
 async def write(connection: Connection, rows: Rows) -> None:
     """Add a batch to the view."""
     merging = await _copy_results(connection, rows.results) if rows.results else []
     async with connection.pipeline():
         for merge in merging:
             await connection.execute(merge.encode())
+        await _write_others(connection, rows)
+
+
+def are_few(rows: Rows) -> bool:
+    """Whether a batch is one for :func:`write_few`: small, and no document part's place is to be claimed."""
+    return sum(len(result.alerts) for result in rows.results) <= FEW and not any(
+        result.keyed for result in rows.results
+    )
+
+
+async def write_few(connection: Connection, rows: Rows) -> None:
+    """:func:`write` for a batch with :func:`are_few`, in one round trip, provided that its results are new and the
+    partitions of their days are there. Else raises one of :data:`NotAsExpected`, and the caller's transaction is
+    lost."""
+    async with connection.pipeline():
         if rows.results:
-            await notify(connection, CHANNEL)
-        for statement, values in (
-            (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
-            (_ADD_TRIGGER, rows.triggers),
-            (_ADD_RETRIEVER, rows.retrievers),
-            (_ADD_DELIVERY, rows.deliveries),
-        ):
-            if values:
-                # Ordered by key, so that two workers cannot lock two rows crosswise; stable, so that of equal
-                # keys the first stays first.
-                ordered: list[Row] = sorted(values, key=_key)
-                async with connection.cursor() as cursor:
-                    await cursor.executemany(statement.encode(), ordered)
+            await share_days(connection)
+            placed = [(result, result.place) for result in rows.results]
+            for statement, types, parts in (
+                (_INSERT_DOCUMENTS, DOCUMENT_TYPES, [result.document_row(place) for result, place in placed]),
+                (_INSERT_EXECUTIONS, EXECUTION_TYPES, [result.execution_rows(place) for result, place in placed]),
+                (_COUNT_FEW, COUNT_TYPES, _counted(placed, ())),
+            ):
+                values = columns_of(connection, b"".join(parts), types)
+                await connection.execute(statement, values, prepare=True)
+        await _write_others(connection, rows)
+
+
+async def _write_others(connection: Connection, rows: Rows) -> None:
+    """What is not of results, and that there are some."""
+    if rows.results:
+        await notify(connection, CHANNEL)
+    for statement, values in (
+        (_ADD_PROGRESS, [(*key, *told) for key, told in rows.progress.items()]),
+        (_ADD_TRIGGER, rows.triggers),
+        (_ADD_RETRIEVER, rows.retrievers),
+        (_ADD_DELIVERY, rows.deliveries),
+    ):
+        if values:
+            # Ordered by key, so that two workers cannot lock two rows crosswise; stable, so that of equal
+            # keys the first stays first.
+            ordered: list[Row] = sorted(values, key=_key)
+            async with connection.cursor() as cursor:
+                await cursor.executemany(statement.encode(), ordered)
 
 
 def _key(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Fields of PostgreSQL's binary COPY, and the statement that takes them.
+"""Fields of PostgreSQL's binary COPY, and the statements that take them.
 
 Written by hand, because a client that looks up how to write each value of each row takes longer over it than the
 server takes to store it. Format: PostgreSQL documentation, "COPY", binary format. A row is :func:`row` of its
@@ -7,8 +7,12 @@ number of fields, then the fields: each its length in bytes and its value.
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+from psycopg import pq
+from psycopg.adapt import Dumper, PyFormat
 
 from streams.runtime.database import Connection
 
@@ -23,6 +27,8 @@ row: Final = struct.Struct("!h").pack
 _int4: Final = struct.Struct("!ii").pack
 _int8: Final = struct.Struct("!iq").pack
 _float8: Final = struct.Struct("!id").pack
+_array: Final = struct.Struct("!iiiii").pack
+_length_at: Final = struct.Struct("!i").unpack_from
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_DAY: Final = _EPOCH.toordinal()
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -82,3 +88,55 @@ async def staging(connection: Connection, table: str) -> str:
         f"CREATE TEMP TABLE IF NOT EXISTS {name} (LIKE {table}) ON COMMIT DELETE ROWS".encode()
     )
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The fields of one column of several rows, as a parameter: an array of the column's type. Where there are few
+    rows that is a statement like any other, and needs no round trips of its own as COPY does."""
+
+    oid: int
+    """Of the array's type."""
+    data: bytes
+
+
+class _ColumnDumper(Dumper):
+    format = pq.Format.BINARY
+
+    def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002
+        return (self.cls, obj.oid)
+
+    def upgrade(self, obj: Any, format: PyFormat) -> "_ColumnDumper":  # noqa: A002
+        dumper = _ColumnDumper(self.cls)
+        dumper.oid = obj.oid
+        return dumper
+
+    def dump(self, obj: Any) -> bytes:
+        assert isinstance(obj, Column)
+        return obj.data
+
+
+def columns_of(connection: Connection, rows: bytes, types: str) -> list[Column]:
+    """Whole rows, without :data:`BEGIN` and :data:`END`, as one parameter per column; ``types`` names those of the
+    columns, by spaces. Elements of an array have the form that fields have in COPY: PostgreSQL,
+    src/backend/utils/adt/arrayfuncs.c, array_recv."""
+    names = types.split()
+    fields: list[list[bytes]] = [[] for _ in names]
+    at, end = 0, len(rows)
+    while at < end:
+        at += 2
+        for column in fields:
+            following = at + 4 + max(0, _length_at(rows, at)[0])
+            column.append(rows[at:following])
+            at = following
+    connection.adapters.register_dumper(Column, _ColumnDumper)
+    infos = [connection.adapters.types[name] for name in names]
+    return [
+        Column(info.array_oid, _array(1, NULL in column, info.oid, len(column), 1) + b"".join(column))
+        for info, column in zip(infos, fields, strict=True)
+    ]
+
+
+def parameters(types: str) -> str:
+    """SQL: the places of what :func:`columns_of` makes."""
+    return ", ".join(["%s"] * len(types.split()))

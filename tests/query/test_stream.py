@@ -17,7 +17,7 @@ from schemas.ids import execution_id
 from schemas.topics import ALERT_RESULTS
 from streams.http_app import HttpServer, build_http
 from streams.query.following import Brought, Stand, Stands, parse_event_id
-from streams.query.reads.brought import brought, ends
+from streams.query.reads.brought import ask
 from streams.query.routes import stream as streaming
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection, fetch_value
@@ -118,11 +118,11 @@ async def walk(context: Context, size: int, alerts: list[str] | None = None) -> 
     stands = Stands()
     found: list[tuple[str, str]] = []
     async with context.database.transaction(snapshot=True) as connection:
-        held = await ends(connection, context.broker.topic(ALERT_RESULTS))
-        while ahead := stands.ahead(held):
-            page, last = await brought(connection, NAMESPACE, alerts, ahead, size)
-            found += [(execution_id(one.base, one.number), one.alert_id) for _, one in page]
-            stands = stands.after(ahead, last)
+        behind = True
+        while behind:
+            asked = await ask(connection, context.broker.topic(ALERT_RESULTS), NAMESPACE, alerts, stands, size)
+            page, stands, behind = await asked.read()
+            found += [(execution_id(one.base, one.number), one.alert_id) for _, one, _ in page]
     return found
 
 
@@ -233,9 +233,8 @@ async def test_a_page_costs_its_rows_also_where_the_first_was_read_from_an_empty
 async def touched(context: Context, connection: Connection, size: int) -> int:
     """How many rows of the view one page from the beginning takes to be read."""
     async with connection.transaction():
-        ahead = Stands().ahead(await ends(connection, context.broker.topic(ALERT_RESULTS)))
-        page, _ = await brought(connection, NAMESPACE, None, ahead, size)
-        assert page
+        topic = context.broker.topic(ALERT_RESULTS)
+        assert (await (await ask(connection, topic, NAMESPACE, None, Stands(), size)).read()).page
         rows = await fetch_value(
             connection,
             "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int FROM pg_stat_xact_user_tables"

@@ -1,9 +1,10 @@
 """Recorded alert executions of alerts that are not deleted: newest first, by id, counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date
 from typing import Any, Final
 
+from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
 
 from schemas.ids import ExecutionRef
@@ -138,6 +139,14 @@ async def by_id(connection: Connection, namespace_id: str, ref: ExecutionRef) ->
         return await cursor.fetchone()
 
 
+def deliveries_of(namespace: str, base: str, number: str) -> str:
+    """SQL: the newest delivery attempts of an execution in order of the alert's channels, as a list of the fields
+    of :class:`Delivery`, or null. Arguments are expressions."""
+    return f"""(SELECT json_agg(json_build_array(d.execution_id, d.channel_type, d.status, d.error)
+        ORDER BY d.channel_index) FROM delivery_status d WHERE d.namespace_id = {namespace}
+        AND d.execution_id = 'exec_' || encode({base}, 'hex') || to_hex({number}))"""
+
+
 # One probe for each record: its document part, then the executions of that part that the record brought. Records
 # are put in order first, so that no more of them are looked up than fill the page.
 _BROUGHT = _select(
@@ -145,8 +154,13 @@ _BROUGHT = _select(
 SELECT r.partition AS brought_in, e.result_offset AS brought_at, {_COLUMNS}
 FROM (
     SELECT s.partition, s."offset" AS stand, s.number, d.day, d.base, d.appended_at, d.result_offset
-    FROM unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(numbers)s::bigint[], %(ends)s::bigint[])
-         AS s (partition, "offset", number, "end")
+    FROM (
+        SELECT at.partition, coalesce(k."offset", 0) AS "offset", coalesce(k.number, -1) AS number,
+               least(at.next_offset, coalesce(k."offset", 0) + %(window)s) AS "end"
+        FROM positions at LEFT JOIN unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(numbers)s::bigint[])
+             AS k (partition, "offset", number) ON k.partition = at.partition
+        WHERE at.station = %(station)s AND at.topic = %(topic)s AND at.next_offset > coalesce(k."offset", 0)
+    ) s
     CROSS JOIN LATERAL (
         SELECT d.day, d.base, d.appended_at, d.result_offset FROM result_documents d
         WHERE d.result_partition = s.partition AND d.result_offset >= s."offset" AND d.result_offset < s."end"
@@ -170,32 +184,39 @@ WHERE (e.result_offset, e.alert_number) > (r.stand, r.number)
 ORDER BY r.partition, r.result_offset, e.alert_number LIMIT %(limit)s
 """,
     pruned=False,
-    more=", p.brought_in, p.brought_at",
+    more=f", p.brought_in, p.brought_at, {deliveries_of('%(namespace)s', 'p.base', 'p.alert_number')} AS told",
 )
 
 
-async def brought(
+async def ask_brought(
     connection: Connection,
     namespace_id: str,
     alert_ids: Sequence[str] | None,
-    ahead: Sequence[tuple[int, int, int, int]],
+    read: Mapping[str, Any],
+    behind: Sequence[tuple[int, int, int]],
     limit: int,
-) -> list[tuple[Brought, Execution]]:
-    """The next executions of a namespace, of all its alerts or of some, in the order in which records brought
-    them. ``ahead``: partition, offset and alert number to begin behind, offset to end before."""
-    async with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
-        await connection.execute(_IN_ORDER)
-        values = dict(zip(("partitions", "offsets", "numbers", "ends"), columns(ahead, 4), strict=True))
-        parameters = {**values, "namespace": namespace_id, "alerts": alert_ids, "limit": limit}
-        await cursor.execute(_BROUGHT, parameters, prepare=True)
-        rows = await cursor.fetchall()
-    found = [
-        (Brought(row.pop("brought_in"), row.pop("brought_at"), row["number"]), Execution(**row)) for row in rows
-    ]
+) -> AsyncCursor[dict[str, Any]]:
+    """Ask for the next executions of a namespace, of all its alerts or of some, in the order in which records
+    brought them, each with its deliveries: :func:`in_order` reads them. ``behind``: partition, offset and alert
+    number to begin behind; ``read``: ``station`` and ``topic`` of the positions to end before, and the ``window``
+    of offsets to look through."""
+    await connection.execute(_IN_ORDER)
+    values = dict(zip(("partitions", "offsets", "numbers"), columns(behind, 3), strict=True))
+    parameters = {**read, **values, "namespace": namespace_id, "alerts": alert_ids, "limit": limit}
+    return await connection.cursor(row_factory=dict_row).execute(_BROUGHT, parameters, prepare=True)
+
+
+def in_order(rows: Sequence[dict[str, Any]]) -> list[tuple[Brought, Execution, list[Delivery]]]:
+    """What :func:`ask_brought` found."""
+    found = []
+    for row in rows:
+        deliveries = [Delivery(*values) for values in row.pop("told") or ()]
+        place = Brought(row.pop("brought_in"), row.pop("brought_at"), row["number"])
+        found.append((place, Execution(**row), deliveries))
     return sorted(found, key=_place)
 
 
-def _place(item: tuple[Brought, Execution]) -> Brought:
+def _place(item: tuple[Brought, Execution, list[Delivery]]) -> Brought:
     return item[0]
 
 

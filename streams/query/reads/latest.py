@@ -29,10 +29,7 @@ WITH space AS MATERIALIZED (
 SELECT space.id, alert.id, checked.position, checked.occurred_at, checked.appended_at, checked.version,
     (SELECT json_object_agg(w.collection_id, w.through ORDER BY w.collection_id) FROM alert_windows w
      WHERE w.namespace_id = space.id AND w.alert_id = alert.id AND w.through IS NOT NULL),
-    (SELECT json_agg(json_build_array(d.execution_id, d.channel_type, d.status, d.error)
-                     ORDER BY d.channel_index)
-     FROM delivery_status d WHERE d.namespace_id = space.id
-      AND d.execution_id = 'exec_' || encode(execution.base, 'hex') || to_hex(execution.number)),
+    {executions.deliveries_of("space.id", "execution.base", "execution.number")},
     execution.*
 FROM space LEFT JOIN alert ON true
 LEFT JOIN LATERAL (

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Final
 
 import orjson
@@ -18,10 +18,10 @@ from starlette.responses import Response
 
 from schemas.api.alert_execution import AlertExecutionResult
 from schemas.topics import ALERT_RESULTS
-from streams.query.following import EVENT_ID, Brought, Stands, at_ends, parse_event_id
-from streams.query.reads.brought import brought, ends
+from streams.query.compose.alerts import recorded
+from streams.query.following import EVENT_ID, Stands, at_ends, parse_event_id
+from streams.query.reads.brought import Asked, Following, ask, ends
 from streams.query.routes.answer import known
-from streams.query.routes.composing import composed
 from streams.query.waking import Waking, waking
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection
@@ -113,7 +113,6 @@ class _Follower:
         self._stands = stands
         self._topic = context.broker.topic(ALERT_RESULTS)
         self._ends_at = math.inf if timeout is None else time.monotonic() + timeout
-        self._behind = True
 
     async def events(self, waking: Waking) -> AsyncIterator[bytes]:
         """What is sent."""
@@ -122,46 +121,37 @@ class _Follower:
             beat = time.monotonic()
             while not waking.ending:
                 wake.clear()
-                page, more = await self._next()
-                if page:
+                found = await self._next()
+                if found.page:
                     # Together: each piece of its own is a turn of the server, and of whoever reads it.
-                    yield b"".join(self._events(page))
-                self._stands = more
+                    yield b"".join(self._events(found))
+                self._stands = found.stands
                 if time.monotonic() - beat > HEARTBEAT_SECONDS:
                     if not await self._still_allowed():
                         return
                     # Also says how far the stream has come where nothing was for it.
                     yield b": alive\n" + self._standing()
                     beat = time.monotonic()
-                if not self._behind:
+                if not found.behind:
                     left = self._ends_at - time.monotonic()
                     if left <= 0:
                         return
                     await _wait(wake, min(POLL_SECONDS, left))
 
-    def _events(self, page: Sequence[tuple[Brought, dict[str, Any]]]) -> Iterator[bytes]:
-        for item, result in page:
+    def _events(self, found: Following) -> Iterator[bytes]:
+        for item, execution, deliveries in found.page:
             self._stands = self._stands.behind(item)
-            yield _event(self._stands.event_id(), result)
+            yield _event(self._stands.event_id(), recorded(execution, deliveries))
 
-    async def _next(self) -> tuple[list[tuple[Brought, dict[str, Any]]], Stands]:
-        namespace_id = self._access.namespace_id
-        held: dict[int, int] = {}
+    async def _next(self) -> Following:
+        asked: list[Asked] = []
 
         async def first(connection: Connection) -> None:
-            held.update(await ends(connection, self._topic))
+            where = self._topic, self._access.namespace_id
+            asked.append(await ask(connection, *where, self._alerts, self._stands, PAGE))
 
-        async with self._context.database.transaction(snapshot=True, first=first) as connection:
-            ahead = self._stands.ahead(held)
-            if not ahead:
-                self._behind = False
-                return [], self._stands
-            page, last = await brought(connection, namespace_id, self._alerts, ahead, PAGE)
-            results = await composed(connection, namespace_id, [execution for _, execution in page])
-        items = [item for item, _ in page]
-        stands = self._stands.after(ahead, last)
-        self._behind = bool(stands.ahead(held))
-        return list(zip(items, results, strict=True)), stands
+        async with self._context.database.transaction(snapshot=True, first=first):
+            return await asked[0].read()
 
     async def _still_allowed(self) -> bool:
         caller = self._access.caller
