@@ -5,11 +5,11 @@ interpreter whoever reads would wait for each turn of the loop behind records th
 """
 
 import os
-import tempfile
 from typing import Annotated
 
 import typer
 
+from streams.cli.metrics_folder import metrics_folder
 from streams.cli.process import CommandError, load_settings, run, settle_in
 
 query = typer.Typer(help="Serve the HTTP API until SIGTERM or Ctrl-C.", invoke_without_command=True)
@@ -55,9 +55,9 @@ def serve(
             except WorkerFailedError as error:
                 raise CommandError(str(error)) from error
 
-    with tempfile.TemporaryDirectory(prefix="tidewatch-metrics-") as folder:
+    with metrics_folder() as folder:
         # Before any metric is made: the metrics of all processes are counted in files, and served as one.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         run(main(), settings)
 
 

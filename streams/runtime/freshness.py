@@ -30,9 +30,11 @@ from schemas.topics import (
     TRIGGER_RESULTS,
 )
 from schemas.write_token import MinPosition, write_token
+from streams.runtime import metrics
 from streams.runtime.agent import Context
 from streams.runtime.broker import IdleConsumer, fetched_ends, partitions_of
 from streams.runtime.database import Connection, StoredPosition, fetch_value, stored_positions
+from streams.runtime.standing import Standing
 from streams.runtime.write_tokens import Place, published_places
 
 VIEWED: Final = (ALERT_RESULTS, RETRIEVER_EXECUTIONS, MATCH_PROGRESS, TRIGGER_RESULTS, NOTIFICATIONS)
@@ -67,6 +69,8 @@ class Freshness:
         self._measuring: asyncio.Task[None] | None = None
         self._broker_answers = True
         self._known: _Known | None = None
+        self._standing = Standing()
+        self._stood: float | None = None
 
     async def close(self) -> None:
         """Give the connection to the broker back."""
@@ -133,6 +137,12 @@ class Freshness:
         assert self._known is not None
         return self._known.through
 
+    async def stands_still(self) -> float | None:
+        """For how many seconds at least the view has not gone on though there is more to read: 0 where it goes
+        on, or has all there is; ``None`` where the broker cannot be asked. Counted from when it was first seen."""
+        await self._measure()
+        return self._stood
+
     async def _measure(self) -> None:
         at = time.monotonic()
         try:
@@ -157,6 +167,12 @@ class Freshness:
         self._broker_answers = ends is not None
         async with self._context.database.connection() as connection:
             stands = {topic.name: await self._stands(connection, _QUERY, topic.name) for topic in VIEWED}
+        self._stood = None
+        if ends is not None:
+            offsets = {(topic, n): at.next_offset for topic, of in stands.items() for n, at in of.items()}
+            last = {(topic, n): end for topic, of in ends.items() for n, end in of.items()}
+            self._stood = self._standing.see(time.monotonic(), last, offsets)
+            metrics.VIEW_STANDING.set(self._stood)
         return behind(now, ends, stands)
 
     async def _within(

@@ -2,7 +2,7 @@
 
 import os
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 RECORDS = Counter("tidewatch_records_total", "Records a station has finished", ["station", "topic"])
@@ -27,6 +27,11 @@ JOBS = Counter("tidewatch_jobs_total", "Actions that ended", ["action_type", "st
 DELIVERIES = Counter("tidewatch_deliveries_total", "Delivery attempts", ["channel", "status"])
 OUTBOX = Counter("tidewatch_outbox_published_total", "Outbox rows published", ["topic"])
 HTTP_REFUSED = Counter("tidewatch_http_refused_total", "Requests refused for a limit", ["limit"])
+VIEW_STANDING = Gauge(
+    "tidewatch_view_standing_seconds",
+    "How long the view of results has not gone on though there is more to read, as the HTTP server last saw it",
+    multiprocess_mode="livemax",
+)
 
 
 def all_processes() -> CollectorRegistry:
