@@ -68,6 +68,16 @@ SELECT 'alert', %(ns)s, 'alt_' || lpad(n::text, 16, '0'), 'alert ' || n, n, json
     'notification_config', jsonb_build_object('channels', '[]'::jsonb, 'include_matches', true)), n
 FROM generate_series(1, %(alerts)s) AS n
 """
+_ATTACH: Final = """
+INSERT INTO definitions (kind, namespace_id, id, name, body, version)
+SELECT 'collection', %(ns)s, %(collection)s, 'bench', jsonb_build_object('enabled', true, 'alert_applications',
+    jsonb_agg(jsonb_build_object('alert_id', 'alt_' || lpad(n::text, 16, '0'), 'execution_mode', 'on_ingest'))), 1
+FROM generate_series(1, %(alerts)s) AS n
+"""
+_CHECKED: Final = """
+INSERT INTO match_progress (partition, namespace_id, collection_id, next_offset, occurred_at, appended_at,
+    definitions_version) SELECT n, %(ns)s, %(collection)s, 1, now(), now(), 20000 FROM generate_series(0, 3) AS n
+"""
 
 
 async def prepare(database: Database, executions: int) -> None:
@@ -82,6 +92,8 @@ async def prepare(database: Database, executions: int) -> None:
             " VALUES ('namespace', '', %s, 'bench', '{}', 1)",
             (NS,),
         )
+        await connection.execute(_ATTACH.encode(), {"ns": NS, "collection": COLLECTION, "alerts": ALERTS})
+        await connection.execute(_CHECKED.encode(), {"ns": NS, "collection": COLLECTION})
     reader, rows = ResultReader(), None
     found = records(0, executions // HITS, HITS)
     done = False

@@ -106,7 +106,7 @@ class HttpServer:
             # not: the kernel would hold the body of an answer back until its head is acknowledged, up to 40 ms.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Connections of its own, which give up slow statements: stations do not wait behind requests.
-            async with Database(settings, statement_seconds=settings.request_seconds) as database:
+            async with Database(settings, statement_seconds=settings.request_seconds, all_open=True) as database:
                 self._app.state.context = replace(self._context, database=database)
                 closing = asyncio.create_task(close_slow(lambda: self._server.server_state.connections))
                 log.info("listening", url=f"http://{host}:{self.port}")

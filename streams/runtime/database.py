@@ -29,8 +29,11 @@ _MIGRATION_LOCK = 7_431_001
 class Database:
     """A pool of connections to the one database. ``async with Database(settings) as database``."""
 
-    def __init__(self, settings: Settings, *, statement_seconds: float | None = None) -> None:
-        """With ``statement_seconds`` the server gives up every statement that takes longer."""
+    def __init__(
+        self, settings: Settings, *, statement_seconds: float | None = None, all_open: bool = False
+    ) -> None:
+        """With ``statement_seconds`` the server gives up every statement that takes longer. With ``all_open`` all
+        connections are opened at the start, and stay, so that nobody waits for one to be opened."""
 
         async def configure(connection: Connection) -> None:
             await _configure(connection)
@@ -39,7 +42,7 @@ class Database:
 
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             settings.database,
-            min_size=1,
+            min_size=settings.database_pool_size if all_open else 1,
             max_size=settings.database_pool_size,
             open=False,
             # A caller that cannot have a connection soon is told so; stations then back off, the API says 503.

@@ -10,7 +10,7 @@ from typing import Final
 
 from streams.query.compose.rows import Checked, Delivery, Execution
 from streams.query.reads import executions
-from streams.query.reads.progress import applied
+from streams.query.reads.progress import attaching
 from streams.runtime.database import Connection
 
 _NAMED: Final = (
@@ -25,6 +25,8 @@ WITH space AS MATERIALIZED (
 ), alert AS MATERIALIZED (
     SELECT a.id, a.number, space.id AS namespace_id
     FROM space CROSS JOIN LATERAL ({_NAMED.format(kind="alert", namespace="space.id")}) a
+), attaching AS MATERIALIZED (
+    SELECT c.id FROM alert CROSS JOIN LATERAL ({attaching("alert.namespace_id", "alert.id")}) c
 )
 SELECT space.id, alert.id, checked.position, checked.occurred_at, checked.appended_at, checked.version,
     (SELECT json_object_agg(w.collection_id, w.through ORDER BY w.collection_id) FROM alert_windows w
@@ -38,7 +40,7 @@ LEFT JOIN LATERAL (
            max(p.occurred_at) AS occurred_at, max(p.appended_at) AS appended_at,
            max(p.definitions_version) AS version
     FROM match_progress p WHERE p.namespace_id = space.id
-     AND p.collection_id IN (SELECT a.collection_id FROM ({applied("space.id", "alert.id")}) a)
+     AND p.collection_id IN (SELECT id FROM attaching)
 ) checked ON true
 LEFT JOIN LATERAL ({executions.LATEST}) execution ON true
 """.encode()
