@@ -3,11 +3,12 @@
 - ADWIN and KSWIN of River watch one number a document, its cosine similarity to the mean of the baseline, and see
   the baseline first. They know no baseline: they compare the recent with the less recent. They run with the
   settings of their documentation, where River is installed (``pip install river``).
-- MMDDriftOnline of Alibi Detect compares a window with the baseline by the maximum mean discrepancy. It is to
-  raise one false alarm in 500 documents. Its bootstrap looks at each of 1,000 samples by itself, once for every
-  document of a window: so that it ends within minutes, a window is ours on average and at most 50 documents, and
-  at most 500 documents of the baseline are known, evenly spread (with 100 and 1,000 it did not end within a
-  quarter of an hour). It needs an older numpy than the project, so it runs in an environment of its own, which
+- MMDDriftOnline of Alibi Detect compares a window with the baseline by the maximum mean discrepancy, after each
+  document. It is told to raise false alarms as often as our thresholds: one in a hundred checks, in documents
+  (``ert``). Its bootstrap looks at each of 2 ``ert`` samples by itself, once for every document of a window: so
+  that it ends within minutes, a window is ours on average and at most 50 documents, and at most 500 documents of
+  the baseline are known, evenly spread (with 100 and 1,000 it did not end within a quarter of an hour). It needs
+  an older numpy than the project, so it runs in an environment of its own, which
   ``benchmarks.drift --alibi-detect venv-alibi/bin/python`` names::
 
       python -m venv venv-alibi && venv-alibi/bin/pip install alibi-detect==0.13.0 'tensorflow-cpu<2.16' \\
@@ -26,7 +27,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.drift_streams import Stream
-from streams.engines.drift.calibration import calibrate
+from streams.engines.drift.calibration import DEFAULT_FALSE_ALARM_RATE, calibrate
 from streams.engines.drift.metrics import METRICS, measure
 from streams.engines.drift.sketch import Sketch, merge_all
 
@@ -93,13 +94,16 @@ def _river(stream: Stream, name: str) -> Alarms:
 
 def _alibi_detect(stream: Stream, python: Path) -> Alarms:
     first = stream.first
+    # A check a bucket.
+    bucket = first / stream.baseline
     with TemporaryDirectory() as folder:
         path = Path(folder) / "stream.npz"
         np.savez(
             path,
             known=stream.vectors[: first : -(-first // KNOWN)],
             after=stream.vectors[first:],
-            window=min(WINDOW, round(first / stream.baseline * stream.window)),
+            window=min(WINDOW, round(bucket * stream.window)),
+            ert=round(bucket / DEFAULT_FALSE_ALARM_RATE),
         )
         script = Path(__file__).with_name("drift_mmd_online.py")
         run = subprocess.run([python, script, path], stdout=subprocess.PIPE, check=True)

@@ -3,8 +3,8 @@ environment that has it, since it needs an older numpy than the project. Nothing
 
     python drift_mmd_online.py STREAM.npz
 
-The file holds ``known``, documents of the baseline, ``after``, all later ones in order, and ``window``. Prints the
-places in ``after`` at which it found drift, as JSON.
+The file holds ``known``, documents of the baseline, ``after``, all later ones in order, ``window``, and ``ert``,
+the documents between two false alarms on average. Prints the places in ``after`` at which it found drift, as JSON.
 """
 
 import json
@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
-ERT = 500
-"""Documents between two false alarms, on average."""
-BOOTSTRAPS = 1_000
-"""Samples of which the thresholds are the quantiles: at least twice ``ERT``, or there is no such quantile."""
+FEWEST_BOOTSTRAPS, PER_ERT = 1_000, 2
+"""Samples of which the thresholds are the quantiles: at least twice ``ert``, or there is no such quantile."""
+SEED = 1
 
 
 def main() -> None:
     """Read the stream, print the places."""
     with np.load(sys.argv[1]) as stream:
-        known, after, window = stream["known"], stream["after"], int(stream["window"])
+        known, after = stream["known"], stream["after"]
+        window, ert = int(stream["window"]), int(stream["ert"])
+    # Both the bootstrap and the first window are drawn.
+    import_module("tensorflow").random.set_seed(SEED)
     detector: Any = import_module("alibi_detect.cd").MMDDriftOnline(
-        known, ert=ERT, window_size=window, n_bootstraps=BOOTSTRAPS, verbose=False
+        known, ert=ert, window_size=window, n_bootstraps=max(FEWEST_BOOTSTRAPS, PER_ERT * ert), verbose=False
     )
     found = []
     for place, vector in enumerate(after):

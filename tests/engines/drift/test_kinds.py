@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engines.drift.metrics import METRICS, find_metric, measure
-from streams.engines.drift.series import AnySketch, SeriesKind, empty_sketch, kind_of, sketch_from_bytes
-from streams.engines.drift.sketch import SketchError
+from streams.engines.drift.series import (
+    AnySketch,
+    SeriesKind,
+    empty_sketch,
+    kind_of,
+    merge_bytes,
+    sketch_from_bytes,
+)
+from streams.engines.drift.sketch import Sketch, SketchError, merge_all
 
 Draw = Callable[[np.random.Generator, int, float], Any]
 
@@ -165,3 +172,40 @@ def test_some_numbers_far_out_show_in_wasserstein_only() -> None:
     assert value("wasserstein", one, other) > 100
     for metric in ("psi", "js", "ks", "mmd"):
         assert value(metric, one, other) < 0.1
+
+
+NARROW, WIDE = st.floats(-8, 8), st.floats(-1e20, 1e20)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from((NARROW, WIDE)), st.integers(0, 99)), max_size=6),
+    st.data(),
+)
+def test_rows_unpacked_together_are_to_the_bit_what_they_are_one_by_one(
+    rows: list[tuple[int, st.SearchStrategy[float], int]], data: st.DataObject
+) -> None:
+    """Few documents and many, sums of whole units and of floats beyond, in one bucket."""
+    stored: list[bytes] = []
+    for count, values, seed in rows:
+        scale = data.draw(values)
+        drawn = np.random.default_rng(seed).normal(size=(count, 3)) * scale
+        stored.append(Sketch.empty(3).add(drawn.astype(np.float32)).to_bytes())
+    together, one_by_one = merge_bytes(stored), merge_all(Sketch.from_bytes(row) for row in stored)
+    if together is None or one_by_one is None:
+        assert together is one_by_one
+        assert not stored
+        return
+    assert isinstance(together, Sketch)
+    assert (together.count, together.squares) == (one_by_one.count, one_by_one.squares)
+    assert together.total.tobytes() == one_by_one.total.tobytes()
+    assert together.cells.tobytes() == one_by_one.cells.tobytes()
+
+
+def test_rows_unpacked_together_are_refused_as_one_by_one() -> None:
+    good = Sketch.empty(3).add(np.ones((4, 3))).to_bytes()
+    other = Sketch.empty(2).add(np.ones((4, 2))).to_bytes()
+    number = empty_sketch("number").to_bytes()
+    for rows in ([good, other], [good, number], [good, good[:-1]], [good, good + b"x"], [good, b""]):
+        with pytest.raises(SketchError):
+            merge_bytes(rows)
+    assert merge_bytes([number, number]) is not None
