@@ -201,6 +201,16 @@ def test_rows_unpacked_together_are_to_the_bit_what_they_are_one_by_one(
     assert together.cells.tobytes() == one_by_one.cells.tobytes()
 
 
+def test_rows_unpacked_together_round_where_one_by_one_do() -> None:
+    """Sums that no longer fit a float are rounded after each row."""
+    row = Sketch.empty(1).add(np.array([[2.0**28], [2.0**-24]])).to_bytes()
+    for count in range(2, 9):
+        together, one_by_one = merge_bytes([row] * count), merge_all([Sketch.from_bytes(row)] * count)
+        assert isinstance(together, Sketch)
+        assert one_by_one is not None
+        assert together.total.tobytes() == one_by_one.total.tobytes()
+
+
 def test_rows_unpacked_together_are_refused_as_one_by_one() -> None:
     good = Sketch.empty(3).add(np.ones((4, 3))).to_bytes()
     other = Sketch.empty(2).add(np.ones((4, 2))).to_bytes()
