@@ -13,11 +13,9 @@ from streams.cli.bar import progress_bar
 from streams.cli.check_run import CheckRun, Summary
 from streams.cli.lines import STDIN
 from streams.cli.manifests import files_of
-from streams.cli.output import Put, give_up_output, refuse_overwriting, replaced, standard_output
-from streams.cli.process import CommandError, fail
+from streams.cli.output import Put, refuse_overwriting, replaced, standard_output, told_failures
+from streams.cli.process import fail
 from streams.runtime.clock import utc_now
-
-INTERRUPTED = 130
 
 
 def check(
@@ -56,7 +54,7 @@ def check(
         if path != "-" and not Path(path).exists():
             fail(f"{path}: no such file", 2)
     work = CheckRun(definitions, documents, utc_now(), skip_bad)
-    try:
+    with told_failures():
         refuse_overwriting((out, skip_bad), _inputs(definitions, documents))
         tell = standard_output() if json else None
         with _output(out, json) as put, progress_bar(work, documents, "check", lambda: _counts(work)):
@@ -65,16 +63,6 @@ def check(
             tell(summary.line() + b"\n")
         else:
             Console(stderr=out is None, highlight=False, soft_wrap=True).print(_words(summary))
-    except KeyboardInterrupt:
-        give_up_output()
-        fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever reads has seen enough.
-        give_up_output()
-        raise typer.Exit(1) from None
-    except (CommandError, OSError) as error:
-        give_up_output()
-        fail(str(error))
 
 
 def _inputs(definitions: str, documents: str) -> Iterator[Path | int]:

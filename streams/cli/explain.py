@@ -20,7 +20,7 @@ from streams.cli.check_documents import read_document
 from streams.cli.explain_tree import tree
 from streams.cli.lines import line_batches, open_source
 from streams.cli.manifests import iter_manifest
-from streams.cli.output import give_up_output, standard_output
+from streams.cli.output import standard_output, told_failures
 from streams.cli.process import CommandError, fail
 from streams.engines.retrieval.execution.memory import MemoryCorpus
 from streams.engines.retrieval.execution.surroundings import Surroundings
@@ -53,7 +53,7 @@ def explain(
     """
     if definitions == "-" and document == "-":
         fail("only one of DEFINITIONS and DOCUMENT can be standard input", 2)
-    try:
+    with told_failures():
         chosen = find_alerts(definitions, alert)
         now = utc_now()
         event = find_document(document, line, now)
@@ -68,15 +68,6 @@ def explain(
                 standard_output()(orjson.dumps(told) + b"\n")
             else:
                 Console(highlight=False, soft_wrap=True).print(tree(item.name, event.document_id, found))
-    except KeyboardInterrupt:
-        give_up_output()
-        fail("interrupted", 130)
-    except BrokenPipeError:
-        give_up_output()
-        raise typer.Exit(1) from None
-    except (CommandError, OSError) as error:
-        give_up_output()
-        fail(str(error))
 
 
 async def _explained(alert: CheckedAlert, event: DocumentEvent, now: datetime) -> Explanation:

@@ -14,13 +14,12 @@ from streams.cli.client import ApiClient, server_url
 from streams.cli.documents import Target
 from streams.cli.ingest_run import IngestRun
 from streams.cli.lines import LineTooLongError
+from streams.cli.output import INTERRUPTED
 from streams.cli.process import CommandError, fail, load_settings, run
 from streams.runtime.broker import Broker
 from streams.runtime.publisher import PublishError
 from streams.runtime.signals import stop_event
 from streams.settings import Settings
-
-INTERRUPTED = 130
 
 
 def ingest(

@@ -6,11 +6,15 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from streams.cli.process import CommandError
+import typer
+
+from streams.cli.process import CommandError, fail
 
 Put = Callable[[bytes], None]
+INTERRUPTED: Final = 130
+"""As shells tell of a command that was interrupted."""
 
 
 @contextlib.contextmanager
@@ -92,3 +96,20 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | i
         seen.add(path.resolve())
         if path.is_file() and any(os.path.samestat(path.stat(), item) for item in read):
             raise CommandError(f"{path}: this file is read, and would be overwritten; name another")
+
+
+@contextlib.contextmanager
+def told_failures() -> Iterator[None]:
+    """What ends a command that writes to standard output: 130 when it is interrupted, 1 without a word when its
+    reader has seen enough, 1 with the words of anything else."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        give_up_output()
+        fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        give_up_output()
+        raise typer.Exit(1) from None
+    except (CommandError, OSError) as error:
+        give_up_output()
+        fail(str(error))
