@@ -160,9 +160,11 @@ def _logical(inner: str) -> JsonObject:
         "properties": {
             "AND": nodes,
             "OR": nodes,
-            "NOT": {"anyOf": [nodes, {SHAPE: inner}]},
             _FLAG: _SWITCH,
         },
+        # Not among the properties: who walks all alternatives of these, as schemathesis does for examples, would
+        # come to two more shapes at each level, and to a thousand at the last.
+        "patternProperties": {"^NOT$": {"anyOf": [nodes, {SHAPE: inner}]}},
         "propertyNames": {
             "anyOf": [
                 {"enum": [*_LOGICAL, _FLAG]},
