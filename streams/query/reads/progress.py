@@ -73,6 +73,11 @@ SELECT (SELECT definitions_version FROM stream_identity),
        count(*), bit_xor(hashint8extended(alert_number, 0))
 FROM alert_execution_counts WHERE namespace_id = %(namespace)s
 """
+# What a page of executions is read by, in the same transaction, would hold each alert against each counter.
+_FREELY = (
+    b"SELECT set_config(name, 'on', true) FROM unnest(ARRAY['enable_seqscan', 'enable_sort', 'enable_hashjoin',"
+    b" 'enable_mergejoin']) AS name"
+)
 _KEPT: Final = 1_000
 """Namespaces whose number is remembered."""
 
@@ -91,6 +96,7 @@ class Silent:
         assert decided_by is not None
         known = self._known.get(namespace_id)
         if known is None or known[0] != decided_by:
+            await connection.execute(_FREELY)
             found = await fetch_value(connection, f"SELECT count(*) FROM ({_UNFIRED}) AS silent", parameters)
             if len(self._known) >= _KEPT:
                 self._known.clear()
@@ -100,6 +106,7 @@ class Silent:
 
 async def unfired(connection: Connection, namespace_id: str, alert_id: str | None = None) -> list[Unfired]:
     """Alerts that were checked as they are defined now and have never fired; the youngest alert first."""
+    await connection.execute(_FREELY)
     async with connection.cursor(row_factory=class_row(Unfired)) as cursor:
         await cursor.execute(_UNFIRED.encode(), {"namespace": namespace_id, "alert": alert_id})
         return await cursor.fetchall()
