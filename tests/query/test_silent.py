@@ -5,9 +5,11 @@ from datetime import timedelta
 
 from schemas.events.alert_result import encode_alert_result
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS
+from streams.query.reads import executions
 from streams.query.reads.progress import Silent, unfired
 from streams.query.rebuilding import empty_view
 from streams.runtime.agent import Context
+from streams.runtime.database import fetch_value
 from streams.runtime.definitions import current_version
 from tests.query.support import (
     NAMESPACE,
@@ -94,3 +96,12 @@ async def test_a_full_page_has_the_total_that_the_whole_list_has(context: Contex
             found += [one["execution_id"] for one in page["results"]]
             cursor = page["pagination"]["next_cursor"]
         assert found == [one["execution_id"] for one in whole["results"]]
+
+
+async def test_a_page_read_before_does_not_decide_how_they_are_found(context: Context) -> None:
+    async with context.database.transaction(snapshot=True) as connection:
+        await executions.newest(connection, NAMESPACE, None, 10)
+        assert await fetch_value(connection, "SHOW enable_hashjoin") == "off"
+        assert await Silent().count(connection, NAMESPACE) == 0
+        # Else each alert is held against each counter.
+        assert await fetch_value(connection, "SHOW enable_hashjoin") == "on"
