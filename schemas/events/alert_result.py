@@ -7,7 +7,7 @@ A document that an alert with a window counts is no execution yet: it travels as
 the trigger station. What a window or a sweep decides comes as a record of its own, without a document.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -145,7 +145,7 @@ class ResultWriter:
         offset: int,
         appended_at: datetime,
         occurred_at: str,
-        executions: Iterable[bytes],
+        executions: Sequence[bytes],
         *,
         keyed: bool = False,
         asset_id: str | None = None,
@@ -159,64 +159,67 @@ class ResultWriter:
         part = base.hex()
         opening = f'{{"execution_id":"exec_{part}'
         source = _json(document_id) if document_id else ""
+        # Text is put together and encoded once: several small pieces of bytes cost more than all of this.
         head = (
-            f'{{"base":"{part}{self._place}{source}{self._position}{partition},{offset}]'
-            f',"appended_at":"{_instant(appended_at)}","occurred_at":"{occurred_at}{self._checked}'
-        )
-        pieces = [head.encode(), f",{opening}".encode().join((b"", *executions))[1:], b"]"]
-        if keyed:
-            pieces.append(b',"keyed":true')
-        if asset_id is not None:
-            pieces += (b',"asset_id":', orjson.dumps(asset_id))
-        if caused_by:
-            pieces += (b',"caused_by":', orjson.dumps(caused_by))
-        if truncated:
-            pieces.append(b',"truncated":true')
-        if contributions:
-            pieces += (b',"contributions":[', b",".join(contributions), b"]")
-        if document:
-            pieces += (b',"document":', orjson.dumps(document))
-        pieces.append(b"}")
-        return b"".join(pieces)
+            f'{{"base":"{part}{self._place}{source}{self._position}{partition},{offset}],"appended_at":'
+            f'"{_instant(appended_at)}","occurred_at":"{occurred_at}{self._checked}{opening if executions else ""}'
+        ).encode()
+        found = executions[0] if len(executions) == 1 else f",{opening}".encode().join(executions)
+        unusual = keyed or truncated or caused_by or contributions or asset_id is not None
+        more = _more(keyed, asset_id, caused_by, truncated, contributions) if unusual else b""
+        if not document:
+            return b"".join((head, found, b"]", more, b"}"))
+        return b"".join((head, found, b"]", more, b',"document":', orjson.dumps(document), b"}"))
+
+
+def _more(
+    keyed: bool,
+    asset_id: str | None,
+    caused_by: Sequence[str],
+    truncated: bool,
+    contributions: Sequence[bytes],
+) -> bytes:
+    """The fields that few records have."""
+    pieces = []
+    if keyed:
+        pieces.append(b',"keyed":true')
+    if asset_id is not None:
+        pieces += (b',"asset_id":', orjson.dumps(asset_id))
+    if caused_by:
+        pieces += (b',"caused_by":', orjson.dumps(caused_by))
+    if truncated:
+        pieces.append(b',"truncated":true')
+    if contributions:
+        pieces += (b',"contributions":[', b",".join(contributions), b"]")
+    return b"".join(pieces)
 
 
 class ExecutionWriter:
     """Writes executions of one alert, without the document part of their ids, for :class:`ResultWriter`."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head", "_similar")
 
-    def __init__(self, alert_number: int, alert_id: str, alert_version: int, retriever_id: str) -> None:
+    def __init__(
+        self, alert_number: int, alert_id: str, alert_version: int, retriever_id: str, feature: bytes = b'""'
+    ) -> None:
+        """``feature`` is the one that the alert searches, as JSON, for :meth:`write_similar`."""
         self._head = (
             f'{alert_number:x}","number":{alert_number},"alert_id":{_json(alert_id)},"alert_version":{alert_version}'
             f',"retriever_id":{_json(retriever_id)},"score":'
         ).encode()
+        self._similar = b',"matched_features":{%b:' % feature
 
-    def write_similar(self, score: float, reason: str, feature: bytes, cosine: float) -> bytes:
-        """As :meth:`write`, for one matched feature, whose name comes as JSON."""
-        return b'%b%b,"reason":%b,"matched_features":{%b:%b}}' % (
-            self._head,
-            orjson.dumps(score),
-            orjson.dumps(reason),
-            feature,
-            orjson.dumps(cosine),
-        )
+    def write_similar(self, score: bytes, reason: bytes, cosine: bytes) -> bytes:
+        """As :meth:`write`, for one matched feature and all arguments as JSON."""
+        return b"".join((self._head, score, b',"reason":', reason, self._similar, cosine, b"}}"))
 
     def write(self, score: float, reason: str, matched_features: Mapping[str, float] | None = None) -> bytes:
         """One execution; arguments as the fields of :class:`AlertHit`."""
-        if not matched_features:
-            return b"".join((self._head, orjson.dumps(score), b',"reason":', orjson.dumps(reason), b"}"))
-        features = orjson.dumps(matched_features)
-        return b"".join(
-            (
-                self._head,
-                orjson.dumps(score),
-                b',"reason":',
-                orjson.dumps(reason),
-                b',"matched_features":',
-                features,
-                b"}",
-            )
-        )
+        pieces = [self._head, orjson.dumps(score), b',"reason":', orjson.dumps(reason)]
+        if matched_features:
+            pieces += (b',"matched_features":', orjson.dumps(matched_features))
+        pieces.append(b"}")
+        return b"".join(pieces)
 
 
 def encode_execution(hit: AlertHit) -> bytes:
@@ -269,7 +272,7 @@ def encode_alert_result(record: AlertResultRecord) -> bytes:
         record.source_offset,
         record.appended_at,
         format_instant(record.occurred_at),
-        map(encode_execution, record.hits),
+        [encode_execution(hit) for hit in record.hits],
         keyed=record.keyed,
         asset_id=record.asset_id,
         caused_by=record.caused_by,

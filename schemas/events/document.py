@@ -74,27 +74,21 @@ class DocumentEvent:
     """Feature URI → finite float32 vector, shape ``(dimensions,)``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields this version does not know, kept as they came."""
+    spelled: str | None = field(default=None, init=False, repr=False, compare=False)
+    """``occurred_at`` as the producer spelled it, where it is written so too (:func:`is_plain_instant`)."""
+    record_key: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    """The key of the record that it was read from."""
     _root: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
-    _occurred: str | None = field(default=None, init=False, repr=False, compare=False)
-    """``occurred_at`` as it came, where that is how it is written too."""
-    _key: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> bytes:
         """The record key of the document."""
-        return self._key or document_key(self.namespace_id, self.collection_id, self.document_id)
-
-    def said(self, occurred: str | None, key: bytes | None) -> None:
-        """Keep the text of ``occurred_at`` as it came, where it is what :func:`format_instant` would write, and
-        the record's key."""
-        if occurred is not None and is_plain_instant(occurred):
-            self._occurred = occurred
-        self._key = key
+        return self.record_key or document_key(self.namespace_id, self.collection_id, self.document_id)
 
     @property
     def occurred(self) -> str:
         """``occurred_at`` as it is written."""
-        return self._occurred or format_instant(self.occurred_at)
+        return self.spelled or format_instant(self.occurred_at)
 
     def root(self) -> dict[str, Any]:
         """The document as filters, templates and readers see it: payload fields at the root, then the event's
@@ -312,7 +306,8 @@ def decode_document_event(
         {name: decode_vector(name, vector) for name, vector in features.items()},
         {} if _KNOWN.issuperset(raw) else {name: item for name, item in raw.items() if name not in _KNOWN},
     )
-    event.said(occurred, None)
+    if occurred is not None and is_plain_instant(occurred):
+        event.spelled = occurred
     return event
 
 

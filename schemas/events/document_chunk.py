@@ -7,7 +7,7 @@ place that knows all spellings and words every refusal. Vectors in base64 are de
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import orjson
@@ -24,7 +24,7 @@ from schemas.events.document import (
 )
 from schemas.features import MAX_DIMENSIONS
 from schemas.strict_json import MAX_DEPTH, openings
-from schemas.times import from_millis, parse_instant
+from schemas.times import from_millis, is_plain_instant, parse_instant
 
 _AT_ONCE: Final = 32
 """Vectors decoded together: their text stays in the processor's cache."""
@@ -65,8 +65,8 @@ class _Reader:
     def __init__(self, records: Sequence[DocumentRecord]) -> None:
         self._events: list[DocumentEvent | DecodeError] = []
         self._records = records
-        self._namespace: object = self
-        self._collection: object = self
+        self._namespace = self._collection = "\x00"
+        """Of the record met last: events of one collection share the two texts. No record has this one."""
         self._prefix = b""
         """What keys of the collection met last begin with."""
         self._texts: list[str] = []
@@ -144,8 +144,8 @@ class _Reader:
             return None
         event = DocumentEvent(
             UPSERTED,
-            namespace,
-            collection,
+            self._namespace,
+            self._collection,
             document,
             moment,
             payload,
@@ -155,7 +155,9 @@ class _Reader:
             features or {},
             raw or {},
         )
-        event.said(occurred, key)
+        if occurred is not None and is_plain_instant(occurred):
+            event.spelled = occurred
+        event.record_key = key
         return event
 
     def _enter(self, namespace: object, collection: object) -> bool:
@@ -166,7 +168,7 @@ class _Reader:
             return False
         if len(self._prefix) > _SHORT:
             return False
-        self._namespace, self._collection = namespace, collection
+        self._namespace, self._collection = cast(str, namespace), cast(str, collection)
         return True
 
     def _collect(self, at: int, features: object) -> bool:

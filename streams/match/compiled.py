@@ -83,10 +83,9 @@ class Compiled:
         for pair, verdict in found.judged.items():
             writer = self._writer(int(found.numbers[pair]))
             pieces[pair] = writer.write(verdict.score, verdict.reason, verdict.matched_features)
-        for pair, cosine in found.similar.items():
-            number = int(found.numbers[pair])
-            score, reason = similarity(cosine)
-            pieces[pair] = self._writer(number).write_similar(score, reason, self._feature(number), cosine)
+        searched = found.numbers[list(found.similar)].tolist()
+        for number, (pair, cosine) in zip(searched, found.similar.items(), strict=True):
+            pieces[pair] = self._writer(number).write_similar(*_similarity(cosine))
         fired = [pieces[first:last] for first, last in pairwise(found.bounds)]
         for at, arrival in enumerate(arrivals):
             if fired[at] and (arrival.causes or not self._ordered):
@@ -107,15 +106,15 @@ class Compiled:
         if writer is None:
             alert = self._alerts[number]
             assert alert is not None
-            writer = ExecutionWriter(alert.number, alert.alert_id, alert.version, alert.retriever_id)
-            self._writers[number] = writer
+            searches = plan_of(alert).searches
+            writer = self._writers[number] = ExecutionWriter(
+                alert.number,
+                alert.alert_id,
+                alert.version,
+                alert.retriever_id,
+                _as_json(searches[0].feature_uri if searches else ""),
+            )
         return writer
-
-    def _feature(self, number: int) -> bytes:
-        """The feature that an alert searches, as JSON."""
-        alert = self._alerts[number]
-        assert alert is not None
-        return _as_json(plan_of(alert).searches[0].feature_uri)
 
     def _arranged(self, numbers: list[int], pieces: list[bytes], causes: Sequence[str]) -> list[bytes]:
         """Executions in order, without those of alerts that caused the write."""
@@ -131,6 +130,16 @@ class Compiled:
 
 # Many alerts search few features.
 _as_json = lru_cache(1_024)(orjson.dumps)
+
+
+def _similarity(cosine: float) -> tuple[bytes, bytes, bytes]:
+    """:func:`similarity` of a rounded cosine as JSON, score and words, and the cosine itself."""
+    shown = orjson.dumps(cosine)
+    if 0.0001 <= cosine < 1.0:
+        # It is its own score, and six digits are written in the same way by all.
+        return shown, b'"similarity %b"' % shown, shown
+    score, words = similarity(cosine)
+    return orjson.dumps(score), orjson.dumps(words), shown
 
 
 def plan_of(alert: StandingAlert) -> Plan:

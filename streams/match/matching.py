@@ -10,7 +10,7 @@ is decided in the event loop when a chunk is handed over.
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -103,11 +103,7 @@ class Matcher:
     async def percolate(self, arrivals: Sequence[Arrival]) -> Percolation:
         """Begin to check a chunk of documents, by the definitions in force when those of its collections have been
         read. Chunks are checked in the order in which they are begun."""
-        keyed: defaultdict[CollectionKey, list[Arrival]] = defaultdict(list)
-        for arrival in arrivals:
-            event = arrival.event
-            if event.type == UPSERTED:
-                keyed[event.namespace_id, event.collection_id].append(arrival)
+        keyed = _by_collection(arrivals)
         for key in keyed:
             await self._standings.read(*key)
         groups = [Group(key, self._standing(key), found) for key, found in keyed.items()]
@@ -185,6 +181,22 @@ class Matcher:
         self._collections.begin(groups)
         self._collections.finish(groups)
         return time.thread_time() - began
+
+
+def _by_collection(arrivals: Sequence[Arrival]) -> dict[CollectionKey, list[Arrival]]:
+    """The upserts of each collection. Those of one often follow each other."""
+    keyed: dict[CollectionKey, list[Arrival]] = {}
+    namespace_id = collection_id = ""
+    together: list[Arrival] = []
+    for arrival in arrivals:
+        event = arrival.event
+        if event.type != UPSERTED:
+            continue
+        if event.collection_id != collection_id or event.namespace_id != namespace_id:
+            namespace_id, collection_id = event.namespace_id, event.collection_id
+            together = keyed.setdefault((namespace_id, collection_id), [])
+        together.append(arrival)
+    return keyed
 
 
 def _multiply(begun: Sequence[Begun]) -> float:
