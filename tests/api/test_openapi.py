@@ -12,8 +12,9 @@ import jsonschema_rs
 import mixpeek.api
 import pytest
 
+from streams.runtime.http.openapi.operations import operations as every_operation
 from streams.runtime.http.openapi.sdk_names import CLASSES
-from tests.api.answers import described
+from tests.api.answers import described, service
 
 SERIALIZED = re.compile(r"def _(\w+)_serialize\(.*?method='(\w+)',\s*resource_path='([^']+)'", re.DOTALL)
 
@@ -168,3 +169,15 @@ def test_examples_are_valid(part: str) -> None:
                     error.message for error in jsonschema_rs.validator_for(schema).iter_errors(content["example"])
                 ]
                 assert problems == [], route
+
+
+def test_a_get_reads_every_field_of_the_body_it_is_said_to_have() -> None:
+    schemas = described()["components"]["schemas"]
+    reading = [one for one in every_operation(service()) if one.get_body is not None]
+    assert reading
+    for one in reading:
+        assert one.get_body is not None
+        body = described()["paths"][one.path]["get"]["requestBody"]["content"]["application/json"]["schema"]
+        (name,) = (found.rpartition("/")[2] for found in references(body))
+        read = {field.alias or key for key, field in one.get_body.model_fields.items()}
+        assert schemas[name]["properties"].keys() <= read, one.path

@@ -1,10 +1,10 @@
 """``/v1/collections`` (contract 2.8)."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import psycopg
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from schemas.api.collection import (
     CloneCollectionRequest,
@@ -24,7 +24,7 @@ from streams.api.automation import Automation
 from streams.api.collection_runs import queue_collection_run
 from streams.api.collections import check_enabled, clone_request, new_body, patched_body, response
 from streams.api.counts import document_counts
-from streams.api.listing import ListBodyDep, list_page
+from streams.api.listing import list_page
 from streams.api.naming import refuse_used
 from streams.api.references import follow, refuse_looked_up, with_references
 from streams.api.store import change, require, require_name, save
@@ -35,7 +35,7 @@ from streams.runtime.erasure import WHOLE, Erased, note_erased
 from streams.runtime.feeds import drain
 from streams.runtime.http.access import Access, AccessDep, ContextDep
 from streams.runtime.http.errors import conflict, not_found
-from streams.runtime.http.json_route import JsonRoute
+from streams.runtime.http.json_route import BodyOfGet, JsonRoute
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
 
 log = structlog.get_logger(__name__)
@@ -230,10 +230,12 @@ async def get_collections(
     access: AccessDep,
     context: ContextDep,
     page: PageDep,
-    body: ListBodyDep,
+    body: Annotated[ListCollectionsRequest, Depends(BodyOfGet(ListCollectionsRequest))],
+    search: str | None = None,
     namespace_id: str | None = None,
 ) -> ListCollectionsResponse:
     """Collections, newest first; ``namespace_id``, if given, must be the request's namespace."""
     if namespace_id is not None and namespace_id != access.namespace_id:
         raise not_found("namespace", namespace_id)
-    return await _list(request, access, context, page, body)
+    asked = body if search is None else body.model_copy(update={"search": search})
+    return await _list(request, access, context, page, asked)
