@@ -13,7 +13,6 @@ import psycopg
 from aiokafka import TopicPartition
 from pgvector.psycopg import register_vector_async
 from psycopg import IsolationLevel
-from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -91,7 +90,8 @@ class Database:
         async with self._pool.connection() as connection:
             await connection.set_isolation_level(None)
             try:
-                # Not connection.transaction(): begun in a pipeline, that has one of its own.
+                # Not connection.transaction(): begun in a pipeline, that has one of its own. What failed may be
+                # noticed only after COMMIT was sent: the pool then rolls back, as after every error.
                 async with connection.pipeline() as pipeline, psycopg.AsyncTransaction(connection):
                     try:
                         yield connection
@@ -100,10 +100,9 @@ class Database:
                         with suppress(psycopg.Error):
                             await pipeline.sync()
                         raise
-            finally:
-                # What failed may have been noticed after COMMIT was sent.
-                if connection.info.transaction_status == TransactionStatus.INERROR:
-                    await connection.rollback()
+            except psycopg.errors.PipelineAborted as error:
+                # COMMIT is skipped too, and may say so after what failed was noticed, which is what counts.
+                raise error.__context__ or error from None
 
 
 async def _check(connection: Connection) -> None:

@@ -1,5 +1,9 @@
 """Positions move by compare-and-set; migrations apply once."""
 
+import asyncio
+import select
+from typing import Any
+
 import psycopg
 import pytest
 from aiokafka import TopicPartition
@@ -15,6 +19,7 @@ from streams.runtime.database import (
     stored_positions,
 )
 from streams.runtime.failure import PositionLostError
+from tests.support import eventually
 
 PARTITION = TopicPartition("documents", 2)
 
@@ -75,9 +80,13 @@ async def test_migrations_apply_once(database_url: str) -> None:
     assert await migrate(database_url) == []
 
 
-async def counted(context: Context) -> int:
+async def asked(context: Context, query: str) -> Any:
     async with context.database.connection() as connection:
-        found: int = await fetch_value(connection, "SELECT count(*) FROM seen_events")
+        return await fetch_value(connection, query)
+
+
+async def counted(context: Context) -> int:
+    found: int = await asked(context, "SELECT count(*) FROM seen_events")
     return found
 
 
@@ -93,7 +102,7 @@ async def test_a_pipelined_transaction_commits_what_nobody_waited_for(context: C
     assert await counted(context) == 2
 
 
-@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("place", ["first", "middle", "last", "before COMMIT is sent"])
 async def test_an_error_anywhere_in_a_pipelined_transaction_takes_all_of_it_back(
     context: Context, place: str
 ) -> None:
@@ -107,7 +116,10 @@ async def test_an_error_anywhere_in_a_pipelined_transaction_takes_all_of_it_back
                 await connection.execute(SEEN, ("one",))
             assert await fetch_value(connection, "SELECT 2") == 2
             await connection.execute(SEEN, ("one",))
-            await connection.execute(SEEN, ("two",))
+            if place == "before COMMIT is sent":
+                await asyncio.to_thread(select.select, [connection.pgconn.socket], [], [], 20)
+            else:
+                await connection.execute(SEEN, ("two",))
     assert await counted(context) == 0
 
 
@@ -120,3 +132,41 @@ async def test_a_pipelined_transaction_that_is_given_up_leaves_nothing(context: 
     async with context.database.pipelined() as connection:
         await connection.execute(SEEN, ("one",))
     assert await counted(context) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("cancel", asyncio.CancelledError),
+        ("pg_cancel_backend", psycopg.errors.QueryCanceled),
+        ("pg_terminate_backend", psycopg.OperationalError),
+    ],
+)
+async def test_a_pipelined_transaction_that_is_interrupted_leaves_nothing_and_a_pool_of_use(
+    context: Context, end: str, error: type[BaseException]
+) -> None:
+    """By its own task, and by the database."""
+
+    async def stand_still() -> None:
+        async with context.database.pipelined() as connection:
+            await connection.execute(SEEN, ("one",))
+            await fetch_value(connection, "SELECT pg_sleep(600)")
+
+    sleeping = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+
+    async def stands() -> bool:
+        return bool(await asked(context, f"SELECT count(*) {sleeping} AND wait_event = 'PgSleep'"))
+
+    task = asyncio.create_task(stand_still())
+    await eventually(stands)
+    if end == "cancel":
+        task.cancel()
+    else:
+        await asked(context, f"SELECT {end}(pid) {sleeping}")
+    with pytest.raises(error):
+        await task
+    assert await counted(context) == 0
+    for number in range(3):
+        async with context.database.pipelined() as connection:
+            await connection.execute(SEEN, (str(number),))
+    assert await counted(context) == 3
