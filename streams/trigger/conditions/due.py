@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 
+from schemas.events.trigger import TriggerCommand
 from streams.engines.rules import grid
 from streams.engines.rules.commands import command, job_id
 from streams.engines.rules.condition import Condition
@@ -57,14 +58,7 @@ async def check_due(
     ``listed`` is the trigger as it was found to be due: it saves round trips, as long as it still is like that.
     Returns whether more are due at once. A trigger whose definition cannot work gets status ``failed``.
     """
-    try:
-        checks, more = await _check(database, trigger_id, until, now, unpacked, listed)
-    except ValueError as error:
-        # Of the definition (ScheduleError, an unknown metric) or of the sketches (dimensions differ).
-        log.warning("trigger_failed", trigger_id=trigger_id, error=str(error))
-        async with database.connection() as connection:
-            await set_failed(connection, trigger_id, str(error))
-        return False
+    checks, more = await _check(database, trigger_id, until, now, unpacked, listed)
     for check in checks:
         metrics.TRIGGER_CHECKS.labels(str(check.decision.fire).lower()).inc()
     if checks and checks[-1].decision.fire:
@@ -100,54 +94,70 @@ async def _check(
     async with database.pipelined() as connection:
         await claim.ask(connection)
         ahead = Ahead() if listed is None else await ask_ahead(connection, listed, until, unpacked)
-        claimed = await claim.claimed()
-        if claimed is None:
+        try:
+            claimed = await claim.claimed()
+            if claimed is None:
+                return (), False
+            return await _checked(connection, claimed, ahead, until, now, unpacked)
+        except ValueError as error:
+            # Of the definition (ScheduleError, an unknown metric) or of the sketches (dimensions differ); nothing
+            # is written yet. While the trigger is locked: whoever mends it then comes after this.
+            log.warning("trigger_failed", trigger_id=trigger_id, error=str(error))
+            await set_failed(connection, trigger_id, str(error))
             return (), False
-        condition = Condition.parse(claimed.trigger.schedule_config)
-        reading = Series.of(claimed.trigger.collections, condition)
-        memory = await _memory(connection, claimed, condition, reading, ahead)
-        if memory is None:
-            return (), False
-        interval = condition.check_interval_seconds
-        event_time = condition.time_domain == "event_time"
-        next_at = None if event_time else grid.after(until, interval)
-        if next_at is not None and claimed.decided_at is not None and claimed.decided_at > now + CLOCKS_DIFFER:
-            log.warning("clock_went_back", trigger_id=trigger_id, now=now.isoformat())
-            await store.turn_back(connection, trigger_id, grid.at_or_before(until, interval), next_at, now)
-            return (), False
-        last, moments = nominal_times(claimed, condition, memory, until)
-        if not moments:
-            if next_at is not None:
-                await store.set_next(connection, trigger_id, next_at, now)
-            elif last is not None and last != claimed.last_check_at:
-                await store.set_checked(connection, trigger_id, last)
-            return (), False
-        wanted = rows_wanted(claimed, condition, reading, memory, moments)
-        asked = ahead.rows
-        if asked is None or asked.wanted != wanted:
-            asked = await wanted.ask(connection, unpacked)
-        merges = None if condition.window_seconds is None else Merges(trigger_id)
-        checker = Checker(condition, memory, await asked.answer(unpacked, merges))
-        checks, idle = _measured(checker, condition, moments, seen_until(claimed, condition))
-        held = checker.memory.held
-        if checks:
-            await store.write_checks(connection, trigger_id, checks, held, next_at, now)
-        elif held is not None or claimed.held is not None:
-            await store.write_window(connection, trigger_id, held)
-        if merges is not None and condition.window_seconds is not None:
-            await merges.write(connection, back(moments[-1], condition.window_seconds))
-        more = False
-        if checks and checks[-1].decision.fire:
-            await _fire(connection, claimed, condition, checks[-1], now)
-        elif event_time:
-            reached = (
-                await _passed_over(connection, reading, moments[-1], until, interval) if idle else moments[-1]
-            )
-            if not checks or checks[-1].at < reached:
-                await store.set_checked(connection, trigger_id, reached)
-            more = grid.after(reached, interval) <= until
-        await fault("trigger:before-commit")
-        return checks, more
+
+
+async def _checked(
+    connection: Connection, claimed: Conditional, ahead: Ahead, until: datetime, now: datetime, unpacked: Unpacked
+) -> tuple[Sequence[Check], bool]:
+    """As :func:`_check`, of a trigger that is locked. Raises ``ValueError`` before anything is written."""
+    trigger_id = claimed.trigger.trigger_id
+    condition = Condition.parse(claimed.trigger.schedule_config)
+    reading = Series.of(claimed.trigger.collections, condition)
+    memory = await _memory(connection, claimed, condition, reading, ahead)
+    if memory is None:
+        return (), False
+    interval = condition.check_interval_seconds
+    event_time = condition.time_domain == "event_time"
+    next_at = None if event_time else grid.after(until, interval)
+    if next_at is not None and claimed.decided_at is not None and claimed.decided_at > now + CLOCKS_DIFFER:
+        log.warning("clock_went_back", trigger_id=trigger_id, now=now.isoformat())
+        await store.turn_back(connection, trigger_id, grid.at_or_before(until, interval), next_at, now)
+        return (), False
+    last, moments = nominal_times(claimed, condition, memory, until)
+    if not moments:
+        if next_at is not None:
+            await store.set_next(connection, trigger_id, next_at, now)
+        elif last is not None and last != claimed.last_check_at:
+            await store.set_checked(connection, trigger_id, last)
+        return (), False
+    wanted = rows_wanted(claimed, condition, reading, memory, moments)
+    asked = ahead.rows
+    if asked is None or asked.wanted != wanted:
+        asked = await wanted.ask(connection, unpacked)
+    merges = None if condition.window_seconds is None else Merges(trigger_id)
+    checker = Checker(condition, memory, await asked.answer(unpacked, merges))
+    checks, idle = _measured(checker, condition, moments, seen_until(claimed, condition))
+    held = checker.memory.held
+    fires = bool(checks) and checks[-1].decision.fire
+    # Before anything is written: the definition may not say what to do.
+    order = _order(claimed.trigger, condition, checks[-1], now) if fires else None
+    if checks:
+        await store.write_checks(connection, trigger_id, checks, held, next_at, now)
+    elif held is not None or claimed.held is not None:
+        await store.write_window(connection, trigger_id, held)
+    if merges is not None and condition.window_seconds is not None:
+        await merges.write(connection, back(moments[-1], condition.window_seconds))
+    more = False
+    if order is not None:
+        await _fire(connection, order, checks[-1])
+    elif event_time:
+        reached = await _passed_over(connection, reading, moments[-1], until, interval) if idle else moments[-1]
+        if not checks or checks[-1].at < reached:
+            await store.set_checked(connection, trigger_id, reached)
+        more = grid.after(reached, interval) <= until
+    await fault("trigger:before-commit")
+    return checks, more
 
 
 async def _passed_over(
@@ -196,11 +206,8 @@ def _measured(
     return checks, idle
 
 
-async def _fire(
-    connection: Connection, claimed: Conditional, condition: Condition, check: Check, now: datetime
-) -> None:
-    trigger = claimed.trigger
-    order = command(
+def _order(trigger: Trigger, condition: Condition, check: Check, now: datetime) -> TriggerCommand:
+    return command(
         trigger.trigger_id,
         trigger.namespace_id,
         trigger.family,
@@ -212,6 +219,9 @@ async def _fire(
         until=check.at if condition.time_domain == "event_time" else None,
         measurement=check.measurement,
     )
+
+
+async def _fire(connection: Connection, order: TriggerCommand, check: Check) -> None:
     assert check.baseline is not None
     sketch = check.baseline.sketch
     queued = await queue_job(
@@ -222,7 +232,7 @@ async def _fire(
     )
     # A job that was there before may have ended long ago: waiting for it would be waiting for ever.
     if queued:
-        await store.set_pending(connection, trigger.trigger_id, order.job_id)
+        await store.set_pending(connection, order.trigger_id, order.job_id)
 
 
 def parse_condition(trigger: Trigger) -> Condition | None:

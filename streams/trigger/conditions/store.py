@@ -23,7 +23,7 @@ _CONDITIONAL = ACTIVE + " AND s.trigger_type = 'conditional' AND s.pending_job_i
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """A conditional trigger, its row locked, with what it remembers."""
+    """A conditional trigger with what it remembers: claimed, its row locked, or listed, without its sketches."""
 
     trigger: Trigger
     state: CheckState

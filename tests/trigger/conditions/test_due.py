@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from numpy.typing import NDArray
 
@@ -13,7 +14,10 @@ from schemas.events.trigger import TriggerCommand
 from schemas.topics import TRIGGER_COMMANDS
 from streams.engines.drift.sketch import Sketch
 from streams.runtime.agent import Context
+from streams.runtime.database import Connection
+from streams.trigger.conditions import due
 from streams.trigger.station import TriggerStation
+from streams.trigger.triggers import set_failed
 from tests.trigger.support import (
     DAY,
     add_documents,
@@ -36,6 +40,7 @@ WEEKLY = {
     "time_domain": "event_time",
     "min_sample": 50,
 }
+VOLUME = {"condition_type": "volume", "threshold": 2, "check_interval_seconds": DAY}
 WALL = at("2026-01-01")
 ONE = np.array([1.0, 0.1, 0.0])
 OTHER = np.array([0.0, 0.1, 1.0])
@@ -312,6 +317,43 @@ async def test_a_broken_condition_fails_alone(context: Context, station: Trigger
     assert status == "failed"
     assert error.startswith("unknown metric 'vibes'")
     assert await state(context, "trig_drift", "status", "check_count") == ("active", 23)
+
+
+async def test_a_trigger_fails_before_anybody_can_mend_it(
+    context: Context, station: TriggerStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that was mended in between would be failed for what it no longer is."""
+    await create_trigger(context, "trig", "conditional", VOLUME, now=WALL, next_scheduled_at=WALL)
+    await add_documents(context, VOLUME, 0, [])
+    await set_body(context, "trig", {**VOLUME, "threshold": "many"})
+    failed: list[str] = []
+
+    async def held(connection: Connection, trigger_id: str, error: str) -> None:
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await rows(context, "SELECT FROM trigger_state FOR UPDATE NOWAIT")
+        failed.append(trigger_id)
+        await set_failed(connection, trigger_id, error)
+
+    monkeypatch.setattr(due, "set_failed", held)
+    await station.tick(WALL)
+    assert failed == ["trig"]
+    assert await state(context, "trig", "status") == ("failed",)
+
+
+async def test_a_trigger_that_does_not_say_what_to_do_records_no_check(
+    context: Context, station: TriggerStation
+) -> None:
+    await create_trigger(context, "trig", "conditional", VOLUME, now=WALL, next_scheduled_at=WALL)
+    await add_documents(context, VOLUME, 0, [(WALL - timedelta(hours=1), ONE)] * 3)
+    await rows(context, "UPDATE definitions SET body = body - 'action_type' WHERE id = 'trig' RETURNING 1")
+    await station.tick(WALL)
+    assert await state(context, "trig", "status", "last_execution_error", "check_count") == (
+        "failed",
+        "the trigger's definition has no action_type with an action_config",
+        0,
+    )
+    assert await checks(context, "trig") == []
+    assert await rows(context, "SELECT 1 FROM jobs") == []
 
 
 async def test_more_checks_than_one_transaction_takes(context: Context, station: TriggerStation) -> None:
