@@ -172,7 +172,10 @@ class Sketch:
         cells = sum_integers([parts.cells for parts in found], AXES * CELLS)
         if cells.min() < 0 or (np.add.reduceat(cells, _AXIS_STARTS) != count).any():
             raise SketchError("the sketch's histogram is damaged")
-        squares = sum(parts.squares for parts in found)
+        squares = 0.0
+        for parts in found:
+            # One after the other: since Python 3.12 ``sum`` carries what floats round away.
+            squares += parts.squares
         return cls(count, _total(found), squares, cells)
 
 
