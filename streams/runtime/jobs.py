@@ -25,7 +25,7 @@ BACKFILLED = "(command ->> 'fired_by' IS NOT DISTINCT FROM 'backfill')"
 """Whether a job is one of a range that was asked for once more."""
 
 _MANY: Final = 50
-"""Jobs of one transaction."""
+"""Of so many jobs in one transaction it is asked first whether somebody wants to be told."""
 
 # A job's turn is the one that waits for longest, or, where jobs of its trigger wait, the one after theirs.
 _INSERT = (
