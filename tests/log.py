@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from schemas.topics import DOCUMENTS, Topic
 from streams.runtime.agent import Context
@@ -68,6 +69,23 @@ async def read_topic(context: Context, topic: Topic) -> list[ConsumerRecord]:
     finally:
         await consumer.stop()
     return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+async def let_go(context: Context, topic: Topic) -> None:
+    """Delete every record of a topic, as the broker does with what is kept no longer. Needs Apache Kafka."""
+    consumer = context.broker.consumer()
+    await consumer.start()
+    try:
+        name = context.broker.topic(topic)
+        ends = await end_offsets(consumer, name)
+    finally:
+        await consumer.stop()
+    admin = context.broker.admin()
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(name, n): RecordsToDelete(end) for n, end in ends.items()})
+    finally:
+        await admin.close()
 
 
 async def recreate(context: Context, topic: Topic) -> None:

@@ -8,7 +8,7 @@ results), and the view has been filled to the end that the result topics had at 
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -49,6 +49,8 @@ _LONGEST_PAUSE: Final = 0.1
 _REFRESH_SECONDS: Final = 0.25
 _STALE_SECONDS: Final = 1.0
 _BROKER_SECONDS: Final = 1.0
+Ends = dict[str, dict[int, int]]
+"""By topic and partition the offset of the next record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +159,11 @@ class Freshness:
 
     async def _measured(self) -> datetime:
         now = self._context.clock()
-        try:
-            async with asyncio.timeout(_BROKER_SECONDS):
-                ends: dict[str, dict[int, int]] | None = await self._ends([topic.name for topic in VIEWED])
-        except (KafkaError, TimeoutError) as error:
-            if self._broker_answers:
-                log.warning("broker_away", error=repr(error))
-            ends = None
+        ends = await self._answer(self._ends([topic.name for topic in VIEWED]))
+        stands = await self._viewed_to([topic.name for topic in VIEWED])
+        if ends is not None:
+            ends = await self._answer(self._readable(ends, stands))
         self._broker_answers = ends is not None
-        async with self._context.database.connection() as connection:
-            stands = {topic.name: await self._stands(connection, _QUERY, topic.name) for topic in VIEWED}
         self._stood = None
         if ends is not None:
             offsets = {(topic, n): at.next_offset for topic, of in stands.items() for n, at in of.items()}
@@ -174,6 +171,16 @@ class Freshness:
             self._stood = self._standing.see(time.monotonic(), last, offsets)
             metrics.VIEW_STANDING.set(self._stood)
         return behind(now, ends, stands)
+
+    async def _answer(self, asked: Coroutine[None, None, Ends]) -> Ends | None:
+        """What the broker answers; ``None`` where it does not."""
+        try:
+            async with asyncio.timeout(_BROKER_SECONDS):
+                return await asked
+        except (KafkaError, TimeoutError) as error:
+            if self._broker_answers:
+                log.warning("broker_away", error=repr(error))
+            return None
 
     async def _within(
         self, seconds: float, wait: Callable[[MinPosition], Awaitable[None]], wanted: MinPosition
@@ -197,8 +204,10 @@ class Freshness:
         direct = [place for place in places if place.topic != DOCUMENTS.name]
         if documents:
             await self._until(lambda connection: _checked(connection, documents))
-            for topic, ends in (await self._ends([topic.name for topic in _OF_MATCH])).items():
-                direct += [Place(topic, partition, end) for partition, end in ends.items() if end > 0]
+            topics = [topic.name for topic in _OF_MATCH]
+            ends = await self._readable(await self._ends(topics), await self._viewed_to(topics))
+            for topic, of in ends.items():
+                direct += [Place(topic, partition, end) for partition, end in of.items() if end > 0]
         await self._reached(_QUERY, direct)
 
     async def _places(self, wanted: MinPosition) -> list[Place]:
@@ -240,7 +249,31 @@ class Freshness:
     async def _stands(self, connection: Connection, station: str, topic: str) -> Mapping[int, StoredPosition]:
         return await stored_positions(connection, station, f"{self._context.settings.topic_prefix}{topic}")
 
-    async def _ends(self, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+    async def _viewed_to(self, topics: Sequence[str]) -> dict[str, Mapping[int, StoredPosition]]:
+        async with self._context.database.connection() as connection:
+            return {topic: await self._stands(connection, _QUERY, topic) for topic in topics}
+
+    async def _readable(self, ends: Ends, stands: Mapping[str, Mapping[int, StoredPosition]]) -> Ends:
+        """``ends``, 0 for partitions that nobody has read and of which nothing is left to read: what was in them
+        was no longer kept when the view was made (again)."""
+        prefix = self._context.settings.topic_prefix
+        unread = [
+            TopicPartition(f"{prefix}{topic}", partition)
+            for topic, of in ends.items()
+            for partition, end in of.items()
+            if end > 0 and partition not in stands[topic]
+        ]
+        found = {topic: dict(of) for topic, of in ends.items()}
+        if unread:
+            async with self._opening:
+                consumer = await self._consumer.get()
+            for tp, begin in (await consumer.beginning_offsets(unread)).items():
+                of = found[tp.topic.removeprefix(prefix)]
+                if begin >= of[tp.partition]:
+                    of[tp.partition] = 0
+        return found
+
+    async def _ends(self, topics: Sequence[str]) -> Ends:
         """Where topics end, in one question to the broker."""
         prefix = self._context.settings.topic_prefix
         async with self._opening:
@@ -250,7 +283,7 @@ class Freshness:
             for topic in topics
             for partition in await partitions_of(consumer, f"{prefix}{topic}")
         ]
-        found: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+        found: Ends = {topic: {} for topic in topics}
         for tp, offset in (await consumer.end_offsets(wanted)).items():
             found[tp.topic.removeprefix(prefix)][tp.partition] = offset
         return found

@@ -4,13 +4,17 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from schemas.headers import SourcePosition
 from schemas.topics import ALERT_RESULTS
+from schemas.write_token import MinPosition
 from streams.http_app import build_http
 from streams.runtime.agent import Context
+from streams.runtime.freshness import Freshness
 from streams.runtime.http import health
 from streams.runtime.http.freshness import close_freshness
+from tests.log import let_go
 from tests.query.support import publish
-from tests.support import eventually
+from tests.support import TestBroker, eventually
 
 HEADERS = {"Authorization": "Bearer sk_health"}
 
@@ -37,3 +41,24 @@ async def test_a_view_that_stands_still_is_noticed(context: Context, monkeypatch
             assert float(line.split()[1]) >= 0.05
         finally:
             await close_freshness(app)
+
+
+@pytest.mark.kafka
+async def test_what_is_kept_no_longer_is_not_waited_for(context: Context, real_kafka: TestBroker) -> None:
+    """A view that is made again finds partitions whose records are all gone."""
+    await publish(context, ALERT_RESULTS, [(b"k", b"{}")])
+    await let_go(context, ALERT_RESULTS)
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO match_progress (partition, namespace_id, collection_id, next_offset, occurred_at,"
+            " appended_at, definitions_version) VALUES (0, 'ns', 'col', 1, now(), now(), 1)"
+        )
+    fresh = Freshness(context)
+    try:
+        before = context.clock()
+        assert await fresh.applied_through() >= before
+        for _ in range(2):
+            assert await fresh.stands_still() == 0
+        assert await fresh.viewed(MinPosition((), (SourcePosition(0, 0),)), 0.5)
+    finally:
+        await fresh.close()
