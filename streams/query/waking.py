@@ -29,7 +29,8 @@ class Waking:
         """An event that is set whenever there may be more to read, and when streams shall end."""
         wake = asyncio.Event()
         self._streams.add(wake)
-        if self._listening is None or self._listening.done():
+        # One that was cancelled takes a while to end.
+        if self._listening is None or self._listening.done() or self._listening.cancelling():
             self._listening = asyncio.create_task(self._listen(), name="executions")
         try:
             yield wake
