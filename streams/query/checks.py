@@ -1,6 +1,12 @@
 """What a value must be to fit its column. Pure."""
 
+import re
+from typing import Final
+
 from schemas.errors import DecodeError
+
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""A NUL in JSON. Behind a backslash that is not escaped itself, this is the text ``\\u0000``."""
 
 
 def text(value: object) -> str:
@@ -27,3 +33,8 @@ def count(value: int, bits: int = 31) -> int:
 def maybe_count(value: int | None) -> int | None:
     """A number from 0 of 31 bits, or none. Raises :class:`DecodeError`."""
     return None if value is None else count(value)
+
+
+def readable(data: bytes) -> bytes:
+    """JSON without NULs: PostgreSQL stores it with them, and then can look into nothing of it."""
+    return _NUL.sub(rb"\1", data) if b"\\u0000" in data else data

@@ -14,7 +14,7 @@ import orjson
 
 from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertHit, AlertResultRecord, decode_hit, open_alert_result
-from streams.query.checks import count, maybe_text, text
+from streams.query.checks import count, maybe_text, readable, text
 from streams.runtime import binary_copy as copy
 
 DOCUMENT_COLUMNS: Final = (
@@ -207,7 +207,7 @@ def _end(hit: AlertHit) -> bytes:
             head,
             copy.NULL if features is None else copy.data(orjson.dumps(features)),
             copy.NULL if found is None else copy.int4(count(found.count)),
-            copy.NULL if found is None else copy.data(orjson.dumps(found.matches)),
+            copy.NULL if found is None else copy.data(readable(orjson.dumps(found.matches))),
             copy.NULL if found is None else copy.data(orjson.dumps(found.position)),
             copy.TRUE if hit.triggered else copy.FALSE,
         )

@@ -15,7 +15,7 @@ from schemas.events.progress import MatchProgress
 from schemas.events.retriever_execution import RetrieverExecutionRecord
 from schemas.events.trigger import TriggerResult
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS, NOTIFICATIONS, RETRIEVER_EXECUTIONS, TRIGGER_RESULTS
-from streams.query.checks import count, maybe_count, maybe_text, text
+from streams.query.checks import count, maybe_count, maybe_text, readable, text
 from streams.query.results import Result, ResultReader
 
 Row = tuple[Any, ...]
@@ -43,7 +43,7 @@ class Rows:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return orjson.dumps(value).decode()
+    return readable(orjson.dumps(value)).decode()
 
 
 def _add_progress(rows: Rows, value: bytes | None) -> None:
@@ -78,7 +78,7 @@ def _add_trigger(rows: Rows, value: bytes | None) -> None:
             maybe_text(record.error),
             maybe_count(record.num_clusters),
             maybe_count(record.num_documents),
-            record.encode().decode(),
+            readable(record.encode()).decode(),
         )
     )
 

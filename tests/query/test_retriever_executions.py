@@ -24,6 +24,7 @@ from tests.query.support import (
     define_retriever,
     hit,
     result,
+    run_record,
 )
 
 
@@ -155,3 +156,21 @@ async def test_what_a_look_up_found(context: Context) -> None:
         returned = {item["execution_id"]: item["total_returned"] for item in listed["results"]}
         assert (len(listed["results"]), listed["pagination"]["total"]) == (2, 2)
         assert returned == {identifier: 7, nothing: 0}
+
+
+async def test_a_nul_that_a_template_made_keeps_nothing_from_being_listed(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert = await define_alert(context, "a")
+    matches = [{"document_id": "p1", "score": 0.5, "metadata": {"name": "A\x00nn"}}]
+    await put(context, result(1, replace(hit(alert), found=Found(1, matches, {"0": 4}))))
+    await apply(context, RETRIEVER_EXECUTIONS, run_record([{"document_id": "p1", "name": "A\x00nn"}]).encode())
+    async with client(context) as http:
+        for path in ("/v1/alerts/executions", "/v1/alerts/alt_a/executions"):
+            (one,) = (await body(http, path))["results"]
+            assert one["matches"][0]["metadata"] == {"name": "Ann"}
+        assert (await body(http, "/v1/alerts/alt_a/results"))["execution_id"] == one["execution_id"]
+        listed = (await http.post("/v1/retrievers/ret_a/executions/list", json={})).json()
+        assert listed["pagination"]["total"] == 2
+        detail = await body(http, "/v1/retrievers/ret_a/executions/exec_run")
+        assert detail["documents"] == [{"document_id": "p1", "name": "Ann"}]

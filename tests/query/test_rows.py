@@ -14,6 +14,7 @@ from schemas.errors import DecodeError
 from schemas.events.alert_result import AlertHit, encode_alert_result
 from schemas.ids import execution_id
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS, TRIGGER_RESULTS
+from streams.query.checks import readable
 from streams.query.results import Place, ResultReader, day_of
 from streams.query.rows import Rows
 from tests.query.support import NOON, progress, result
@@ -152,3 +153,18 @@ def test_progress_becomes_a_row() -> None:
     rows = Rows()
     rows.add(MATCH_PROGRESS.name, progress(5).encode())
     assert rows.progress == {(0, "ns_a", "col_a"): (10, NOON - timedelta(minutes=1), NOON, 5)}
+
+
+NAMES = st.text("\\u0\x00a", max_size=12)
+VALUES = st.recursive(NAMES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
+
+
+@given(VALUES)
+def test_json_is_kept_but_for_its_nuls(value: Any) -> None:
+    assert orjson.loads(readable(orjson.dumps(value))) == without_nuls(value)
+
+
+def without_nuls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {without_nuls(key): without_nuls(item) for key, item in value.items()}
+    return value.replace("\x00", "") if isinstance(value, str) else [without_nuls(item) for item in value]
