@@ -7,6 +7,7 @@ import pytest
 
 from schemas.events.alert_result import AlertResultRecord, Found, encode_alert_result
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS
+from streams.query.partitions import COLUMNS, SAMPLED, partition_name
 from streams.query.results import ResultReader
 from streams.query.rows import Rows
 from streams.query.store import FEW, NotAsExpected, are_few, write, write_few
@@ -69,3 +70,17 @@ async def test_which_batches_are_few(context: Context) -> None:
     assert are_few(rows(*(result(n, hit(alert)) for n in range(FEW))))
     assert not are_few(rows(*(result(n, hit(alert)) for n in range(FEW + 1))))
     assert not are_few(rows(result(1, hit(alert), event_id="e")))
+
+
+async def test_a_new_day_is_sampled_small(context: Context) -> None:
+    alert = await define_alert(context, "a")
+    async with context.database.transaction() as connection:
+        await write(connection, rows(result(1, hit(alert))))
+    for table, columns in COLUMNS.items():
+        async with context.database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+                " AND NOT attisdropped",
+                (partition_name(table, NOON.date()),),
+            )
+            assert dict(await cursor.fetchall()) == dict.fromkeys(columns.split(", "), SAMPLED)
