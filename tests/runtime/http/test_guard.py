@@ -46,8 +46,11 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_again(here: Contex
         assert (await api.get("/v1/alerts")).status_code == 200
         answer = await api.get("/v1/alerts")
         error = refused(answer, 429, "TooManyRequestsError")
-        assert error["details"] == {"api_name": "GET /v1/alerts", "retryable": True, "retry_after_seconds": 100}
-        assert answer.headers["Retry-After"] == "100"
+        # Seconds pass on a machine that is busy.
+        wait = error["details"]["retry_after_seconds"]
+        assert error["details"] == {"api_name": "GET /v1/alerts", "retryable": True, "retry_after_seconds": wait}
+        assert 90 <= wait <= 100
+        assert answer.headers["Retry-After"] == str(wait)
         assert answer.headers["X-Request-ID"]
         # Machines that look whether the server is well are not counted.
         for _ in range(4):
