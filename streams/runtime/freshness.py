@@ -254,14 +254,14 @@ class Freshness:
             return {topic: await self._stands(connection, _QUERY, topic) for topic in topics}
 
     async def _readable(self, ends: Ends, stands: Mapping[str, Mapping[int, StoredPosition]]) -> Ends:
-        """``ends``, 0 for partitions that nobody has read and of which nothing is left to read: what was in them
-        was no longer kept when the view was made (again)."""
+        """``ends``, 0 for partitions behind whose place nothing is left to read: what was in them was no longer
+        kept when the view was made (again), or went on."""
         prefix = self._context.settings.topic_prefix
         unread = [
             TopicPartition(f"{prefix}{topic}", partition)
             for topic, of in ends.items()
             for partition, end in of.items()
-            if end > 0 and partition not in stands[topic]
+            if end > _next_offset(stands[topic].get(partition))
         ]
         found = {topic: dict(of) for topic, of in ends.items()}
         if unread:
@@ -287,6 +287,10 @@ class Freshness:
         for tp, offset in (await consumer.end_offsets(wanted)).items():
             found[tp.topic.removeprefix(prefix)][tp.partition] = offset
         return found
+
+
+def _next_offset(at: StoredPosition | None) -> int:
+    return 0 if at is None else at.next_offset
 
 
 async def _checked(connection: Connection, documents: Sequence[Place]) -> bool:
@@ -320,7 +324,7 @@ def behind(
         for partition in partitions:
             at = positions.get(partition)
             end = None if expected is None else expected.get(partition, 0)
-            if end is not None and end <= (0 if at is None else at.next_offset):
+            if end is not None and end <= _next_offset(at):
                 continue
             read = None if at is None else at.last_timestamp
             instants.append(EPOCH if read is None else from_millis(read))

@@ -13,7 +13,7 @@ from streams.runtime.freshness import Freshness
 from streams.runtime.http import health
 from streams.runtime.http.freshness import close_freshness
 from tests.log import let_go
-from tests.query.support import publish
+from tests.query.support import drained, publish, running
 from tests.support import TestBroker, eventually
 
 HEADERS = {"Authorization": "Bearer sk_health"}
@@ -44,8 +44,15 @@ async def test_a_view_that_stands_still_is_noticed(context: Context, monkeypatch
 
 
 @pytest.mark.kafka
-async def test_what_is_kept_no_longer_is_not_waited_for(context: Context, real_kafka: TestBroker) -> None:
-    """A view that is made again finds partitions whose records are all gone."""
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_what_is_kept_no_longer_is_not_waited_for(
+    context: Context, real_kafka: TestBroker, read_before: bool
+) -> None:
+    """A view that is made again, or goes on after a long time, finds partitions whose records are all gone."""
+    if read_before:
+        await publish(context, ALERT_RESULTS, [(b"k", b"{}")])
+        async with running(context):
+            await drained(context)
     await publish(context, ALERT_RESULTS, [(b"k", b"{}")])
     await let_go(context, ALERT_RESULTS)
     async with context.database.connection() as connection:
