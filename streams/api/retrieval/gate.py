@@ -32,7 +32,7 @@ class Gate:
         return task
 
 
-def gate(request: Request) -> Gate:
+async def gate(request: Request) -> Gate:
     """The gate of the application."""
     return one_of(request.app, Gate, lambda: Gate(max(1, context(request).settings.database_pool_size // 2)))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 import orjson
@@ -54,23 +54,27 @@ _QUERIES: Final = streamed(
 """With ``stream: true`` each answer as it comes, then how many there were."""
 
 
+@dataclass(frozen=True, slots=True)
 class Flags:
     """The flags that may stand in the query string; there they win over the body."""
 
-    def __init__(
-        self,
-        return_presigned_urls: bool | None = None,
-        return_vectors: bool | None = None,
-        explain: bool | None = None,
-        include_legacy_results: bool = False,
-        skip_cache: bool | None = None,
-    ) -> None:
-        self.return_vectors = return_vectors
-        self.explain = explain
-        self.legacy = include_legacy_results
+    return_vectors: bool | None
+    explain: bool | None
+    legacy: bool
 
 
-FlagsDep = Annotated[Flags, Depends()]
+async def read_flags(
+    return_presigned_urls: bool | None = None,
+    return_vectors: bool | None = None,
+    explain: bool | None = None,
+    include_legacy_results: bool = False,
+    skip_cache: bool | None = None,
+) -> Flags:
+    """The flags of a request, those that change nothing among them."""
+    return Flags(return_vectors, explain, include_legacy_results)
+
+
+FlagsDep = Annotated[Flags, Depends(read_flags)]
 
 
 @router.post("/execute", response_model=ExecuteRetrieverResponse, responses=_STAGES)
