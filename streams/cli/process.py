@@ -1,11 +1,12 @@
 """What every command's process has in common: settings from the environment, logs, errors a reader can act on."""
 
 import asyncio
+import ctypes
 import gc
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import psycopg
 import typer
@@ -20,6 +21,11 @@ from streams.runtime.failure import LogMismatchError
 from streams.runtime.logs import configure_logging
 from streams.settings import Settings
 
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+"""Of ``mallopt(3)``."""
+_LARGE_BYTES: Final = 32 * 1024 * 1024
+"""glibc's own most for what is taken from its heap; so much more at its top it gives back."""
 EXIT_DEADLINE_SECONDS = 10
 """After a command's work is over, the kernel ends a process that does not."""
 
@@ -57,6 +63,18 @@ def settle_in() -> None:
     gc.set_threshold(100_000, 50, 1_000)
     # A thread whose product of matrices is done waits for the interpreter so long, several times a chunk.
     sys.setswitchinterval(0.001)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Do not give the memory of one batch back to the kernel only to ask for it again, page by page, with the
+    next: with glibc that is half a page fault a document. Elsewhere nothing is done."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)
 
 
 def run(main: Coroutine[Any, Any, int | None], settings: Settings) -> None:
