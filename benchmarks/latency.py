@@ -112,13 +112,14 @@ def publish(
         await producer.start()
         try:
             await producer.partitions_for(topic)
+            # Made before: whoever produces documents does that on another machine.
+            documents = [document(first + number, hits) for number in range(count)]
             futures = []
             begun = time.monotonic()
             answer.send(begun)
-            for number in range(count):
+            for number, (key, value) in enumerate(documents):
                 if (ahead := begun + number / rate - time.monotonic()) > 0:
                     await asyncio.sleep(ahead)
-                key, value = document(first + number, hits)
                 futures.append(await producer.send(topic, value, key=key))
             await asyncio.gather(*futures)
         finally:

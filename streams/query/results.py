@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -39,8 +40,12 @@ _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
 _COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))
 _PLAIN_KEYS: Final = 7
-_PLAIN: Final = 4 * copy.NULL + copy.TRUE
-"""The end of an execution that says nothing but its score and its reason."""
+_PLAIN: Final = (copy.NULL, copy.NULL, copy.NULL, copy.NULL, copy.TRUE)
+"""How the columns end of an execution that says nothing but its score and its reason."""
+_HEAD_COLUMNS: Final = 5
+_ALERT_COLUMNS: Final = 5
+_NAME_COLUMNS: Final = 3
+_END_COLUMNS: Final = 7
 _REMEMBERED: Final = 65_536
 
 _text = lru_cache(1_024)(copy.text)
@@ -63,9 +68,21 @@ class Alert:
     suffix: str
     """How its execution ids end."""
     number: int
+    columns: Sequence[bytes]
+    """Number, namespace, id, version and retriever."""
+    fields: bytes
+    """The same as one."""
     named: bytes
     """Number, namespace and id."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """What is written of an execution behind its alert."""
+
+    columns: Sequence[bytes]
     fields: bytes
+    """The same as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +94,38 @@ class Result:
     keyed: bool
     alerts: Sequence[Alert]
     """Of each execution its alert."""
-    brought: bytes
+    brought: Sequence[bytes]
+    """Partition and offset of the record."""
     document: bytes
-    executions: Sequence[bytes]
+    ends: Sequence[End]
+    """Of each execution what is behind its alert."""
 
     def document_row(self, place: Place) -> bytes:
         """The row of ``result_documents`` at ``place``: :data:`DOCUMENT_COLUMNS`."""
-        return b"".join((_DOCUMENT, self._head(place), self.document))
+        return b"".join((_DOCUMENT, *self.head(place), self.document))
 
     def execution_rows(self, place: Place) -> bytes:
         """The rows of ``alert_executions`` at ``place``: :data:`EXECUTION_COLUMNS`."""
-        head = _EXECUTION + self._head(place)
-        return head + head.join(self.executions)
+        head = b"".join((_EXECUTION, *self.head(place)))
+        return b"".join(
+            [head + alert.fields + end.fields for alert, end in zip(self.alerts, self.ends, strict=True)]
+        )
 
-    def _head(self, place: Place) -> bytes:
-        return b"".join((_day(place.day), copy.data(self.base), _instant(place.appended_at), self.brought))
+    def head(self, place: Place) -> Sequence[bytes]:
+        """The first columns of all these rows: day, base, time, partition and offset."""
+        return (_day(place.day), copy.data(self.base), _instant(place.appended_at), *self.brought)
+
+
+def execution_columns(results: Sequence[Result]) -> list[bytes]:
+    """:meth:`Result.execution_rows` of several results at their own places, column by column."""
+    heads = [(result.head(result.place), len(result.alerts)) for result in results]
+    alerts = list(chain.from_iterable(result.alerts for result in results))
+    ends = list(chain.from_iterable(result.ends for result in results))
+    return [
+        *(b"".join([head[column] * count for head, count in heads]) for column in range(_HEAD_COLUMNS)),
+        *(b"".join([alert.columns[column] for alert in alerts]) for column in range(_ALERT_COLUMNS)),
+        *(b"".join([end.columns[column] for end in ends]) for column in range(_END_COLUMNS)),
+    ]
 
 
 def count_row(alert: Alert, executions: int, newest: tuple[datetime, bytes] | None) -> bytes:
@@ -101,12 +135,36 @@ def count_row(alert: Alert, executions: int, newest: tuple[datetime, bytes] | No
     return b"".join((_COUNT, alert.named, copy.int8(executions), place))
 
 
+def count_columns(results: Sequence[Result]) -> tuple[int, list[bytes]]:
+    """How many counters results add to, and the rows for them column by column."""
+    counted: dict[int, int] = {}
+    newest: dict[int, Sequence[bytes]] = {}
+    alerts: dict[int, Alert] = {}
+    for result in sorted(results, key=_age):
+        _, base, appended_at, *_ = result.head(result.place)
+        for alert in result.alerts:
+            number = alert.number
+            counted[number] = counted.get(number, 0) + 1
+            newest[number] = appended_at, base
+            alerts[number] = alert
+    columns = [
+        *([alert.columns[column] for alert in alerts.values()] for column in range(_NAME_COLUMNS)),
+        [copy.int8(executions) for executions in counted.values()],
+        *([place[column] for place in newest.values()] for column in range(2)),
+    ]
+    return len(counted), [b"".join(column) for column in columns]
+
+
+def _age(result: Result) -> tuple[datetime, bytes]:
+    return result.place.appended_at, result.base
+
+
 class ResultReader:
     """Reads records; remembers between them what is written of alerts."""
 
     def __init__(self) -> None:
         self._alerts: dict[tuple[Any, ...], Alert] = {}
-        self._ends: dict[tuple[Any, ...], bytes] = {}
+        self._ends: dict[tuple[Any, ...], End] = {}
 
     def read(self, value: bytes | None, partition: int, offset: int) -> Result | None:
         """One record, from its place in the topic; ``None`` where it holds no executions: only what a document
@@ -118,20 +176,20 @@ class ResultReader:
         document = _document(record)
         opening = f"exec_{record.base.hex()}"
         alerts: list[Alert] = []
-        executions: list[bytes] = []
+        ends: list[End] = []
         try:
             for raw in hits:
-                alert, fields = self._plain(opening, record.namespace_id, raw) or self._any(record, raw)
+                alert, end = self._plain(opening, record.namespace_id, raw) or self._any(record, raw)
                 alerts.append(alert)
-                executions.append(fields)
+                ends.append(end)
         except DecodeError:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise DecodeError(f"not an execution: {error!r}") from error
-        brought = copy.int4(partition) + copy.int8(offset)
-        return Result(record.base, place, record.keyed, alerts, brought, document, executions)
+        brought = (copy.int4(partition), copy.int8(offset))
+        return Result(record.base, place, record.keyed, alerts, brought, document, ends)
 
-    def _plain(self, opening: str, namespace_id: str, raw: Any) -> tuple[Alert, bytes] | None:
+    def _plain(self, opening: str, namespace_id: str, raw: Any) -> tuple[Alert, End] | None:
         """An execution like one that was read before."""
         if len(raw) != _PLAIN_KEYS:
             return None
@@ -143,9 +201,9 @@ class ResultReader:
         if alert is None or raw["execution_id"] != opening + alert.suffix:
             return None
         end = self._ends.get((raw["score"], raw["reason"]))
-        return None if end is None else (alert, alert.fields + end)
+        return None if end is None else (alert, end)
 
-    def _any(self, record: AlertResultRecord, raw: Any) -> tuple[Alert, bytes]:
+    def _any(self, record: AlertResultRecord, raw: Any) -> tuple[Alert, End]:
         hit = decode_hit(record.base, raw)
         alert, end = _alert(record.namespace_id, hit), _end(hit)
         for remembered in (self._alerts, self._ends):
@@ -154,9 +212,9 @@ class ResultReader:
         self._alerts[record.namespace_id, hit.alert_number, hit.alert_id, hit.alert_version, hit.retriever_id] = (
             alert
         )
-        if len(raw) == _PLAIN_KEYS and end.endswith(_PLAIN):
+        if len(raw) == _PLAIN_KEYS and tuple(end.columns[2:]) == _PLAIN:
             self._ends[hit.score, hit.reason] = end
-        return alert, alert.fields + end
+        return alert, end
 
 
 def day_of(appended_at: datetime) -> date:
@@ -189,26 +247,29 @@ def _document(record: AlertResultRecord) -> bytes:
 
 
 def _alert(namespace_id: str, hit: AlertHit) -> Alert:
-    number = copy.int8(count(hit.alert_number, 63))
-    named = number + _text(text(namespace_id)) + copy.text(text(hit.alert_id))
-    rest = copy.int8(count(hit.alert_version, 63)) + copy.text(text(hit.retriever_id))
-    return Alert(f"{hit.alert_number:x}", hit.alert_number, named, named + rest)
+    columns = (
+        copy.int8(count(hit.alert_number, 63)),
+        _text(text(namespace_id)),
+        copy.text(text(hit.alert_id)),
+        copy.int8(count(hit.alert_version, 63)),
+        copy.text(text(hit.retriever_id)),
+    )
+    return Alert(
+        f"{hit.alert_number:x}", hit.alert_number, columns, b"".join(columns), b"".join(columns[:_NAME_COLUMNS])
+    )
 
 
-def _end(hit: AlertHit) -> bytes:
+def _end(hit: AlertHit) -> End:
     features, found = hit.matched_features, hit.found
     if features is not None and type(features) is not dict:
         raise DecodeError("matched_features must be an object")
-    head = copy.float8(hit.score) + copy.text(text(hit.reason))
-    if features is None and found is None and hit.triggered:
-        return head + _PLAIN
-    return b"".join(
-        (
-            head,
-            copy.NULL if features is None else copy.data(orjson.dumps(features)),
-            copy.NULL if found is None else copy.int4(count(found.count)),
-            copy.NULL if found is None else copy.data(readable(orjson.dumps(found.matches))),
-            copy.NULL if found is None else copy.data(orjson.dumps(found.position)),
-            copy.TRUE if hit.triggered else copy.FALSE,
-        )
+    columns = (
+        copy.float8(hit.score),
+        copy.text(text(hit.reason)),
+        copy.NULL if features is None else copy.data(orjson.dumps(features)),
+        copy.NULL if found is None else copy.int4(count(found.count)),
+        copy.NULL if found is None else copy.data(readable(orjson.dumps(found.matches))),
+        copy.NULL if found is None else copy.data(orjson.dumps(found.position)),
+        copy.TRUE if hit.triggered else copy.FALSE,
     )
+    return End(columns, b"".join(columns))

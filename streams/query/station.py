@@ -6,7 +6,7 @@ read again, after it reading goes on behind it. The whole view can be made again
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Final
@@ -17,12 +17,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.errors import DecodeError
 from schemas.topics import Topic
+from streams.query.few import NotAsExpected, are_few, write_few
 from streams.query.results import ResultReader
 from streams.query.retention import drop_days
 from streams.query.rows import Rows
-from streams.query.store import NotAsExpected, are_few, write, write_few
+from streams.query.store import write
 from streams.runtime.agent import Context, StreamAgent
-from streams.runtime.database import Connection
 from streams.runtime.faults import fault
 from streams.runtime.freshness import VIEWED
 from streams.runtime.loop import Batch, DeadLetters, StationLoop
@@ -91,24 +91,20 @@ class ViewWriter:
 
     async def _write(self, part: Sequence[ConsumerRecord], rows: Rows) -> None:
         last = {TopicPartition(record.topic, record.partition): record for record in part}
-        if are_few(rows):
-            try:
-                await self._commit(last, rows, write_few)
-            except NotAsExpected:
-                await self._commit(last, rows, write)
-        else:
-            await self._commit(last, rows, write)
+        if not (are_few(rows) and await self._write_few(last, rows)):
+            async with self._positions.transaction(last, durable=False) as connection:
+                await write(connection, rows)
+                await fault("query:before-commit")
         await fault("query:after-commit")
 
-    async def _commit(
-        self,
-        last: Mapping[TopicPartition, ConsumerRecord],
-        rows: Rows,
-        writer: Callable[[Connection, Rows], Awaitable[None]],
-    ) -> None:
-        async with self._positions.transaction(last, durable=False) as connection:
-            await writer(connection, rows)
-            await fault("query:before-commit")
+    async def _write_few(self, last: Mapping[TopicPartition, ConsumerRecord], rows: Rows) -> bool:
+        try:
+            async with self._positions.moving(last) as (connection, moves):
+                await fault("query:before-commit")
+                await write_few(connection, NAME, moves, rows)
+        except NotAsExpected:
+            return False
+        return True
 
 
 def divided(batch: Batch) -> Iterator[list[ConsumerRecord]]:

@@ -6,7 +6,7 @@ number of fields, then the fields: each its length in bytes and its value.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -118,10 +118,8 @@ class _ColumnDumper(Dumper):
 
 def columns_of(connection: Connection, rows: bytes, types: str) -> list[Column]:
     """Whole rows, without :data:`BEGIN` and :data:`END`, as one parameter per column; ``types`` names those of the
-    columns, by spaces. Elements of an array have the form that fields have in COPY: PostgreSQL,
-    src/backend/utils/adt/arrayfuncs.c, array_recv."""
-    names = types.split()
-    fields: list[list[bytes]] = [[] for _ in names]
+    columns, by spaces."""
+    fields: list[list[bytes]] = [[] for _ in types.split()]
     at, end = 0, len(rows)
     while at < end:
         at += 2
@@ -129,11 +127,18 @@ def columns_of(connection: Connection, rows: bytes, types: str) -> list[Column]:
             following = at + 4 + max(0, _length_at(rows, at)[0])
             column.append(rows[at:following])
             at = following
+    return arrays(connection, [b"".join(column) for column in fields], len(fields[0]), types)
+
+
+def arrays(connection: Connection, columns: Sequence[bytes], rows: int, types: str) -> list[Column]:
+    """One parameter per column of so many rows, from their fields one behind the other. Elements of an array have
+    the form that fields have in COPY: PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv."""
     connection.adapters.register_dumper(Column, _ColumnDumper)
-    infos = [connection.adapters.types[name] for name in names]
+    infos = [connection.adapters.types[name] for name in types.split()]
+    # Whether there are nulls, which is said first, is found out again from the elements.
     return [
-        Column(info.array_oid, _array(1, NULL in column, info.oid, len(column), 1) + b"".join(column))
-        for info, column in zip(infos, fields, strict=True)
+        Column(info.array_oid, _array(1, 1, info.oid, rows, 1) + column)
+        for info, column in zip(infos, columns, strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
@@ -186,33 +186,36 @@ async def advance_positions(connection: Connection, station: str, moves: Iterabl
     # There is no row before the first batch of a partition.
     for statement in (_MOVE, _FIRST_MOVE):
         if waiting:
-            values = columns(
-                (
-                    (*partition, move.expected, move.next_offset, move.last_timestamp, move.last_key)
-                    for partition, move in waiting.items()
-                ),
-                6,
-            )
-            cursor = await connection.execute(statement.encode(), (station, *values))
+            cursor = await connection.execute(statement.encode(), move_values(station, waiting.values()))
             for topic, partition in await cursor.fetchall():
                 del waiting[TopicPartition(topic, partition)]
     for move in waiting.values():
         raise PositionLostError(f"{station}: {move.partition} is no longer at {move.expected}")
 
 
+def move_values(station: str, moves: Iterable[Advance]) -> tuple[Any, ...]:
+    """Parameters of :data:`MOVED`."""
+    rows = (
+        (*move.partition, move.expected, move.next_offset, move.last_timestamp, move.last_key)
+        for move in sorted(moves, key=lambda m: m.partition)
+    )
+    return (station, *columns(rows, 6))
+
+
 _MOVES = """
-WITH moves (station, topic, partition, expected, next_offset, last_timestamp, last_key) AS (
+moves (station, topic, partition, expected, next_offset, last_timestamp, last_key) AS (
     SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[])
-)
-"""
-_MOVE = f"""{_MOVES}
-UPDATE positions p SET next_offset = m.next_offset, last_timestamp = m.last_timestamp, last_key = m.last_key,
-    updated_at = now()
-FROM moves m WHERE p.station = m.station AND p.topic = m.topic AND p.partition = m.partition
-    AND p.next_offset = m.expected
-RETURNING p.topic, p.partition
-"""
-_FIRST_MOVE = f"""{_MOVES}
+)"""
+MOVED: Final = f"""{_MOVES}, moved AS (
+    UPDATE positions p SET next_offset = m.next_offset, last_timestamp = m.last_timestamp, last_key = m.last_key,
+        updated_at = now()
+    FROM moves m WHERE p.station = m.station AND p.topic = m.topic AND p.partition = m.partition
+        AND p.next_offset = m.expected
+    RETURNING p.topic, p.partition
+)"""
+"""SQL, behind WITH: ``moved`` is what of the moves could be done."""
+_MOVE = f"WITH {MOVED} SELECT topic, partition FROM moved"
+_FIRST_MOVE = f"""WITH {_MOVES}
 INSERT INTO positions (station, topic, partition, next_offset, last_timestamp, last_key)
 SELECT station, topic, partition, next_offset, last_timestamp, last_key FROM moves WHERE expected = 0
 ON CONFLICT DO NOTHING RETURNING topic, partition

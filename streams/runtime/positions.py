@@ -70,10 +70,7 @@ class Positions(Mapping[TopicPartition, int]):
         it may be undone by a crash of the database in the next second, rows and positions together: for a station
         that only writes what it then reads again. Raises :class:`PositionLostError`.
         """
-        moves = [
-            Advance(tp, self._next[tp], record.offset + 1, record.timestamp, record.key)
-            for tp, record in last.items()
-        ]
+        moves = self._moves(last)
 
         async def first(connection: Connection) -> None:
             if not durable:
@@ -83,3 +80,20 @@ class Positions(Mapping[TopicPartition, int]):
         async with self._database.transaction(first=first) as connection:
             yield connection
         self._next.update({move.partition: move.next_offset for move in moves})
+
+    @asynccontextmanager
+    async def moving(
+        self, last: Mapping[TopicPartition, ConsumerRecord]
+    ) -> AsyncIterator[tuple[Connection, Sequence[Advance]]]:
+        """The same moves for a caller that does them together with what it writes in one statement
+        (:data:`streams.runtime.database.MOVED`), and a connection in autocommit mode for that."""
+        moves = self._moves(last)
+        async with self._database.connection() as connection:
+            yield connection, moves
+        self._next.update({move.partition: move.next_offset for move in moves})
+
+    def _moves(self, last: Mapping[TopicPartition, ConsumerRecord]) -> list[Advance]:
+        return [
+            Advance(tp, self._next[tp], record.offset + 1, record.timestamp, record.key)
+            for tp, record in last.items()
+        ]

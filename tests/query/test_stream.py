@@ -17,7 +17,7 @@ from schemas.ids import execution_id
 from schemas.topics import ALERT_RESULTS
 from streams.http_app import HttpServer, build_http
 from streams.query.following import Brought, Stand, Stands, parse_event_id
-from streams.query.reads.brought import ask
+from streams.query.reads.brought import following
 from streams.query.routes import stream as streaming
 from streams.runtime.agent import Context
 from streams.runtime.database import Connection, fetch_value
@@ -105,7 +105,7 @@ async def test_executions_come_in_the_order_of_the_log_and_repeats_bring_only_wh
     everything = await walk(context, 100)
     assert sorted(everything) == sorted(expected(records))
     assert await walk(context, 1) == everything
-    assert [pair for pair in everything if pair[1] == "alt_b"] == await walk(context, 2, ["alt_b"])
+    assert [pair for pair in everything if pair[1] == "alt_b"] == await walk(context, 2, [second.record.number])
     await delete(context, "alt_b")
     assert await walk(context, 2) == [pair for pair in everything if pair[1] != "alt_b"]
 
@@ -114,14 +114,14 @@ def expected(records: Sequence[AlertResultRecord]) -> set[tuple[str, str]]:
     return {(execution_id(one.base, hit.alert_number), hit.alert_id) for one in records for hit in one.hits}
 
 
-async def walk(context: Context, size: int, alerts: list[str] | None = None) -> list[tuple[str, str]]:
+async def walk(context: Context, size: int, alerts: list[int] | None = None) -> list[tuple[str, str]]:
     stands = Stands()
     found: list[tuple[str, str]] = []
     async with context.database.transaction(snapshot=True) as connection:
         behind = True
         while behind:
-            asked = await ask(connection, context.broker.topic(ALERT_RESULTS), NAMESPACE, alerts, stands, size)
-            page, stands, behind = await asked.read()
+            topic = context.broker.topic(ALERT_RESULTS)
+            page, stands, behind = await following(connection, topic, NAMESPACE, alerts, stands, size)
             found += [(execution_id(one.base, one.number), one.alert_id) for _, one, _ in page]
     return found
 
@@ -234,7 +234,7 @@ async def touched(context: Context, connection: Connection, size: int) -> int:
     """How many rows of the view one page from the beginning takes to be read."""
     async with connection.transaction():
         topic = context.broker.topic(ALERT_RESULTS)
-        assert (await (await ask(connection, topic, NAMESPACE, None, Stands(), size)).read()).page
+        assert (await following(connection, topic, NAMESPACE, None, Stands(), size)).page
         rows = await fetch_value(
             connection,
             "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int FROM pg_stat_xact_user_tables"

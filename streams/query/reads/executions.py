@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date
 from typing import Any, Final
 
-from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
 
 from schemas.ids import ExecutionRef
@@ -147,10 +146,10 @@ def deliveries_of(namespace: str, base: str, number: str) -> str:
         AND d.execution_id = 'exec_' || encode({base}, 'hex') || to_hex({number}))"""
 
 
-# One probe for each record: its document part, then the executions of that part that the record brought. Records
-# are put in order first, so that no more of them are looked up than fill the page.
-_BROUGHT = _select(
-    f"""
+# One probe for each record: its document part, then the executions of that part that the record brought, or those
+# of some alerts. Records are put in order first, so that no more of them are looked up than fill the page.
+def _following(only: str) -> bytes:
+    page = f"""
 SELECT r.partition AS brought_in, e.result_offset AS brought_at, {_COLUMNS}
 FROM (
     SELECT s.partition, s."offset" AS stand, s.number, d.day, d.base, d.appended_at, d.result_offset
@@ -176,44 +175,55 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT x.* FROM alert_executions x
     WHERE x.namespace_id = %(namespace)s AND x.appended_at = r.appended_at AND x.base = r.base AND x.day = r.day
-      AND x.result_partition = r.partition AND x.result_offset = r.result_offset
+      AND x.result_partition = r.partition AND x.result_offset = r.result_offset{only}
     OFFSET 0
 ) e
-WHERE (e.result_offset, e.alert_number) > (r.stand, r.number)
-  AND (%(alerts)s::text[] IS NULL OR e.alert_id = ANY(%(alerts)s)) AND {_SERVED}
+WHERE (e.result_offset, e.alert_number) > (r.stand, r.number) AND {_SERVED}
 ORDER BY r.partition, r.result_offset, e.alert_number LIMIT %(limit)s
-""",
-    pruned=False,
-    more=f", p.brought_in, p.brought_at, {deliveries_of('%(namespace)s', 'p.base', 'p.alert_number')} AS told",
-)
+"""
+    told = deliveries_of("%(namespace)s", "p.base", "p.alert_number")
+    brought = _select(page, pruned=False, more=f", p.brought_in, p.brought_at, {told} AS told")
+    return (
+        b"SELECT held.ends, found.* FROM (SELECT json_object_agg(partition, next_offset) AS ends FROM positions"
+        b" WHERE station = %(station)s AND topic = %(topic)s) held LEFT JOIN (" + brought + b") found ON true"
+    )
 
 
-async def ask_brought(
+_ALL_FOLLOWING: Final = _following("")
+_SOME_FOLLOWING: Final = _following(" AND x.alert_number = ANY(%(alerts)s)")
+
+
+async def brought(
     connection: Connection,
     namespace_id: str,
-    alert_ids: Sequence[str] | None,
+    alerts: Sequence[int] | None,
     read: Mapping[str, Any],
     behind: Sequence[tuple[int, int, int]],
     limit: int,
-) -> AsyncCursor[dict[str, Any]]:
-    """Ask for the next executions of a namespace, of all its alerts or of some, in the order in which records
-    brought them, each with its deliveries: :func:`in_order` reads them. ``behind``: partition, offset and alert
-    number to begin behind; ``read``: ``station`` and ``topic`` of the positions to end before, and the ``window``
-    of offsets to look through."""
-    await connection.execute(_IN_ORDER)
+) -> tuple[dict[int, int], list[tuple[Brought, Execution, list[Delivery]]]]:
+    """Where the positions stand, and the next executions of a namespace up to there, of all its alerts or of some
+    by number, in the order in which records brought them, each with its deliveries. ``behind``: partition, offset
+    and alert number to begin behind; ``read``: ``station`` and ``topic`` of the positions, and the ``window`` of
+    offsets to look through. One statement, so all of it is of the same instant, in one round trip."""
     values = dict(zip(("partitions", "offsets", "numbers"), columns(behind, 3), strict=True))
-    parameters = {**read, **values, "namespace": namespace_id, "alerts": alert_ids, "limit": limit}
-    return await connection.cursor(row_factory=dict_row).execute(_BROUGHT, parameters, prepare=True)
-
-
-def in_order(rows: Sequence[dict[str, Any]]) -> list[tuple[Brought, Execution, list[Delivery]]]:
-    """What :func:`ask_brought` found."""
+    parameters = {**read, **values, "namespace": namespace_id, "limit": limit}
+    if alerts is not None:
+        parameters["alerts"] = list(alerts)
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        # A pipeline is a transaction by itself: what is set is so for the statement behind it.
+        async with connection.pipeline():
+            await connection.execute(_IN_ORDER)
+            await cursor.execute(_ALL_FOLLOWING if alerts is None else _SOME_FOLLOWING, parameters, prepare=True)
+        rows = await cursor.fetchall()
+    ends = {int(partition): offset for partition, offset in (rows[0]["ends"] or {}).items()}
     found = []
     for row in rows:
-        deliveries = [Delivery(*values) for values in row.pop("told") or ()]
+        del row["ends"]
+        deliveries = [Delivery(*one) for one in row.pop("told") or ()]
         place = Brought(row.pop("brought_in"), row.pop("brought_at"), row["number"])
-        found.append((place, Execution(**row), deliveries))
-    return sorted(found, key=_place)
+        if place.number is not None:
+            found.append((place, Execution(**row), deliveries))
+    return ends, sorted(found, key=_place)
 
 
 def _place(item: tuple[Brought, Execution, list[Delivery]]) -> Brought:

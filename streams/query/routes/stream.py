@@ -20,11 +20,10 @@ from schemas.api.alert_execution import AlertExecutionResult
 from schemas.topics import ALERT_RESULTS
 from streams.query.compose.alerts import recorded
 from streams.query.following import EVENT_ID, Stands, at_ends, parse_event_id
-from streams.query.reads.brought import Asked, Following, ask, ends
+from streams.query.reads.brought import Following, ends, following
 from streams.query.routes.answer import known
 from streams.query.waking import Waking, waking
 from streams.runtime.agent import Context
-from streams.runtime.database import Connection
 from streams.runtime.definitions import find_definition
 from streams.runtime.http.access import Access, AccessDep, ContextDep, caller_of
 from streams.runtime.http.errors import ApiError
@@ -74,10 +73,12 @@ async def stream_executions(
 ) -> Response:
     """New executions of the namespace as they reach the view, as server-sent events. With `Last-Event-ID` the
     stream goes on behind that event. Without `timeout_seconds` it does not end before the caller goes away."""
-    alerts: list[str] | None = None
+    alerts: list[int] | None = None
     async with context.database.connection() as connection:
         if alert_id:
-            alerts = [(await known(connection, "alert", access.namespace_id, one)).record.id for one in alert_id]
+            alerts = [
+                (await known(connection, "alert", access.namespace_id, one)).record.number for one in alert_id
+            ]
         if last_event_id is None:
             now = await ends(connection, context.broker.topic(ALERT_RESULTS))
             stands = at_ends(now)
@@ -102,7 +103,7 @@ class _Follower:
         request: Request,
         context: Context,
         access: Access,
-        alerts: list[str] | None,
+        alerts: list[int] | None,
         stands: Stands,
         timeout: float | None,
     ) -> None:
@@ -144,14 +145,9 @@ class _Follower:
             yield _event(self._stands.event_id(), recorded(execution, deliveries))
 
     async def _next(self) -> Following:
-        asked: list[Asked] = []
-
-        async def first(connection: Connection) -> None:
+        async with self._context.database.connection() as connection:
             where = self._topic, self._access.namespace_id
-            asked.append(await ask(connection, *where, self._alerts, self._stands, PAGE))
-
-        async with self._context.database.transaction(snapshot=True, first=first):
-            return await asked[0].read()
+            return await following(connection, *where, self._alerts, self._stands, PAGE)
 
     async def _still_allowed(self) -> bool:
         caller = self._access.caller

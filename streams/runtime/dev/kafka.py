@@ -18,6 +18,9 @@ from streams.runtime.children import Child, ChildFailedError, free_port, wait_fo
 from streams.runtime.dev.broker import BrokerAddress
 
 KAFKA_VERSION = "4.3.0"
+_JVM = ("-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""A broker that lives for minutes: its optimising compiler would take a processor for most of that time
+(docs/decisions/038)."""
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>tidewatch</groupId><artifactId>kafka-jars</artifactId><version>1</version>
@@ -134,7 +137,7 @@ async def start_kafka(folder: Path, port: int) -> BrokerAddress:
         await _format(classpath, settings)
     child = await Child.start(
         "kafka",
-        ["java", "-Xmx384m", "-Xms128m", "-cp", classpath, "kafka.Kafka", str(settings)],
+        ["java", *_JVM, "-cp", classpath, "kafka.Kafka", str(settings)],
         log=folder / "kafka.log",
     )
     bootstrap = f"127.0.0.1:{port}"
@@ -152,7 +155,18 @@ async def _format(classpath: str, settings: Path) -> None:
     # It must not begin with a hyphen, which the tool would take for an option.
     cluster = "T" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     formatted = await asyncio.create_subprocess_exec(
-        *("java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)),
+        *(
+            "java",
+            *_JVM,
+            "-cp",
+            classpath,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            cluster,
+            "-c",
+            str(settings),
+        ),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
