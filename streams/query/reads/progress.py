@@ -8,39 +8,22 @@ from streams.query.compose.rows import Unfired
 from streams.runtime.database import Connection, fetch_value
 
 
-def applied(namespace: str, alert: str) -> str:
-    """SQL: alerts as the collections of a namespace attach them on ingest; of all alerts where ``alert`` is null.
-    Both are expressions."""
-    return f"""
-SELECT application ->> 'alert_id' AS alert_id, c.id AS collection_id, c.version
-FROM definitions c CROSS JOIN LATERAL jsonb_array_elements(
-    CASE jsonb_typeof(c.body -> 'alert_applications') WHEN 'array' THEN c.body -> 'alert_applications'
-    ELSE '[]'::jsonb END) AS application
-WHERE c.kind = 'collection' AND c.namespace_id = {namespace} AND c.deleted_at IS NULL
-  AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
-  AND coalesce(application ->> 'execution_mode', 'on_ingest') = 'on_ingest'
-  AND ({alert} IS NULL OR application ->> 'alert_id' = {alert})
-"""
-
-
 def attaching(namespace: str, alert: str) -> str:
-    """SQL: collections of which :func:`applied` finds the alert, their ids. Most often without taking what is
-    attached apart, which takes as long as there are attached alerts, several times over."""
-    attached = "c.body -> 'alert_applications' @> jsonb_build_array(jsonb_build_object({}))"
-    return f"""
-SELECT c.id FROM definitions c
-WHERE c.kind = 'collection' AND c.namespace_id = {namespace} AND c.deleted_at IS NULL
-  AND c.body -> 'enabled' IS DISTINCT FROM 'false'::jsonb
-  AND ({attached.format(f"'alert_id', {alert}, 'execution_mode', 'on_ingest'")}
-       OR {attached.format(f"'alert_id', {alert}")}
-          AND c.id IN (SELECT a.collection_id FROM ({applied(namespace, alert)}) a))
-"""
+    """SQL: the ids of the collections of a namespace that check the alert on ingest. Both are expressions."""
+    return (
+        "SELECT t.collection_id AS id FROM alert_attachments t"
+        f" WHERE t.namespace_id = {namespace} AND t.alert_id = {alert}"
+    )
 
 
 # Checked: some batch was evaluated under definitions that held the alert, its attachment and its retriever as they
 # are now.
-_UNFIRED = f"""
-WITH applied AS ({applied("%(namespace)s", "%(alert)s::text")}), progress AS (
+_UNFIRED = """
+WITH applied AS (
+    SELECT a.alert_id, c.id AS collection_id, c.version FROM alert_attachments a
+    JOIN definitions c ON c.kind = 'collection' AND c.namespace_id = a.namespace_id AND c.id = a.collection_id
+    WHERE a.namespace_id = %(namespace)s AND (%(alert)s::text IS NULL OR a.alert_id = %(alert)s)
+), progress AS (
     SELECT DISTINCT ON (collection_id) collection_id, appended_at, occurred_at, definitions_version
     FROM match_progress WHERE namespace_id = %(namespace)s
     ORDER BY collection_id, definitions_version DESC, appended_at DESC
