@@ -115,10 +115,9 @@ async def _listed(
     if after is None or after.recorded:
         recorded = await executions.newest(connection, namespace_id, alerts, full, after=after)
     unfired: list[Unfired] = []
-    if isinstance(of, progress.Silent) and len(recorded) == full:
-        # They come behind everything that is recorded.
-        silent = await of.count(connection, namespace_id)
-    else:
+    silent = await of.count(connection, namespace_id) if isinstance(of, progress.Silent) else None
+    # They come behind everything that is recorded.
+    if silent is None or (silent and len(recorded) < full):
         unfired = await progress.unfired(connection, namespace_id, None if alert is None else alert.id)
         silent = len(unfired)
     page, following = cut(recorded, unfired, after, offset, request.limit)
