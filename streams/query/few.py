@@ -7,6 +7,7 @@ positions where this process left them. Where that is not so nothing is written,
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from psycopg.errors import CheckViolation, UniqueViolation
@@ -25,8 +26,8 @@ from streams.query.results import (
 from streams.query.rows import Rows
 from streams.query.store import adding_counts, upserts
 from streams.query.waking import CHANNEL
-from streams.runtime.binary_copy import arrays, columns_of, parameters
-from streams.runtime.database import MOVED, Advance, Connection, columns, move_values
+from streams.runtime.binary_copy import arrays, columns_of, columns_of_values, parameters
+from streams.runtime.database import MOVE_TYPES, MOVED, Advance, Connection, move_rows
 
 FEW: Final = 2_000
 """Up to about so many executions, parameters of a statement are written no slower than by COPY, whose round trips
@@ -44,12 +45,15 @@ _EXECUTIONS: Final = (
     f"INSERT INTO alert_executions ({EXECUTION_COLUMNS}) SELECT * FROM unnest({parameters(EXECUTION_TYPES)})"
 )
 _COUNTS: Final = adding_counts(f"SELECT * FROM unnest({parameters(COUNT_TYPES)}) AS counted ({COUNT_COLUMNS})")
-# The lock is only tried: whoever drops days holds it and waits for the tables that this statement has locked. A
-# crash of the database may undo the commit, rows and positions together: they are then read again.
-_AS_EXPECTED: Final = f"""
-SELECT CASE WHEN (SELECT count(*) FROM moved) = %s AND pg_try_advisory_xact_lock_shared({DROP_LOCK}) THEN true
-       ELSE not_as_expected() END, set_config('synchronous_commit', 'off', true)
+_AS_EXPECTED: Final = """
+SELECT CASE WHEN (SELECT count(*) FROM moved) = %s{more} THEN true ELSE not_as_expected() END,
+    set_config('synchronous_commit', 'off', true)
 """
+"""A crash of the database may undo the commit, rows and positions together: they are then read again."""
+# Who drops days holds the lock and waits for the tables that this statement has locked before: it is only tried.
+# A worker that lost its partition may wait for the lock as well, the row of its position in hand: of these three
+# PostgreSQL gives up one, which tries again.
+_NO_DAY_IS_DROPPED: Final = f" AND pg_try_advisory_xact_lock_shared({DROP_LOCK})"
 
 
 def are_few(rows: Rows) -> bool:
@@ -65,26 +69,30 @@ def are_few(rows: Rows) -> bool:
 async def write_few(connection: Connection, station: str, moves: Sequence[Advance], rows: Rows) -> None:
     """Move the station's positions and add a batch with :func:`are_few` to the view; or raise one of
     :data:`NotAsExpected` and do nothing. The connection is in autocommit mode."""
-    parts, values = [MOVED], list[Any](move_values(station, moves))
-    told = ""
+    added: list[tuple[str, Sequence[Any]]] = []
     if rows.results:
         documents = b"".join([result.document_row(result.place) for result in rows.results])
         executions = sum(len(result.alerts) for result in rows.results)
         counters, counts = count_columns(rows.results)
-        for name, statement, added in (
-            ("documents", _DOCUMENTS, columns_of(connection, documents, DOCUMENT_TYPES)),
-            (
-                "executions",
-                _EXECUTIONS,
-                arrays(connection, execution_columns(rows.results), executions, EXECUTION_TYPES),
-            ),
-            ("counts", _COUNTS, arrays(connection, counts, counters, COUNT_TYPES)),
-        ):
-            parts.append(f"{name} AS ({statement})")
-            values += added
-        told = f", pg_notify('{CHANNEL}', '')"
-    for number, (upsert, others) in enumerate(upserts(rows)):
-        parts.append(f"others_{number} AS ({upsert.several()})")
-        values += columns(others, len(others[0]))
-    statement = f"WITH {', '.join(parts)} {_AS_EXPECTED}{told}"
-    await connection.execute(statement.encode(), [*values, len(moves)], prepare=True)
+        added = [
+            (_DOCUMENTS, columns_of(connection, documents, DOCUMENT_TYPES)),
+            (_EXECUTIONS, arrays(connection, execution_columns(rows.results), executions, EXECUTION_TYPES)),
+            (_COUNTS, arrays(connection, counts, counters, COUNT_TYPES)),
+        ]
+    added += [
+        (upsert.several(), columns_of_values(connection, others, upsert.types)) for upsert, others in upserts(rows)
+    ]
+    # PostgreSQL does them from the last to the first: in the order in which any batch is written.
+    added.reverse()
+    parts = "".join(f", added_{number} AS ({statement})" for number, (statement, _) in enumerate(added))
+    checked = _AS_EXPECTED.format(more=_NO_DAY_IS_DROPPED if rows.results else "")
+    told = f", pg_notify('{CHANNEL}', '')" if rows.results else ""
+    values = [
+        station,
+        *columns_of_values(connection, move_rows(moves), MOVE_TYPES),
+        *chain.from_iterable(columns for _, columns in added),
+        len(moves),
+    ]
+    # psycopg prepares what has succeeded several times; one that is refused at first it would forget, and the
+    # server keep.
+    await connection.execute(f"WITH {MOVED}{parts} {checked}{told}".encode(), values)

@@ -15,7 +15,7 @@ SAMPLED: Final = 10
 """Statistics target of the columns of a day: 300 times as many rows are looked at."""
 _LOCK = 7_431_010
 DROP_LOCK = 7_431_011
-"""Advisory lock: shared by transactions that write results, exclusive to drop days."""
+"""Advisory lock: shared by whoever writes results until they are committed, exclusive to drop days."""
 
 
 def partition_name(table: str, day: date) -> str:

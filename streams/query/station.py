@@ -100,7 +100,6 @@ class ViewWriter:
     async def _write_few(self, last: Mapping[TopicPartition, ConsumerRecord], rows: Rows) -> bool:
         try:
             async with self._positions.moving(last) as (connection, moves):
-                await fault("query:before-commit")
                 await write_few(connection, NAME, moves, rows)
         except NotAsExpected:
             return False

@@ -85,14 +85,14 @@ class Upsert:
 
     def several(self) -> str:
         """SQL: add rows with different keys, a parameter for each column."""
-        values = ", ".join(f"%s::{name}[]" for name in self.types.split())
+        values = parameters(self.types)
         return f"INSERT INTO {self.table} ({self.columns}) SELECT * FROM unnest({values}) {self.conflict}"
 
 
 _PROGRESS: Final = Upsert(
     "match_progress AS p",
     "partition, namespace_id, collection_id, next_offset, occurred_at, appended_at, definitions_version",
-    "int text text bigint timestamptz timestamptz bigint",
+    "int4 text text int8 timestamptz timestamptz int8",
     3,
     """ON CONFLICT (partition, namespace_id, collection_id) DO UPDATE SET
     next_offset = greatest(p.next_offset, EXCLUDED.next_offset),
@@ -104,7 +104,7 @@ _TRIGGERS: Final = Upsert(
     "trigger_executions AS t",
     "job_id, trigger_id, namespace_id, family, action_type, status, revision, nominal_at, triggered_at, reason,"
     " finished_at, execution_time_ms, error, num_clusters, num_documents, body",
-    "text text text text text text int timestamptz timestamptz text timestamptz int text int int json",
+    "text text text text text text int4 timestamptz timestamptz text timestamptz int4 text int4 int4 json",
     1,
     """ON CONFLICT (job_id) DO UPDATE SET
     status = EXCLUDED.status, revision = EXCLUDED.revision, reason = EXCLUDED.reason,
@@ -122,7 +122,7 @@ _RETRIEVERS: Final = Upsert(
 _DELIVERIES: Final = Upsert(
     "delivery_status AS d",
     "execution_id, channel_index, namespace_id, channel_type, status, attempt, error, at",
-    "text int text text text int text timestamptz",
+    "text int4 text text text int4 text timestamptz",
     2,
     """ON CONFLICT (execution_id, channel_index) DO UPDATE SET
     status = EXCLUDED.status, attempt = EXCLUDED.attempt, error = EXCLUDED.error, at = EXCLUDED.at

@@ -6,7 +6,7 @@ number of fields, then the fields: each its length in bytes and its value.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -72,6 +72,16 @@ def microseconds(moment: datetime) -> int:
 def instant(moment: datetime) -> bytes:
     """A ``timestamptz``."""
     return _int8(8, microseconds(moment))
+
+
+_FIELDS: Final[Mapping[str, Callable[[Any], bytes]]] = {
+    "bytea": data,
+    "int4": int4,
+    "int8": int8,
+    "json": text,
+    "text": text,
+    "timestamptz": instant,
+}
 
 
 async def copy_rows(connection: Connection, table: str, columns: str, parts: Iterable[bytes]) -> None:
@@ -142,6 +152,16 @@ def arrays(connection: Connection, columns: Sequence[bytes], rows: int, types: s
     ]
 
 
+def columns_of_values(connection: Connection, rows: Sequence[Sequence[Any]], types: str) -> list[Column]:
+    """Rows of values as one parameter per column. Of a list psycopg makes the least type that holds its values:
+    statements that differ in nothing else would be prepared one by one."""
+    columns = [
+        b"".join([NULL if value is None else _FIELDS[name](value) for value in column])
+        for name, column in zip(types.split(), zip(*rows, strict=True), strict=True)
+    ]
+    return arrays(connection, columns, len(rows), types)
+
+
 def parameters(types: str) -> str:
-    """SQL: the places of what :func:`columns_of` makes."""
+    """SQL: the places of such columns."""
     return ", ".join(["%s"] * len(types.split()))

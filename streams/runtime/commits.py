@@ -18,7 +18,7 @@ from streams.runtime.backoff import pause
 
 log = structlog.get_logger(__name__)
 
-EVERY_SECONDS: Final = 0.2
+EVERY_SECONDS: Final = 0.1
 """From the beginning of one commit to the next, while batches follow each other."""
 
 Last = Mapping[TopicPartition, ConsumerRecord]

@@ -176,8 +176,7 @@ async def advance_positions(connection: Connection, station: str, moves: Iterabl
     has taken the partition over, and when a move does not go forward: its records were done before. The
     caller's transaction then rolls back with all its rows.
     """
-    # In one order, so that two workers never wait for each other's rows.
-    waiting = {move.partition: move for move in sorted(moves, key=lambda m: m.partition)}
+    waiting = {move.partition: move for move in moves}
     for move in waiting.values():
         if move.next_offset <= move.expected:
             raise PositionLostError(
@@ -186,22 +185,25 @@ async def advance_positions(connection: Connection, station: str, moves: Iterabl
     # There is no row before the first batch of a partition.
     for statement in (_MOVE, _FIRST_MOVE):
         if waiting:
-            cursor = await connection.execute(statement.encode(), move_values(station, waiting.values()))
+            cursor = await connection.execute(
+                statement.encode(), (station, *columns(move_rows(waiting.values()), 6))
+            )
             for topic, partition in await cursor.fetchall():
                 del waiting[TopicPartition(topic, partition)]
     for move in waiting.values():
         raise PositionLostError(f"{station}: {move.partition} is no longer at {move.expected}")
 
 
-def move_values(station: str, moves: Iterable[Advance]) -> tuple[Any, ...]:
-    """Parameters of :data:`MOVED`."""
-    rows = (
-        (*move.partition, move.expected, move.next_offset, move.last_timestamp, move.last_key)
-        for move in sorted(moves, key=lambda m: m.partition)
-    )
-    return (station, *columns(rows, 6))
+def move_rows(moves: Iterable[Advance]) -> list[tuple[Any, ...]]:
+    """What :data:`MOVED` takes column by column, behind the station: :data:`MOVE_TYPES`. In one order, so that two
+    workers never wait for each other's rows."""
+    ordered = sorted(moves, key=lambda move: move.partition)
+    return [
+        (*move.partition, move.expected, move.next_offset, move.last_timestamp, move.last_key) for move in ordered
+    ]
 
 
+MOVE_TYPES: Final = "text int4 int8 int8 int8 bytea"
 _MOVES = """
 moves (station, topic, partition, expected, next_offset, last_timestamp, last_key) AS (
     SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[])

@@ -106,7 +106,8 @@ async def receiver() -> AsyncIterator[tuple[str, list[tuple[str, dict[str, Any]]
 
 
 def news(system: System, collection_id: str) -> list[DocumentEvent]:
-    """Six days of documents; on the fifth the subject changes."""
+    """Six days of documents; on the fifth the subject changes. Results with the ids of events are written to the
+    view by several statements, between which it can be killed."""
     start = datetime(2024, 1, 1, tzinfo=UTC)
     events = []
     for number in range(DOCUMENTS):
@@ -121,6 +122,7 @@ def news(system: System, collection_id: str) -> list[DocumentEvent]:
                 f"d{number}",
                 start + timedelta(days=day, minutes=hour * 10),
                 text=f"{subject} report {number % 7}{weather}",
+                event_id=f"event {number}",
             )
         )
     return events

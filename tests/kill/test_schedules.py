@@ -65,7 +65,7 @@ async def test_each_nominal_time_is_executed_once(settings: Settings, real_kafka
             if points == ROUNDS[-1]:
                 # What the view is told comes through these.
                 await system.start_worker("others", "act,relay")
-                victims.append(await system.start_query("query:before-commit"))
+                victims.append(await system.start_query("query:after-commit"))
             for victim in victims:
                 await system.died_of_its_fault(victim)
         await system.start_worker("trigger", "trigger")

@@ -7,28 +7,33 @@ from datetime import timedelta
 
 import pytest
 from aiokafka import TopicPartition
+from psycopg import AsyncConnection
 
 from schemas.events.alert_result import AlertResultRecord, Found, encode_alert_result
 from schemas.events.notification import DeliveryRecord
 from schemas.events.trigger import TriggerResult
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS, NOTIFICATIONS, RETRIEVER_EXECUTIONS, TRIGGER_RESULTS
 from streams.query.few import FEW, NotAsExpected, are_few, write_few
-from streams.query.partitions import COLUMNS, DROP_LOCK, SAMPLED, partition_name
+from streams.query.partitions import DROP_LOCK
 from streams.query.results import ResultReader
 from streams.query.rows import Rows
 from streams.query.station import NAME
 from streams.query.store import write
+from streams.query.waking import CHANNEL
 from streams.runtime.agent import Context
-from streams.runtime.database import Advance, advance_positions, stored_positions
+from streams.runtime.database import Advance, advance_positions, fetch_value, stored_positions
 from tests.query.support import (
     NAMESPACE,
     NOON,
     VIEW_TABLES,
     define_alert,
+    drained,
     hit,
     progress,
+    publish,
     result,
     run_record,
+    running,
     view,
 )
 
@@ -95,6 +100,16 @@ async def stated(context: Context, found: Rows, moves: Sequence[Advance] = (MOVE
         await write_few(connection, NAME, moves, found)
 
 
+async def totals(context: Context) -> list[tuple[str, ...]]:
+    """Of lists of runs."""
+    async with context.database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT list, facets::text, sum(n)::text FROM list_counts WHERE list LIKE '%execution' GROUP BY 1, 2"
+            " HAVING sum(n) <> 0 ORDER BY 1, 2"
+        )
+        return await cursor.fetchall()
+
+
 async def stands_at(context: Context) -> int:
     async with context.database.connection() as connection:
         return (await stored_positions(connection, NAME, PARTITION.topic))[0].next_offset
@@ -108,7 +123,7 @@ async def test_both_ways_write_the_same_rows(context: Context) -> None:
         result(2, replace(hit(second), matched_features=None, reason=""), at=NOON + timedelta(hours=1)),
         result(3, looked_up, replace(hit(second), triggered=False)),
     ]
-    found = []
+    found, listed = [], []
     for writer in (copied, stated):
         await begin(context, result(9, hit(first), at=NOON - timedelta(hours=1)))
         batch = rows(*records, through=12)
@@ -123,7 +138,9 @@ async def test_both_ways_write_the_same_rows(context: Context) -> None:
         await writer(context, batch)
         assert await stands_at(context) == MOVE.next_offset
         found.append(await view(context))
+        listed.append(await totals(context))
     assert found[0] == found[1]
+    assert listed[0] == listed[1] != []
     counted = {name: len(stored) for name, stored in found[0].items()}
     assert counted == {
         "result_documents": 4,
@@ -202,15 +219,51 @@ async def test_which_batches_are_few(context: Context) -> None:
     assert not are_few(told)
 
 
-async def test_a_new_day_is_sampled_small(context: Context) -> None:
+async def test_streams_are_woken_by_results_and_by_nothing_else(context: Context) -> None:
     alert = await define_alert(context, "a")
-    async with context.database.transaction() as connection:
-        await write(connection, rows(result(1, hit(alert))))
-    for table, columns in COLUMNS.items():
-        async with context.database.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
-                " AND NOT attisdropped",
-                (partition_name(table, NOON.date()),),
-            )
-            assert dict(await cursor.fetchall()) == dict.fromkeys(columns.split(", "), SAMPLED)
+    await begin(context, result(9, hit(alert)))
+    async with await AsyncConnection.connect(context.settings.database, autocommit=True) as listening:
+        await listening.execute(f"LISTEN {CHANNEL}".encode())
+        await stated(context, rows(through=3))
+        assert [one async for one in listening.notifies(timeout=0)] == []
+        await stated(context, rows(result(1, hit(alert))), [Advance(PARTITION, 9, 10, 2_000, None)])
+        assert [one.channel async for one in listening.notifies(timeout=10, stop_after=1)] == [CHANNEL]
+
+
+async def test_what_is_refused_leaves_nothing_with_the_server(context: Context) -> None:
+    alert = await define_alert(context, "a")
+    await begin(context, result(1, hit(alert)))
+    async with context.database.connection() as connection:
+        for _ in range(10):
+            with pytest.raises(NotAsExpected):
+                await write_few(connection, NAME, [MOVE], rows(result(1, hit(alert))))
+        assert await fetch_value(connection, "SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+async def test_batches_that_differ_only_in_values_are_one_statement(context: Context) -> None:
+    await begin(context)
+    at = MOVE.expected
+    async with context.database.connection() as connection:
+        for step in (1, 40_000, 3_000_000_000, *range(1, 20)):
+            key = b"k" if step % 2 else None
+            batch = rows(through=at)
+            batch.add(TRIGGER_RESULTS.name, fired(min(step, 9)))
+            await write_few(connection, NAME, [Advance(PARTITION, at, at + step, step, key)], batch)
+            at += step
+        assert await fetch_value(connection, "SELECT count(*) FROM pg_prepared_statements") == 1
+
+
+async def test_the_station_writes_small_batches_so(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    alert = await define_alert(context, "a")
+
+    async def never(*_: object) -> None:
+        raise AssertionError("written as any batch is")
+
+    async with running(context):
+        # The first batch of a partition has no position to move, and a day no table.
+        await publish(context, ALERT_RESULTS, [(b"one", encode_alert_result(result(1, hit(alert))))])
+        await drained(context)
+        monkeypatch.setattr("streams.query.station.write", never)
+        await publish(context, ALERT_RESULTS, [(b"one", encode_alert_result(result(2, hit(alert))))])
+        await drained(context)
+    assert len((await view(context))["alert_executions"]) == 2

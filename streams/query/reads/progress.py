@@ -74,17 +74,34 @@ class Silent:
 
     async def count(self, connection: Connection, namespace_id: str) -> int:
         """The number, in the caller's snapshot."""
-        parameters = {"namespace": namespace_id, "alert": None}
-        decided_by = await (await connection.execute(_DECIDED_BY, parameters)).fetchone()
+        decided_by, known = await self._remembered(connection, namespace_id)
+        if known is None:
+            await connection.execute(_FREELY)
+            parameters = {"namespace": namespace_id, "alert": None}
+            known = int(await fetch_value(connection, f"SELECT count(*) FROM ({_UNFIRED}) AS silent", parameters))
+            self._remember(namespace_id, decided_by, known)
+        return known
+
+    async def all(self, connection: Connection, namespace_id: str) -> list[Unfired]:
+        """Those alerts, in the caller's snapshot: :func:`unfired`, where there are some."""
+        decided_by, known = await self._remembered(connection, namespace_id)
+        if known == 0:
+            return []
+        found = await unfired(connection, namespace_id)
+        self._remember(namespace_id, decided_by, len(found))
+        return found
+
+    async def _remembered(self, connection: Connection, namespace_id: str) -> tuple[tuple[Any, ...], int | None]:
+        """What decides the number now, and the number where it is known."""
+        decided_by = await (await connection.execute(_DECIDED_BY, {"namespace": namespace_id})).fetchone()
         assert decided_by is not None
         known = self._known.get(namespace_id)
-        if known is None or known[0] != decided_by:
-            await connection.execute(_FREELY)
-            found = await fetch_value(connection, f"SELECT count(*) FROM ({_UNFIRED}) AS silent", parameters)
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            known = self._known[namespace_id] = (decided_by, int(found))
-        return known[1]
+        return decided_by, known[1] if known is not None and known[0] == decided_by else None
+
+    def _remember(self, namespace_id: str, decided_by: tuple[Any, ...], number: int) -> None:
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        self._known[namespace_id] = (decided_by, number)
 
 
 async def unfired(connection: Connection, namespace_id: str, alert_id: str | None = None) -> list[Unfired]:

@@ -115,10 +115,14 @@ async def _listed(
     if after is None or after.recorded:
         recorded = await executions.newest(connection, namespace_id, alerts, full, after=after)
     unfired: list[Unfired] = []
-    silent = await of.count(connection, namespace_id) if isinstance(of, progress.Silent) else None
-    # They come behind everything that is recorded.
-    if silent is None or (silent and len(recorded) < full):
-        unfired = await progress.unfired(connection, namespace_id, None if alert is None else alert.id)
+    if isinstance(of, progress.Silent) and len(recorded) == full:
+        # They come behind everything that is recorded.
+        silent = await of.count(connection, namespace_id)
+    else:
+        if isinstance(of, progress.Silent):
+            unfired = await of.all(connection, namespace_id)
+        else:
+            unfired = await progress.unfired(connection, namespace_id, of.id)
         silent = len(unfired)
     page, following = cut(recorded, unfired, after, offset, request.limit)
     total = await executions.count(connection, namespace_id, alerts) + silent

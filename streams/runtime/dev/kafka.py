@@ -19,8 +19,8 @@ from streams.runtime.dev.broker import BrokerAddress
 
 KAFKA_VERSION = "4.3.0"
 _JVM = ("-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""A broker that lives for minutes: its optimising compiler would take a processor for most of that time
-(docs/decisions/038)."""
+"""For a broker that is started to try something out: its optimising compiler would take a processor for the first
+minute (docs/decisions/038)."""
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>tidewatch</groupId><artifactId>kafka-jars</artifactId><version>1</version>
