@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Final, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Self, TypeVar, get_args, get_origin
 
 from pydantic import (
     AwareDatetime,
@@ -111,8 +111,13 @@ def _whole(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(
         field.alias or name
         for name, field in model.model_fields.items()
-        if set(get_args(field.annotation) or (field.annotation,)) <= {int, NoneType}
+        if {_bare(kind) for kind in get_args(field.annotation) or (field.annotation,)} <= {int, NoneType}
     )
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without what is said about it, which stays around it in a union."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def as_whole(value: Any) -> Any:

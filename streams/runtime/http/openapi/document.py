@@ -168,7 +168,9 @@ def _body_of_get(found: Mapping[str, Any], path: str, model: type[BaseModel]) ->
         schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     else:
         schema = beside["content"]["application/json"]["schema"]
-    return {"required": False, "content": {"application/json": {"schema": schema, "example": {"limit": 10}}}}
+    # `null` is what clients send that always send a body.
+    either = {"anyOf": [schema, {"type": "null"}]}
+    return {"required": False, "content": {"application/json": {"schema": either, "example": {"limit": 10}}}}
 
 
 def _merged(paths: Mapping[str, Any]) -> dict[str, Any]:
