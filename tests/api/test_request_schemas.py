@@ -122,3 +122,11 @@ def test_a_parameter_without_which_an_algorithm_is_not_run_is_not_null(algorithm
         config = {"algorithm": algorithm, needed: value}
         assert jsonschema_rs.is_valid(schema, config) is (value is not None)
         assert (problem_of(TypeAdapter(ClusteringConfig), config) is None) is (value is not None)
+
+
+@pytest.mark.parametrize("fields", [{"occurred_at": [{"\0": 1}]}, {"occurred_at": ["\0"]}, {"x": {"y": [["\0"]]}}])
+def test_no_text_of_a_document_holds_a_nul_however_deep(fields: JsonObject) -> None:
+    path = "/v1/collections/{collection_identifier}/documents"
+    schema = schema_of(described()["paths"][path]["post"])
+    assert not jsonschema_rs.is_valid(schema, fields)
+    assert jsonschema_rs.is_valid(schema, orjson.loads(orjson.dumps(fields).replace(rb"\u0000", b"0")))

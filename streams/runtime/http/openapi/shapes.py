@@ -94,6 +94,8 @@ def _restrict(schema: Any) -> None:
     if "string" in kinds and not {"enum", "const", "format"} & schema.keys():
         # A pattern of its own leaves NUL out by itself.
         schema.setdefault("pattern", TEXT)
+    if "array" in kinds:
+        schema.setdefault("items", {"$ref": f"{_PREFIX}{JSON}"})
     if "object" in kinds and schema.get("additionalProperties", True) is not False:
         if "additionalProperties" not in schema and "properties" not in schema:
             schema["additionalProperties"] = {"$ref": f"{_PREFIX}{JSON}"}
