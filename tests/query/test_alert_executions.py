@@ -94,7 +94,7 @@ async def test_a_body_on_the_list_counts_where_the_query_is_silent(context: Cont
         assert [item["source_documents"] for item in rest["results"]] == [["doc_1"], ["doc_0"]]
         assert (await ask(b"")).json()["pagination"]["page_size"] == 50
         assert (await ask(b'{"limit": null, "cursor": null}')).status_code == 200
-        for bad in (b'{"limit": 0}', b'{"size": 3}', b"[]", b"{"):
+        for bad in (b'{"limit": 0}', b'{"include_total": 0}', b'{"size": 3}', b"[]", b"{"):
             refused = await ask(bad)
             assert refused.status_code == 422
             assert refused.json()["error"]["details"]["validation_errors"][0]["location"][0] == "body"

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from schemas.api.base import ApiRequest, GivenInstant
 from schemas.api.cluster_run import ClusterExecutionResult
 from schemas.api.filters import Filter
-from schemas.api.pages import MOST_SKIPPED, Cursor, ListRequest, Sort, sorted_by
+from schemas.api.pages import MOST_SKIPPED, ListRequest, Sort, sorted_by
 from schemas.api.retriever_execution import ExecutionSummary
 from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
@@ -57,14 +57,13 @@ class AdhocListRequest(ApiRequest):
     count_only: bool = False
 
 
-class ExecutionsBody(BaseModel):
+class ExecutionsBody(ApiRequest):
     """Body of ``GET /v1/alerts/executions``."""
-
-    model_config = ConfigDict(extra="forbid")
 
     limit: int | None = Field(None, ge=1, le=1000)
     offset: int | None = Field(None, ge=0, le=MOST_SKIPPED)
-    cursor: Cursor | None = None
+    # Nobody reads it where the query string has one: what it may be is checked here.
+    cursor: str | None = Field(None, pattern=CURSOR_PATTERN)
     include_total: bool | None = None
 
 
