@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from schemas.api.base import ApiRequest, GivenInstant
 from schemas.api.cluster_run import ClusterExecutionResult
 from schemas.api.filters import Filter
-from schemas.api.pages import MOST_SKIPPED, ListRequest, Sort, sorted_by
+from schemas.api.pages import CURSOR_PATTERN, MOST_SKIPPED, ListRequest, Sort, sorted_by
 from schemas.api.retriever_execution import ExecutionSummary
 from streams.runtime.http.json_route import BodyOfGet
 from streams.runtime.http.pages import PageDep, PageRequest, page_of
