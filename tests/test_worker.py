@@ -11,6 +11,7 @@ from streams import worker
 from streams.api.namespaces import ensure_namespace
 from streams.runtime.agent import Context, StreamAgent
 from streams.runtime.broker import Sends
+from streams.runtime.commands import Commands
 from streams.runtime.definitions import list_definitions
 from streams.worker import WorkerFailedError, open_context, run_agents
 from tests.support import eventually
@@ -97,12 +98,21 @@ async def test_an_agent_that_returns_unasked_is_a_failure(context: Context) -> N
         await run_agents(context, [Agent("brief", leaves=True), Agent("other")])
 
 
-async def test_a_command_agent_hears_its_topic_and_the_others_do_not_wait_for_it(context: Context) -> None:
+async def test_a_command_agent_hears_its_topic_and_the_others_do_not_wait_for_it(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others_run = asyncio.Event()
+
+    class HeldBack(Commands):
+        async def run(self) -> None:
+            await others_run.wait()
+            await super().run()
+
+    monkeypatch.setattr(worker, "Commands", HeldBack)
     listener, other = Listener(), Agent("other")
-    started = time.monotonic()
     task = asyncio.create_task(run_agents(context, [listener, other]))
     await eventually(lambda: all_running([other]))
-    assert time.monotonic() - started < 0.5
+    others_run.set()
     producer = context.broker.producer()
     await producer.start()
     sends = Sends(producer)

@@ -1,7 +1,6 @@
 """Behind a reverse proxy: whose headers count, on a real server with connections of its own."""
 
 import asyncio
-import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -78,5 +77,6 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
             begun = time.perf_counter()
             assert (await client.get("/v1/health")).status_code == 200
             taken.append(time.perf_counter() - begun)
-    # At first the kernel acknowledges at once; later after 40 ms, where nothing is sent back meanwhile.
-    assert statistics.median(taken[20:]) < 0.03
+    # At first the kernel acknowledges at once; later after 40 ms, where nothing is sent back meanwhile. Then every
+    # answer would wait, whatever else the machine does.
+    assert sorted(taken[20:])[3] < 0.03
