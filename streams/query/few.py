@@ -21,6 +21,7 @@ from streams.query.results import (
     EXECUTION_COLUMNS,
     EXECUTION_TYPES,
     count_columns,
+    counted,
     execution_columns,
 )
 from streams.query.rows import Rows
@@ -73,11 +74,11 @@ async def write_few(connection: Connection, station: str, moves: Sequence[Advanc
     if rows.results:
         documents = b"".join([result.document_row(result.place) for result in rows.results])
         executions = sum(len(result.alerts) for result in rows.results)
-        counters, counts = count_columns(rows.results)
+        counters = counted([(result, result.place) for result in rows.results])
         added = [
             (_DOCUMENTS, columns_of(connection, documents, DOCUMENT_TYPES)),
             (_EXECUTIONS, arrays(connection, execution_columns(rows.results), executions, EXECUTION_TYPES)),
-            (_COUNTS, arrays(connection, counts, counters, COUNT_TYPES)),
+            (_COUNTS, arrays(connection, count_columns(counters), len(counters), COUNT_TYPES)),
         ]
     added += [
         (upsert.several(), columns_of_values(connection, others, upsert.types)) for upsert, others in upserts(rows)

@@ -4,7 +4,8 @@ Most executions of a batch are of the same alerts, with the same score and reaso
 of a reason, is remembered, so that an execution costs a comparison of its id and two look-ups.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -38,7 +39,8 @@ COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions, newest
 COUNT_TYPES: Final = "int8 text text int8 timestamptz bytea"
 _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
-_COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))
+_COUNT_COLUMNS: Final = len(COUNT_COLUMNS.split(","))
+_COUNT: Final = copy.row(_COUNT_COLUMNS)
 _PLAIN_KEYS: Final = 7
 _PLAIN: Final = (copy.NULL, copy.NULL, copy.NULL, copy.NULL, copy.TRUE)
 """How the columns end of an execution that says nothing but its score and its reason."""
@@ -72,8 +74,6 @@ class Alert:
     """Number, namespace, id, version and retriever."""
     fields: bytes
     """The same as one."""
-    named: bytes
-    """Number, namespace and id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,44 +119,56 @@ class Result:
 def execution_columns(results: Sequence[Result]) -> list[bytes]:
     """:meth:`Result.execution_rows` of several results at their own places, column by column."""
     heads = [(result.head(result.place), len(result.alerts)) for result in results]
-    alerts = list(chain.from_iterable(result.alerts for result in results))
-    ends = list(chain.from_iterable(result.ends for result in results))
+    alerts = [alert.columns for result in results for alert in result.alerts]
+    ends = [end.columns for result in results for end in result.ends]
+    # Not by zip(*rows): thousands of iterators at once are several times slower than a walk for each column.
     return [
         *(b"".join([head[column] * count for head, count in heads]) for column in range(_HEAD_COLUMNS)),
-        *(b"".join([alert.columns[column] for alert in alerts]) for column in range(_ALERT_COLUMNS)),
-        *(b"".join([end.columns[column] for end in ends]) for column in range(_END_COLUMNS)),
+        *(b"".join([columns[column] for columns in alerts]) for column in range(_ALERT_COLUMNS)),
+        *(b"".join([columns[column] for columns in ends]) for column in range(_END_COLUMNS)),
     ]
 
 
-def count_row(alert: Alert, executions: int, newest: tuple[datetime, bytes] | None) -> bytes:
-    """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`. ``newest`` is when the document of its newest
-    execution was appended, and its document part."""
-    place = 2 * copy.NULL if newest is None else _instant(newest[0]) + copy.data(newest[1])
-    return b"".join((_COUNT, alert.named, copy.int8(executions), place))
+Counted = tuple[Alert, int, tuple[datetime, bytes] | None]
+"""What is added to a counter: executions of which alert, how many, and of the newest when its document was
+appended and its document part."""
 
 
-def count_columns(results: Sequence[Result]) -> tuple[int, list[bytes]]:
-    """How many counters results add to, and the rows for them column by column."""
-    counted: dict[int, int] = {}
-    newest: dict[int, Sequence[bytes]] = {}
-    alerts: dict[int, Alert] = {}
-    for result in sorted(results, key=_age):
-        _, base, appended_at, *_ = result.head(result.place)
-        for alert in result.alerts:
-            number = alert.number
-            counted[number] = counted.get(number, 0) + 1
-            newest[number] = appended_at, base
-            alerts[number] = alert
-    columns = [
-        *([alert.columns[column] for alert in alerts.values()] for column in range(_NAME_COLUMNS)),
-        [copy.int8(executions) for executions in counted.values()],
-        *([place[column] for place in newest.values()] for column in range(2)),
-    ]
-    return len(counted), [b"".join(column) for column in columns]
+def counted(added: Sequence[tuple[Result, Place]], gone: Iterable[Result] = ()) -> list[Counted]:
+    """Executions of each alert; of those that are gone only that there were some."""
+    executions = Counter(chain.from_iterable(result.alerts for result, _ in added))
+    executions.update(dict.fromkeys(chain.from_iterable(result.alerts for result in gone), 0))
+    newest: dict[Alert, tuple[datetime, bytes]] = {}
+    for at, result in sorted(((place.appended_at, result) for result, place in added), key=_age):
+        newest.update(dict.fromkeys(result.alerts, (at, result.base)))
+    found: dict[int, Counted] = {}
+    for alert, more in executions.items():
+        # Several, where its definition changed.
+        _, had, until = found.get(alert.number, (alert, 0, None))
+        places = [place for place in (until, newest.get(alert)) if place is not None]
+        found[alert.number] = (alert, had + more, max(places, default=None))
+    return list(found.values())
 
 
-def _age(result: Result) -> tuple[datetime, bytes]:
-    return result.place.appended_at, result.base
+def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:
+    return item[0], item[1].base
+
+
+def count_row(item: Counted) -> bytes:
+    """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`."""
+    return b"".join((_COUNT, *_count(item)))
+
+
+def count_columns(items: Sequence[Counted]) -> list[bytes]:
+    """Such rows column by column."""
+    rows = [_count(item) for item in items]
+    return [b"".join([row[column] for row in rows]) for column in range(_COUNT_COLUMNS)]
+
+
+def _count(item: Counted) -> Sequence[bytes]:
+    alert, executions, newest = item
+    place = (copy.NULL, copy.NULL) if newest is None else (_instant(newest[0]), copy.data(newest[1]))
+    return (*alert.columns[:_NAME_COLUMNS], copy.int8(executions), *place)
 
 
 class ResultReader:
@@ -254,9 +266,7 @@ def _alert(namespace_id: str, hit: AlertHit) -> Alert:
         copy.int8(count(hit.alert_version, 63)),
         copy.text(text(hit.retriever_id)),
     )
-    return Alert(
-        f"{hit.alert_number:x}", hit.alert_number, columns, b"".join(columns), b"".join(columns[:_NAME_COLUMNS])
-    )
+    return Alert(f"{hit.alert_number:x}", hit.alert_number, columns, b"".join(columns))
 
 
 def _end(hit: AlertHit) -> End:

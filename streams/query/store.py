@@ -1,10 +1,7 @@
 """The view's writes: one batch of rows, inside the caller's transaction. Repeats change nothing."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain
 from typing import Final
 
 from psycopg.errors import UniqueViolation
@@ -14,10 +11,10 @@ from streams.query.results import (
     COUNT_COLUMNS,
     DOCUMENT_COLUMNS,
     EXECUTION_COLUMNS,
-    Alert,
     Place,
     Result,
     count_row,
+    counted,
 )
 from streams.query.rows import Row, Rows
 from streams.query.waking import CHANNEL
@@ -184,7 +181,7 @@ async def _copy_results(connection: Connection, results: Sequence[Result]) -> li
         fresh, again = [], [*fresh, *again]
     merging: list[str] = []
     if fresh or gone:
-        await copy_rows(connection, table, COUNT_COLUMNS, counts(fresh, gone))
+        await copy_rows(connection, table, COUNT_COLUMNS, map(count_row, counted(fresh, gone)))
         merging.append(_COUNT_COPIED)
     if again:
         for name in ("result_documents", "alert_executions"):
@@ -200,26 +197,6 @@ async def _copy(connection: Connection, prefix: str, placed: Sequence[tuple[Resu
         await copy_rows(connection, f"{prefix}result_documents", DOCUMENT_COLUMNS, documents)
         executions = (result.execution_rows(place) for result, place in placed)
         await copy_rows(connection, f"{prefix}alert_executions", EXECUTION_COLUMNS, executions)
-
-
-def counts(added: Sequence[tuple[Result, Place]], gone: Iterable[Result]) -> list[bytes]:
-    """Rows of counters that count executions; of those whose day is gone only that there were some."""
-    counted = Counter(chain.from_iterable(result.alerts for result, _ in added))
-    counted.update(dict.fromkeys(chain.from_iterable(result.alerts for result in gone), 0))
-    newest: dict[Alert, tuple[datetime, bytes]] = {}
-    for at, result in sorted(((place.appended_at, result) for result, place in added), key=_age):
-        newest.update(dict.fromkeys(result.alerts, (at, result.base)))
-    rows: dict[int, tuple[Alert, int, tuple[datetime, bytes] | None]] = {}
-    for alert, more in counted.items():
-        # Several, where its definition changed.
-        _, had, until = rows.get(alert.number, (alert, 0, None))
-        places = [place for place in (until, newest.get(alert)) if place is not None]
-        rows[alert.number] = (alert, had + more, max(places, default=None))
-    return [count_row(*row) for row in rows.values()]
-
-
-def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:
-    return item[0], item[1].base
 
 
 async def _claim(connection: Connection, keyed: Sequence[Result]) -> Mapping[bytes, Place]:
