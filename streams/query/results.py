@@ -39,8 +39,7 @@ COUNT_COLUMNS: Final = "alert_number, namespace_id, alert_id, executions, newest
 COUNT_TYPES: Final = "int8 text text int8 timestamptz bytea"
 _DOCUMENT: Final = copy.row(len(DOCUMENT_COLUMNS.split(",")))
 _EXECUTION: Final = copy.row(len(EXECUTION_COLUMNS.split(",")))
-_COUNT_COLUMNS: Final = len(COUNT_COLUMNS.split(","))
-_COUNT: Final = copy.row(_COUNT_COLUMNS)
+_COUNT: Final = copy.row(len(COUNT_COLUMNS.split(",")))
 _PLAIN_KEYS: Final = 7
 _PLAIN: Final = (copy.NULL, copy.NULL, copy.NULL, copy.NULL, copy.TRUE)
 """How the columns end of an execution that says nothing but its score and its reason."""
@@ -51,6 +50,7 @@ _END_COLUMNS: Final = 7
 _REMEMBERED: Final = 65_536
 
 _text = lru_cache(1_024)(copy.text)
+_int8 = lru_cache(1_024)(copy.int8)
 _day = lru_cache(256)(copy.day)
 _instant = lru_cache(1_024)(copy.instant)
 
@@ -141,9 +141,11 @@ def counted(added: Sequence[tuple[Result, Place]], gone: Iterable[Result] = ()) 
     newest: dict[Alert, tuple[datetime, bytes]] = {}
     for at, result in sorted(((place.appended_at, result) for result, place in added), key=_age):
         newest.update(dict.fromkeys(result.alerts, (at, result.base)))
+    if len({alert.number for alert in executions}) == len(executions):
+        return [(alert, more, newest.get(alert)) for alert, more in executions.items()]
+    # Several have the same number, where the definition of one changed.
     found: dict[int, Counted] = {}
     for alert, more in executions.items():
-        # Several, where its definition changed.
         _, had, until = found.get(alert.number, (alert, 0, None))
         places = [place for place in (until, newest.get(alert)) if place is not None]
         found[alert.number] = (alert, had + more, max(places, default=None))
@@ -156,19 +158,24 @@ def _age(item: tuple[datetime, Result]) -> tuple[datetime, bytes]:
 
 def count_row(item: Counted) -> bytes:
     """A row of ``alert_execution_counts``: :data:`COUNT_COLUMNS`."""
-    return b"".join((_COUNT, *_count(item)))
+    alert, executions, newest = item
+    return b"".join((_COUNT, *alert.columns[:_NAME_COLUMNS], _int8(executions), *_newest(newest)))
 
 
 def count_columns(items: Sequence[Counted]) -> list[bytes]:
     """Such rows column by column."""
-    rows = [_count(item) for item in items]
-    return [b"".join([row[column] for row in rows]) for column in range(_COUNT_COLUMNS)]
+    alerts = [alert.columns for alert, _, _ in items]
+    newest = [_newest(place) for _, _, place in items]
+    return [
+        *(b"".join([columns[column] for columns in alerts]) for column in range(_NAME_COLUMNS)),
+        b"".join([_int8(executions) for _, executions, _ in items]),
+        *(b"".join([place[column] for place in newest]) for column in range(2)),
+    ]
 
 
-def _count(item: Counted) -> Sequence[bytes]:
-    alert, executions, newest = item
-    place = (copy.NULL, copy.NULL) if newest is None else (_instant(newest[0]), copy.data(newest[1]))
-    return (*alert.columns[:_NAME_COLUMNS], copy.int8(executions), *place)
+@lru_cache(1_024)
+def _newest(place: tuple[datetime, bytes] | None) -> tuple[bytes, bytes]:
+    return (copy.NULL, copy.NULL) if place is None else (_instant(place[0]), copy.data(place[1]))
 
 
 class ResultReader:

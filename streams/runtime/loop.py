@@ -301,15 +301,24 @@ class StationLoop:
                 metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
 
     async def _poll(self) -> Batch:
-        """The next records. What waited here while the batch before was handled was fetched when that began, so
-        what has come since is fetched as well."""
+        """The next records. While they are handled nothing is fetched, unless there are more than one batch takes:
+        it would be old when its turn came, and what had come since would take another request."""
+        paused = self._consumer.paused()
+        self._consumer.resume(*paused)
+        batch = await self._fetched(ahead=not paused)
+        if sum(map(len, batch.values())) < self._batch_records:
+            self._consumer.pause(*self._consumer.assignment())
+        return batch
+
+    async def _fetched(self, ahead: bool) -> Batch:
         began = time.monotonic()
         batch: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
             timeout_ms=self._poll_ms, max_records=self._batch_records
         )
         room = self._batch_records - sum(map(len, batch.values()))
-        if not batch or room <= 0 or time.monotonic() - began > _WAITED_SECONDS:
+        if not ahead or not batch or room <= 0 or time.monotonic() - began > _WAITED_SECONDS:
             return batch
+        # These waited here while the batch before was handled.
         try:
             later = await self._consumer.getmany(timeout_ms=_FETCH_MS, max_records=room)
         except BaseException:
