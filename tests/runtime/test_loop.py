@@ -94,6 +94,44 @@ async def _done(recorder: Recorder, count: int) -> bool:
     return len(recorder.values) >= count
 
 
+async def test_what_comes_while_a_batch_is_handled_is_the_next_batch(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    recorder, sizes, waiting = Recorder(), [], asyncio.Event()
+    recorder.hold = asyncio.Event()
+
+    def note(values: list[bytes]) -> None:
+        sizes.append(len(values))
+        waiting.set()
+
+    recorder.on_batch = note
+    async with running(context, recorder):
+        await publish(context, producer, NUMBERS[:1])
+        await waiting.wait()
+        await publish(context, producer, NUMBERS[1:])
+        recorder.hold.set()
+        await eventually(lambda: _done(recorder, len(NUMBERS)))
+    assert sizes == [1, len(NUMBERS) - 1], "everything that had come was fetched at once"
+
+
+async def test_more_than_a_batch_takes_comes_in_order_in_several(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    many = [str(number).encode() for number in range(350)]
+    partition = {"partition": 0}
+    for value in many:
+        await producer.send(context.broker.topic(DOCUMENTS), value, **partition)
+    await producer.flush()
+    recorder, sizes = Recorder(), []
+    recorder.on_batch = lambda values: sizes.append(len(values))
+    async with running(context, recorder):
+        await eventually(lambda: _done(recorder, len(many)))
+        await producer.send_and_wait(context.broker.topic(DOCUMENTS), b"one more", **partition)
+        await eventually(lambda: _done(recorder, len(many) + 1))
+    assert recorder.values == [*many, b"one more"]
+    assert max(sizes) == 100
+
+
 async def test_records_of_an_assignment_that_came_during_a_poll_are_not_lost(
     context: Context, producer: AIOKafkaProducer
 ) -> None:

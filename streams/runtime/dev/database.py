@@ -39,6 +39,9 @@ class PostgresServer:
             f"unix_socket_directories={self._data}",
             "listen_addresses=",
             "max_connections=200",
+            # The defaults are for a machine of long ago; taken only as it is used.
+            "shared_buffers=512MB",
+            "max_wal_size=4GB",
             *self._options,
         )
         self.child = await Child.start(
