@@ -267,3 +267,19 @@ async def test_the_station_writes_small_batches_so(context: Context, monkeypatch
         await publish(context, ALERT_RESULTS, [(b"one", encode_alert_result(result(2, hit(alert))))])
         await drained(context)
     assert len((await view(context))["alert_executions"]) == 2
+
+
+async def test_the_commit_of_few_does_not_wait_for_the_disk(context: Context) -> None:
+    await begin(context, result(100))
+    waiting = 0
+    async with context.database.connection() as connection:
+        await connection.execute("SET synchronous_commit = on")
+        for number in range(20):
+            move = Advance(PARTITION, 5 + number, 6 + number, 2_000, None)
+            await write_few(connection, NAME, [move], rows(result(number)))
+            waiting += await fetch_value(
+                connection, "SELECT (pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn())::int"
+            )
+        assert await fetch_value(connection, "SHOW synchronous_commit") == "on", "that is for one statement"
+    # What writes the log may come in between now and then.
+    assert waiting > 10
