@@ -14,7 +14,7 @@ from schemas.events.document_patch import DocumentPatch
 from streams.api import requested
 from streams.api.document_lists import MAX_LOOKED_AT, Source
 from streams.api.document_query import Wanted, wanted
-from streams.api.document_writing import Draft, deletion, lock_documents, patched, write_documents
+from streams.api.document_writing import Draft, check_size, deletion, lock_documents, patched, write_documents
 from streams.api.documents import patch_of
 from streams.api.stored import Name, StoredDocument, named_documents
 from streams.runtime.database import Connection
@@ -57,6 +57,7 @@ async def update_each(
                 error = "Document not found"
             elif not patch.empty:
                 draft = patched(documents[update.document_id], patch)
+                check_size(draft)
                 drafts.append(draft)
                 documents[update.document_id] = _as_written(draft, asked.now)
         except ApiError as problem:

@@ -6,6 +6,7 @@ it would become slow.
 """
 
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,7 +28,7 @@ from streams.runtime.document_writes import Kept, keep_writes, lock_documents, n
 from streams.runtime.http.errors import ApiError, come_again, conflict, invalid
 from streams.runtime.http.headers import DEFINITIONS_VERSION, WRITE_TOKEN
 from streams.runtime.write_tokens import current_token
-from streams.runtime.writes import DocumentTooLargeError, queue_writes, write_of
+from streams.runtime.writes import DocumentTooLargeError, Write, queue_writes, write_of
 
 __all__ = ["Draft", "lock_documents"]
 
@@ -98,21 +99,31 @@ def patched(document: StoredDocument, patch: DocumentPatch) -> Draft:
     return Draft(event, document.created_at, patch)
 
 
+def check_size(draft: Draft) -> None:
+    """Raises 413 for a draft that no record can hold."""
+    _write(draft, sys.maxsize)
+
+
+def _write(draft: Draft, seq: int) -> tuple[DocumentEvent, Write]:
+    # The relay may send a record twice; with an event id the second is recognised.
+    event = replace(draft.event, event_id=f"api_{secrets.token_hex(12)}")
+    headers = {SEQ: str(seq), WRITTEN_AT: format_instant(draft.created_at)}
+    if draft.patch is not None:
+        headers[PATCH] = draft.patch.encode()
+    try:
+        return event, write_of(event, headers=headers)
+    except DocumentTooLargeError as error:
+        raise ApiError(413, str(error)) from error
+
+
 async def write_documents(connection: Connection, drafts: Sequence[Draft], now: datetime, answer: Response) -> str:
     """Queue writes of documents that the caller has locked. Returns their write token. Raises 413 for one that no
     record can hold."""
     writes = []
     kept = []
     for draft, seq in zip(drafts, await next_seqs(connection, len(drafts)), strict=True):
-        # The relay may send a record twice; with an event id the second is recognised.
-        event = replace(draft.event, event_id=f"api_{secrets.token_hex(12)}")
-        headers = {SEQ: str(seq), WRITTEN_AT: format_instant(draft.created_at)}
-        if draft.patch is not None:
-            headers[PATCH] = draft.patch.encode()
-        try:
-            writes.append(write_of(event, headers=headers))
-        except DocumentTooLargeError as error:
-            raise ApiError(413, str(error)) from error
+        event, write = _write(draft, seq)
+        writes.append(write)
         kept.append(Kept(seq, event, draft.created_at, now))
     await keep_writes(connection, kept)
     answer.headers[DEFINITIONS_VERSION] = await queue_writes(connection, writes)

@@ -224,13 +224,14 @@ class ResultReader:
 
     def _any(self, record: AlertResultRecord, raw: Any) -> tuple[Alert, End]:
         hit = decode_hit(record.base, raw)
-        alert, end = _alert(record.namespace_id, hit), _end(hit)
+        end = _end(hit)
         for remembered in (self._alerts, self._ends):
             if len(remembered) >= _REMEMBERED:
                 remembered.clear()
-        self._alerts[record.namespace_id, hit.alert_number, hit.alert_id, hit.alert_version, hit.retriever_id] = (
-            alert
-        )
+        key = record.namespace_id, hit.alert_number, hit.alert_id, hit.alert_version, hit.retriever_id
+        alert = self._alerts.get(key)
+        if alert is None:
+            alert = self._alerts[key] = _alert(record.namespace_id, hit)
         if len(raw) == _PLAIN_KEYS and tuple(end.columns[2:]) == _PLAIN:
             self._ends[hit.score, hit.reason] = end
         return alert, end

@@ -38,6 +38,8 @@ PART_RECORDS: Final = 2_000
 """What one transaction takes of a batch, at most."""
 RETENTION_SECONDS: Final = 300.0
 """How often it is looked for days that are no longer kept."""
+CHECK_SECONDS: Final = 1.0
+"""How often positions are looked at that no record moves."""
 TURN_SECONDS: Final = 0.003
 """How long records are decoded before the connection of the transaction under way has its turn: about what the
 database takes for what the socket to it holds."""
@@ -55,13 +57,16 @@ class ViewWriter:
         self._logical = {context.broker.topic(topic): topic.name for topic in VIEWED}
         self._positions = Positions(context, NAME)
         self._reader = ResultReader()
+        self._checked = 0.0
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Behind what the view holds; the beginning of a log it holds nothing of, whatever the group committed."""
+        self._checked = time.monotonic()
         return await self._positions.assign(partitions)
 
     async def handle(self, batch: Batch) -> None:
         """Put bad records away, and commit rows together with the positions behind them."""
+        await self._check()
         writing: asyncio.Task[None] | None = None
         try:
             for part in divided(self._positions.unread(batch)):
@@ -75,6 +80,15 @@ class ViewWriter:
             if writing is not None and not writing.done():
                 writing.cancel()
                 await asyncio.gather(writing, return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Where nothing comes, that the view was emptied shows only in what is stored."""
+        await self._check()
+
+    async def _check(self) -> None:
+        if (now := time.monotonic()) - self._checked >= CHECK_SECONDS:
+            await self._positions.check()
+            self._checked = now
 
     async def _read(self, part: Sequence[ConsumerRecord]) -> Rows:
         rows = Rows(self._reader)

@@ -71,6 +71,7 @@ class Freshness:
         self._measuring: asyncio.Task[None] | None = None
         self._broker_answers = True
         self._known: _Known | None = None
+        self._seen: Mapping[str, Mapping[int, StoredPosition]] = {}
         self._standing = Standing()
         self._stood: float | None = None
 
@@ -130,7 +131,7 @@ class Freshness:
         age = math.inf if self._known is None else time.monotonic() - self._known.at
         if age > _REFRESH_SECONDS and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.create_task(self._measure(), name="freshness")
-        # An earlier answer stays true, for the view only grows: who asks again soon does not wait for the broker.
+        # An earlier answer stays true while the view grows: who asks again soon does not wait for the broker.
         # Nor does anybody while the broker is away: what is known stays all there is to know.
         if (
             self._known is None or (age > _STALE_SECONDS and self._broker_answers)
@@ -148,16 +149,20 @@ class Freshness:
     async def _measure(self) -> None:
         at = time.monotonic()
         try:
-            through = await self._measured()
+            through, went_back = await self._measured()
         except (psycopg.OperationalError, PoolTimeout) as error:
             if self._known is None:
                 raise
             # Whoever reads meets the same; here what is known stays true.
             log.warning("freshness_not_measured", error=repr(error))
             return
-        self._known = _Known(through if self._known is None else max(through, self._known.through), at)
+        if self._known is not None and not went_back:
+            through = max(through, self._known.through)
+        self._known = _Known(through, at)
 
-    async def _measured(self) -> datetime:
+    async def _measured(self) -> tuple[datetime, bool]:
+        """How fresh the view is, and whether it has less than when this was asked last: it was emptied to be made
+        again, or a crash of the database undid its end."""
         now = self._context.clock()
         ends = await self._answer(self._ends([topic.name for topic in VIEWED]))
         stands = await self._viewed_to([topic.name for topic in VIEWED])
@@ -170,7 +175,13 @@ class Freshness:
             last = {(topic, n): end for topic, of in ends.items() for n, end in of.items()}
             self._stood = self._standing.see(time.monotonic(), last, offsets)
             metrics.VIEW_STANDING.set(self._stood)
-        return behind(now, ends, stands)
+        seen, self._seen = self._seen, stands
+        went_back = any(
+            _next_offset(stands[topic].get(partition)) < at.next_offset
+            for topic, of in seen.items()
+            for partition, at in of.items()
+        )
+        return behind(now, ends, stands), went_back
 
     async def _answer(self, asked: Coroutine[None, None, Ends]) -> Ends | None:
         """What the broker answers; ``None`` where it does not."""

@@ -301,22 +301,21 @@ class StationLoop:
                 metrics.RECORDS.labels(self._handler.name, partition.topic).inc(len(records))
 
     async def _poll(self) -> Batch:
-        """The next records. While they are handled nothing is fetched, unless there are more than one batch takes:
-        it would be old when its turn came, and what had come since would take another request."""
-        paused = self._consumer.paused()
-        self._consumer.resume(*paused)
-        batch = await self._fetched(ahead=not paused)
-        if sum(map(len, batch.values())) < self._batch_records:
+        """The next records. While they are handled nothing is fetched, unless more is known to wait: it would be
+        old when its turn came, and what had come since would take another request."""
+        self._consumer.resume(*self._consumer.paused())
+        batch = await self._fetched()
+        if not self._more_waits(batch):
             self._consumer.pause(*self._consumer.assignment())
         return batch
 
-    async def _fetched(self, ahead: bool) -> Batch:
+    async def _fetched(self) -> Batch:
         began = time.monotonic()
         batch: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
             timeout_ms=self._poll_ms, max_records=self._batch_records
         )
         room = self._batch_records - sum(map(len, batch.values()))
-        if not ahead or not batch or room <= 0 or time.monotonic() - began > _WAITED_SECONDS:
+        if not batch or room <= 0 or time.monotonic() - began > _WAITED_SECONDS:
             return batch
         # These waited here while the batch before was handled.
         try:
@@ -327,6 +326,14 @@ class StationLoop:
         for partition, records in later.items():
             batch.setdefault(partition, []).extend(records)
         return batch
+
+    def _more_waits(self, batch: Batch) -> bool:
+        """Whether the broker had more behind a batch when it was fetched."""
+        assigned = self._consumer.assignment()
+        return any(
+            partition in assigned and records[-1].offset + 1 < (self._consumer.highwater(partition) or 0)
+            for partition, records in batch.items()
+        )
 
     async def _idle(self, generation: int) -> None:
         handler = self._handler

@@ -18,6 +18,7 @@ from streams.runtime.database import (
     advance_positions,
     stored_positions,
 )
+from streams.runtime.failure import PositionLostError
 from streams.runtime.identity import check_log
 
 
@@ -51,6 +52,21 @@ class Positions(Mapping[TopicPartition, int]):
         await check_log(self._broker, self._station, partitions, known)
         self._next = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
         return dict(self._next)
+
+    async def check(self) -> None:
+        """Compare with what is stored. Raises :class:`PositionLostError` where that is not as this worker left it:
+        the partition is another worker's now, what the station keeps was emptied to be made again, or a crash of
+        the database undid the last moves."""
+        async with self._database.connection() as connection:
+            for topic in {partition.topic for partition in self._next}:
+                stored = await stored_positions(connection, self._station, topic)
+                for tp, expected in self._next.items():
+                    found = stored[tp.partition].next_offset if tp.partition in stored else 0
+                    if tp.topic == topic and found != expected:
+                        raise PositionLostError(
+                            f"{self._station} left {topic} partition {tp.partition} at {expected},"
+                            f" and it stands at {found}"
+                        )
 
     def unread(
         self, batch: Mapping[TopicPartition, Sequence[ConsumerRecord]]

@@ -244,11 +244,14 @@ async def test_batches(api: httpx.AsyncClient, here: Context, monkeypatch: pytes
         {"document_id": "gone", "update_data": {"x": 1}},
         {"document_id": "d1", "update_data": {"metadata": 1}},
         {"document_id": "d0", "update_data": {"y": 2}},
+        {"document_id": "d2", "update_data": {"z": "larger than a record is" * 50_000}},
     ]
     answer = (await api.post(f"{PATH}/batch", json={"updates": updates})).json()
     assert BatchUpdateDocumentsResponse.from_dict(answer) is not None
-    assert [one["success"] for one in answer["results"]] == [True, False, False, True]
-    assert (answer["updated_count"], answer["failed_count"]) == (2, 2)
+    assert [one["success"] for one in answer["results"]] == [True, False, False, True, False]
+    assert (answer["updated_count"], answer["failed_count"]) == (2, 3)
+    assert "larger than" in answer["results"][4]["error"]
+    assert "z" not in (await api.get(f"{PATH}/d2")).json()
     assert answer["results"][1]["error"] == "Document not found"
     shown = (await api.get(f"{PATH}/d0")).json()
     assert (shown["x"], shown["y"]) == (1, 2)

@@ -11,6 +11,7 @@ from schemas.events.document import UPSERTED, DocumentEvent, encode_document_eve
 from schemas.topics import DOCUMENTS
 from streams.collect.station import build as collect
 from streams.match.station import build as match
+from streams.query.rebuilding import empty_view
 from streams.query.station import build as query
 from streams.relay.station import build as relay
 from streams.runtime.agent import Context, StreamAgent
@@ -104,6 +105,14 @@ async def test_a_read_with_a_token_sees_the_results_of_the_write_or_says_come_ag
                 return applied_at(await http.get(results)) > frozen
 
             await eventually(caught_up)
+
+        # Nor is what was true of a view that is emptied true of the next.
+        await empty_view(context.database)
+
+        async def forgotten() -> bool:
+            return applied_at(await http.get("/v1/alerts/executions")) < fresh
+
+        await eventually(forgotten)
 
 
 async def test_a_producer_waits_by_where_its_record_is(context: Context) -> None:

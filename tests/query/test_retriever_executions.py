@@ -114,6 +114,23 @@ async def test_recorded_runs_and_alert_executions_are_listed_together(context: C
         assert [item["execution_id"] for item in long["results"]] == ["exec_run"]
 
 
+async def test_what_was_counted_in_a_window_is_what_was_returned(context: Context) -> None:
+    await define_namespace(context)
+    await define_retriever(context)
+    alert = await define_alert(context, "a")
+    matches = [{"document_id": "p1", "score": 1.0, "metadata": {"n": 1}}, {"document_id": "p2", "score": 1.0}]
+    record = replace(result(1, replace(hit(alert), found=Found(5, matches, {"0": 4}))), document_id="")
+    await put(context, record)
+    ((identifier, _),) = record.executions()
+    async with client(context) as http:
+        found = await body(http, f"/v1/retrievers/ret_a/executions/{identifier}")
+        listed = (await http.post("/v1/retrievers/ret_a/executions/list")).json()
+    read = parsed(ExecutionDetail, found)
+    assert [document["document_id"] for document in found["documents"]] == ["p1", "p2"]
+    assert (read.total_returned, found["documents_retained"]) == (5, False)
+    assert listed["results"][0]["total_returned"] == 5
+
+
 async def test_what_a_look_up_found(context: Context) -> None:
     await define_namespace(context)
     await define_retriever(context)

@@ -15,11 +15,56 @@ from schemas.events.alert_result import AlertHit, encode_alert_result
 from schemas.ids import execution_id
 from schemas.topics import ALERT_RESULTS, MATCH_PROGRESS, TRIGGER_RESULTS
 from streams.query.checks import readable
-from streams.query.results import Place, ResultReader, day_of
+from streams.query.results import Counted, Place, ResultReader, count_columns, count_row, counted, day_of
 from streams.query.rows import Rows
 from tests.query.support import NOON, progress, result
 
 HIT = AlertHit(7, "alt_a", 3, "ret_a", 0.5, "because")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sets(st.tuples(st.integers(1, 4), st.integers(1, 2))), st.booleans()))
+)
+def test_executions_are_counted_by_alert_also_where_its_definition_changed(
+    said: list[tuple[int, set[tuple[int, int]], bool]],
+) -> None:
+    reader, added, gone = ResultReader(), [], []
+    expected: dict[int, tuple[int, tuple[datetime, bytes] | None]] = {}
+    for offset, (hour, alerts, kept) in enumerate(said):
+        hits = [
+            replace(HIT, alert_number=number, alert_id=f"alt_{number}", alert_version=version)
+            for number, version in sorted(alerts)
+        ]
+        record = result(offset, *hits, at=NOON + timedelta(hours=hour))
+        read = reader.read(encode_alert_result(record), 0, offset)
+        if read is None:
+            continue
+        if kept:
+            added.append((read, read.place))
+        else:
+            gone.append(read)
+        for number, _ in alerts:
+            had, newest = expected.get(number, (0, None))
+            if kept:
+                place = (record.appended_at, record.base)
+                expected[number] = (had + 1, place if newest is None else max(newest, place))
+            else:
+                expected[number] = (had, newest)
+    found = counted(added, gone)
+    assert {alert.number: (executions, newest) for alert, executions, newest in found} == expected
+    assert len(found) == len(expected)
+    columns = count_columns(found)
+    assert b"".join(columns) == b"".join(b"".join(field) for field in zip(*map(fields_of, found), strict=True))
+
+
+def fields_of(item: Counted) -> list[bytes]:
+    """The fields of a row of counters, each with its length before it."""
+    row, found = count_row(item)[2:], []
+    while row:
+        length = max(0, struct.unpack_from(">i", row)[0]) + 4
+        found.append(row[:length])
+        row = row[length:]
+    return found
 
 
 def test_a_result_becomes_one_document_row_and_one_row_per_hit() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -94,42 +95,74 @@ async def _done(recorder: Recorder, count: int) -> bool:
     return len(recorder.values) >= count
 
 
-async def test_what_comes_while_a_batch_is_handled_is_the_next_batch(
-    context: Context, producer: AIOKafkaProducer
-) -> None:
-    recorder, sizes, waiting = Recorder(), [], asyncio.Event()
-    recorder.hold = asyncio.Event()
+@contextlib.asynccontextmanager
+async def watched(context: Context, recorder: Recorder) -> AsyncIterator[list[tuple[int, bool]]]:
+    """A loop that runs; of each batch how large it was, and whether nothing was fetched while it was handled."""
+    loop = StationLoop(context.broker, recorder, batch_records=100, poll_ms=50)
+    seen: list[tuple[int, bool]] = []
 
     def note(values: list[bytes]) -> None:
-        sizes.append(len(values))
-        waiting.set()
+        consumer = loop._consumer
+        seen.append((len(values), consumer.paused() == consumer.assignment()))
 
     recorder.on_batch = note
-    async with running(context, recorder):
+    task = asyncio.create_task(loop.run())
+    try:
+        yield seen
+    finally:
+        loop.stop()
+        await task
+
+
+async def test_what_comes_while_a_batch_is_handled_is_fetched_at_once_for_the_next(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    recorder = Recorder()
+    recorder.hold = asyncio.Event()
+    async with watched(context, recorder) as seen:
         await publish(context, producer, NUMBERS[:1])
-        await waiting.wait()
+        await eventually(lambda: _seen(seen, 1))
         await publish(context, producer, NUMBERS[1:])
         recorder.hold.set()
         await eventually(lambda: _done(recorder, len(NUMBERS)))
-    assert sizes == [1, len(NUMBERS) - 1], "everything that had come was fetched at once"
+    assert seen == [(1, True), (len(NUMBERS) - 1, True)]
 
 
-async def test_more_than_a_batch_takes_comes_in_order_in_several(
+async def test_while_more_is_known_to_wait_it_is_fetched_ahead_and_comes_in_order(
     context: Context, producer: AIOKafkaProducer
 ) -> None:
     many = [str(number).encode() for number in range(350)]
-    partition = {"partition": 0}
+    topic = context.broker.topic(DOCUMENTS)
     for value in many:
-        await producer.send(context.broker.topic(DOCUMENTS), value, **partition)
+        await producer.send(topic, value, partition=0)
     await producer.flush()
-    recorder, sizes = Recorder(), []
-    recorder.on_batch = lambda values: sizes.append(len(values))
-    async with running(context, recorder):
+    recorder = Recorder()
+    async with watched(context, recorder) as seen:
         await eventually(lambda: _done(recorder, len(many)))
-        await producer.send_and_wait(context.broker.topic(DOCUMENTS), b"one more", **partition)
+        await producer.send_and_wait(topic, b"one more", partition=0)
         await eventually(lambda: _done(recorder, len(many) + 1))
     assert recorder.values == [*many, b"one more"]
-    assert max(sizes) == 100
+    assert seen == [(100, False), (100, False), (100, False), (50, True), (1, True)]
+
+
+async def test_more_that_waits_is_known_by_where_the_log_ends(
+    context: Context, producer: AIOKafkaProducer
+) -> None:
+    # What one fetch brings is bounded by its bytes; a batch of such records is not full, and more waits.
+    topic = context.broker.topic(DOCUMENTS)
+    large = [str(number).encode() * 300_000 for number in range(1, 9)]
+    for value in large:
+        await producer.send_and_wait(topic, os.urandom(600_000) + value[:8], partition=0)
+    recorder = Recorder()
+    async with watched(context, recorder) as seen:
+        await eventually(lambda: _done(recorder, len(large)))
+    assert [value[-8:] for value in recorder.values] == [value[:8] for value in large]
+    assert [paused for _, paused in seen] == [False] * (len(seen) - 1) + [True]
+    assert len(seen) > 1
+
+
+async def _seen(seen: Sequence[object], count: int) -> bool:
+    return len(seen) >= count
 
 
 async def test_records_of_an_assignment_that_came_during_a_poll_are_not_lost(

@@ -13,23 +13,28 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Runs executions to their end, also those whose caller has gone."""
+    """Runs executions to their end, also those whose caller has gone; for one that goes while there is no place
+    nothing is begun."""
 
     def __init__(self, places: int) -> None:
         self._places = asyncio.Semaphore(places)
         self._running: set[asyncio.Task[Any]] = set()
 
-    def start(self, execution: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin an execution as soon as there is a place."""
-
-        async def placed() -> T:
-            async with self._places:
-                return await execution
-
-        task = asyncio.create_task(placed())
+    async def run(self, execution: Coroutine[Any, Any, T]) -> T:
+        """Run an execution as soon as there is a place."""
+        try:
+            await self._places.acquire()
+        except BaseException:
+            execution.close()
+            raise
+        task = asyncio.create_task(execution)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        self._places.release()
 
 
 async def gate(request: Request) -> Gate:

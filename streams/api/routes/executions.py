@@ -244,18 +244,22 @@ async def _answered(context: Context, gate: Gate, question: Question, stream: bo
         return _json(_legacy((await _run(context, gate, question)).response, flags))
     at = question.place(context.clock())
     sending = events.Events(question)
-    running = gate.start(answer(context, question, at, sending.watch))
+    running = asyncio.create_task(gate.run(answer(context, question, at, sending.watch)))
     try:
         await sending.begun(running)
     except PlanError as error:
         raise invalid(str(error), "body", "filters") from error
+    except asyncio.CancelledError:
+        # One that has no place yet is not begun.
+        running.cancel()
+        raise
     return event_stream(sending.sent(running))
 
 
 async def _run(context: Context, gate: Gate, question: Question) -> Answer:
     at = question.place(context.clock())
     try:
-        return await asyncio.shield(gate.start(answer(context, question, at)))
+        return await gate.run(answer(context, question, at))
     except PlanError as error:
         raise invalid(str(error), "body", "filters") from error
 

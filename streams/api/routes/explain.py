@@ -1,6 +1,5 @@
 """``POST /v1/alerts/{alert}/explain``: why an alert matches a document, by the definitions in force."""
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -49,7 +48,7 @@ async def explain_alert(
     try:
         read = question.plan()
         if read is None or read.tail:
-            told = await asyncio.shield(gate.start(explain_stored(context, question)))
+            told = await gate.run(explain_stored(context, question))
         else:
             told = explain(read, document)
     except PlanError as error:

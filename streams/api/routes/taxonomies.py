@@ -1,6 +1,5 @@
 """``/v1/taxonomies`` (contract 2.6): definitions that stages of retrievers enrich documents with."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -147,7 +146,7 @@ async def execute_taxonomy(
     async with context.database.connection() as connection:
         stored = await require(connection, "taxonomy", access.namespace_id, taxonomy_identifier)
     _check_version(stored, version)
-    return await asyncio.shield(gate.start(join(context, stored, events, now)))
+    return await gate.run(join(context, stored, events, now))
 
 
 def _check_version(stored: StoredDefinition, version: int | None) -> None:

@@ -21,7 +21,7 @@ def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, 
         "collection_id": execution.collection_id,
         "triggered": execution.triggered,
         "match_count": 1 if execution.match_count is None else execution.match_count,
-        "matches": _matches(execution) if execution.include_matches else None,
+        "matches": matches_of(execution) if execution.include_matches else None,
         "source_documents": [execution.document_id] if execution.document_id else [],
         "executed_at": format_instant(execution.executed_at),
         "duration_ms": execution.duration_ms,
@@ -52,7 +52,7 @@ def _position(execution: Execution) -> dict[str, Any] | None:
     }
 
 
-def _matches(execution: Execution) -> list[dict[str, Any]]:
+def matches_of(execution: Execution) -> list[dict[str, Any]]:
     """What a look-up found, or the one document that was checked."""
     if execution.matches is not None:
         return [

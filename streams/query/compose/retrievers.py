@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from schemas.ids import execution_id
 from schemas.times import format_instant
-from streams.query.compose.alerts import fields, in_bounds
+from streams.query.compose.alerts import fields, in_bounds, matches_of
 from streams.query.compose.rows import Execution, RetrieverRun
 
 
@@ -30,22 +30,25 @@ def stored_detail(run: RetrieverRun) -> dict[str, Any]:
 
 
 def percolated_detail(execution: Execution, retriever: Mapping[str, Any]) -> dict[str, Any]:
-    """The detail of an alert execution: its retriever run over the one document that caused it.
+    """The detail of an alert execution: its retriever run over the one document that caused it, or with what it
+    found, of one that looked documents up or counted them in a window.
 
     All stages are evaluated in one pass over the document, so there is one duration, of the whole.
     """
     names = [str(stage["stage_name"]) for stage in retriever.get("stages") or []]
     total = float(execution.duration_ms)
+    documents = [_document(execution)] if execution.matches is None else matches_of(execution)
+    returned = 1 if execution.match_count is None else execution.match_count
     return {
         "execution_id": execution_id(execution.base, execution.number),
         "retriever_id": execution.retriever_id,
         "status": "completed",
-        "documents": [_document(execution)],
-        "documents_retained": True,
-        "total_returned": 1,
-        "pagination": _pagination(1),
+        "documents": documents,
+        "documents_retained": len(documents) == returned,
+        "total_returned": returned,
+        "pagination": _pagination(len(documents)),
         "stage_statistics": {
-            "stages": {name: _passed(total / len(names)) for name in names},
+            "stages": {name: _passed(total / len(names), returned) for name in names},
             "total_time_ms": total,
             "credits_used": 0.0,
         },
@@ -93,10 +96,10 @@ def _document(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _passed(share_ms: float) -> dict[str, Any]:
+def _passed(share_ms: float, documents: int) -> dict[str, Any]:
     return {
-        "input_count": 1,
-        "output_count": 1,
+        "input_count": documents,
+        "output_count": documents,
         "duration_ms": share_ms,
         "efficiency": 1.0,
         "metadata": {"duration": "an equal share of one pass over all stages"},

@@ -41,7 +41,7 @@ class PostgresServer:
             "max_connections=200",
             # The defaults are for a machine of long ago; taken only as it is used.
             "shared_buffers=512MB",
-            "max_wal_size=4GB",
+            "max_wal_size=2GB",
             *self._options,
         )
         self.child = await Child.start(
