@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from fastapi import APIRouter
 
 from streams.http_app import HttpServer, build_http
 from streams.runtime.agent import Context
@@ -20,7 +21,10 @@ __all__ = ["here"]
 
 
 @asynccontextmanager
-async def serving(here: Context, **changed: object) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    here: Context, router: APIRouter | None = None, **changed: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The service on a port of its own, with a slow endpoint and those of ``router``."""
     context = Context(here.settings.model_copy(update=changed), here.broker, here.database)
     app = build_http(context)
 
@@ -29,6 +33,8 @@ async def serving(here: Context, **changed: object) -> AsyncIterator[httpx.Async
             await connection.execute("SELECT pg_sleep(30)")
 
     app.add_api_route("/v1/slow", slow)
+    if router is not None:
+        app.include_router(router)
     server = HttpServer(context, app)
     running = asyncio.create_task(server.run())
 
