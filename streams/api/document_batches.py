@@ -20,6 +20,7 @@ from streams.api.stored import Name, StoredDocument, named_documents
 from streams.runtime.database import Connection
 from streams.runtime.http.errors import ApiError
 from streams.runtime.jobs import queue_job
+from streams.runtime.outbox import MAX_RECORD_BYTES
 
 ACTION: Final = "document_changes"
 MAX_AT_ONCE: Final = 1_000
@@ -90,11 +91,13 @@ async def change_fitting(
     connection: Connection, asked: Asked, filters: JsonObject | None, update: JsonObject | None, answer: Response
 ) -> int | str:
     """Change, or without ``update`` delete, all documents that fit. Returns how many; where they are too many for
-    a request, the id of the task that does it. Raises 422."""
+    a request, the id of the task that does it. Raises 413 and 422."""
     which = wanted(filters)
     patch = None if update is None else patch_of(update, asked.collection, "", "body", "update_data")
     if patch is not None and patch.empty:
         return 0
+    if patch is not None and len(patch.encode().encode()) > MAX_RECORD_BYTES:
+        raise ApiError(413, f"No document of at most {MAX_RECORD_BYTES} bytes can hold this update")
     names = await _fitting(connection, asked, which)
     if names is None:
         return await _queued(connection, asked, filters, patch)

@@ -257,6 +257,8 @@ async def test_batches(api: httpx.AsyncClient, here: Context, monkeypatch: pytes
     assert (shown["x"], shown["y"]) == (1, 2)
     body = {"filters": {"n": {"gte": 2}}, "update_data": {"old": True}}
     assert (await api.post(f"{PATH}/batch", json=body)).json()["updated_count"] == 2
+    too_large = {"update_data": {"z": "larger than a record is" * 50_000}}
+    refused(await api.patch(f"{PATH}/bulk", json=too_large), 413, "BadRequestError")
     answer = (await api.patch(f"{PATH}/bulk", json={"update_data": {"all": True}})).json()
     assert BulkUpdateDocumentsResponse.from_dict(answer) is not None
     assert (answer["updated_count"], answer["task_id"]) == (4, None)
