@@ -5,7 +5,7 @@ a fetch was under way while the consumer was placed. What is below the position 
 a position never moves backwards.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -44,11 +44,7 @@ class Positions(Mapping[TopicPartition, int]):
         """Take these partitions and no others, each where it is stored to stand; one without a position from
         its beginning, whatever the consumer group remembers: the database is the truth about what was done.
         Raises :class:`LogMismatchError`."""
-        known: dict[TopicPartition, StoredPosition] = {}
-        async with self._database.connection() as connection:
-            for topic in {partition.topic for partition in partitions}:
-                for number, position in (await stored_positions(connection, self._station, topic)).items():
-                    known[TopicPartition(topic, number)] = position
+        known = await self._stored(partitions)
         await check_log(self._broker, self._station, partitions, known)
         self._next = {tp: known[tp].next_offset if tp in known else 0 for tp in partitions}
         return dict(self._next)
@@ -57,16 +53,23 @@ class Positions(Mapping[TopicPartition, int]):
         """Compare with what is stored. Raises :class:`PositionLostError` where that is not as this worker left it:
         the partition is another worker's now, what the station keeps was emptied to be made again, or a crash of
         the database undid the last moves."""
+        stored = await self._stored(self._next)
+        for tp, expected in self._next.items():
+            found = stored[tp].next_offset if tp in stored else 0
+            if found != expected:
+                raise PositionLostError(
+                    f"{self._station} left {tp.topic} partition {tp.partition} at {expected},"
+                    f" and it stands at {found}"
+                )
+
+    async def _stored(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
+        """All stored positions of the topics of these partitions."""
+        known: dict[TopicPartition, StoredPosition] = {}
         async with self._database.connection() as connection:
-            for topic in {partition.topic for partition in self._next}:
-                stored = await stored_positions(connection, self._station, topic)
-                for tp, expected in self._next.items():
-                    found = stored[tp.partition].next_offset if tp.partition in stored else 0
-                    if tp.topic == topic and found != expected:
-                        raise PositionLostError(
-                            f"{self._station} left {topic} partition {tp.partition} at {expected},"
-                            f" and it stands at {found}"
-                        )
+            for topic in {partition.topic for partition in partitions}:
+                for number, position in (await stored_positions(connection, self._station, topic)).items():
+                    known[TopicPartition(topic, number)] = position
+        return known
 
     def unread(
         self, batch: Mapping[TopicPartition, Sequence[ConsumerRecord]]

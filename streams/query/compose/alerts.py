@@ -20,7 +20,7 @@ def recorded(execution: Execution, deliveries: Sequence[Delivery]) -> dict[str, 
         "alert_id": execution.alert_id,
         "collection_id": execution.collection_id,
         "triggered": execution.triggered,
-        "match_count": 1 if execution.match_count is None else execution.match_count,
+        "match_count": match_count(execution),
         "matches": matches_of(execution) if execution.include_matches else None,
         "source_documents": [execution.document_id] if execution.document_id else [],
         "executed_at": format_instant(execution.executed_at),
@@ -50,6 +50,11 @@ def _position(execution: Execution) -> dict[str, Any] | None:
         "partition": execution.source_partition,
         "offset": execution.source_offset,
     }
+
+
+def match_count(execution: Execution) -> int:
+    """How many documents it found; one, where it was a document that was checked."""
+    return 1 if execution.match_count is None else execution.match_count
 
 
 def matches_of(execution: Execution) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from schemas.ids import execution_id
 from schemas.times import format_instant
-from streams.query.compose.alerts import fields, in_bounds, matches_of
+from streams.query.compose.alerts import fields, in_bounds, match_count, matches_of
 from streams.query.compose.rows import Execution, RetrieverRun
 
 
@@ -38,7 +38,7 @@ def percolated_detail(execution: Execution, retriever: Mapping[str, Any]) -> dic
     names = [str(stage["stage_name"]) for stage in retriever.get("stages") or []]
     total = float(execution.duration_ms)
     documents = [_document(execution)] if execution.matches is None else matches_of(execution)
-    returned = 1 if execution.match_count is None else execution.match_count
+    returned = match_count(execution)
     return {
         "execution_id": execution_id(execution.base, execution.number),
         "retriever_id": execution.retriever_id,
@@ -172,8 +172,8 @@ def percolated_summary(execution: Execution) -> dict[str, Any]:
         "completed_at": format_instant(execution.executed_at),
         "duration_ms": float(execution.duration_ms),
         "credits_used": 0.0,
-        "total_processed": 1 if execution.match_count is None else execution.match_count,
-        "total_returned": 1 if execution.match_count is None else execution.match_count,
+        "total_processed": match_count(execution),
+        "total_returned": match_count(execution),
     }
 
 
